@@ -1,0 +1,219 @@
+"""A cell is one thing to measure; the matrix is all the cells that a command line asks for."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
+
+WORKLOADS = ("train", "infer")
+DEVICES = ("cpu", "cuda")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+MODES = ("eager", "graph", "compiled")
+OPTIMIZERS = ("adam", "sgd")
+DATASETS = ("digits", "cifar10", "synthetic")
+LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
+
+
+class UsageError(Exception):
+    """A mistake of the user's: what was given, what is allowed and what to do, in one line."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much to measure when the command line does not say."""
+
+    steps: int
+    replicates: int
+    all_modes: bool = False
+
+
+PROFILES = {
+    "smoke": Profile(steps=4, replicates=1),
+    "quick": Profile(steps=100, replicates=3),
+    "standard": Profile(steps=400, replicates=5),
+    "full": Profile(steps=400, replicates=7, all_modes=True),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to measure. Equal cells are the same measurement; a process is its replicate."""
+
+    implementation: str  # a name of the catalogue, or the path of a Python file
+    backend: str
+    mode: str
+    model: str
+    workload: str
+    device: str
+    precision: str
+    batch_size: int
+    optimizer: str | None  # None where nothing is trained
+    dataset: str
+    seed: int
+    steps: int
+
+    @property
+    def label(self) -> str:
+        """`keras_functional[jax] compiled`: how reports call the contender."""
+        row = implementation(self.implementation)
+        backend = f"[{self.backend}]" if len(row.backends) > 1 else ""
+        return f"{row.name}{backend} {self.mode}"
+
+    @property
+    def contest(self) -> tuple[Any, ...]:
+        """What cells must share to be compared with each other: all but the contender."""
+        return tuple(getattr(self, name) for name in CONTEST)
+
+    @property
+    def contest_label(self) -> str:
+        """`train resnet14 cpu fp32 batch 64 adam digits 100 steps`."""
+        optimizer = f" {self.optimizer}" if self.optimizer else ""
+        return (
+            f"{self.workload} {self.model} {self.device} {self.precision} "
+            f"batch {self.batch_size}{optimizer} {self.dataset} {self.steps} steps"
+        )
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The constant learning rate; None where nothing is trained."""
+        return LEARNING_RATES[self.optimizer] if self.optimizer else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values; `Cell(**cell.as_dict()) == cell`."""
+        return asdict(self)
+
+
+CONTEST = tuple(
+    field.name for field in fields(Cell) if field.name not in ("implementation", "backend", "mode")
+)
+
+
+def implementation(name: str) -> Implementation:
+    """The catalogue's row of `name`, or a row made for the user's own Python file.
+
+    Raises UsageError where there is neither.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"--impl {name}: there is no such file")
+        backend = Backend(path.stem, (), MODES, PRECISIONS, DEVICES)
+        return Implementation(path.stem, path.stem, (backend,), str(path.resolve()))
+    raise UsageError(
+        unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
+        "with a class Implementation"
+    )
+
+
+def unknown(what: str, given: str, allowed: Iterable[str]) -> str:
+    """`unknown model 'resnet15' (did you mean 'resnet14'?): choose from …`."""
+    allowed = list(allowed)
+    close = difflib.get_close_matches(given, allowed, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"unknown {what} {given!r}{hint}: choose from {', '.join(allowed)}"
+
+
+def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
+    """What `--impl` names: `torch_module`, `keras_functional[jax]`, a file, or `all`.
+
+    Raises UsageError for an unknown implementation or backend.
+    """
+    chosen: dict[tuple[str, str], tuple[Implementation, Backend]] = {}
+    for text in names:
+        name, _, bracket = text.partition("[")
+        rows = CATALOGUE.values() if name == "all" else [implementation(name)]
+        for row in rows:
+            backends = {backend.name: backend for backend in row.backends}
+            if bracket:
+                wanted = bracket.removesuffix("]")
+                if wanted not in backends:
+                    raise UsageError(unknown(f"backend of {name}", wanted, backends))
+                backends = {wanted: backends[wanted]}
+            for backend in backends.values():
+                chosen[row.module, backend.name] = row, backend
+    return list(chosen.values())
+
+
+def matrix(
+    *,
+    impl: Sequence[str],
+    mode: Sequence[str] | None,
+    model: Sequence[str],
+    workload: Sequence[str],
+    device: Sequence[str],
+    precision: Sequence[str],
+    batch_size: Sequence[int],
+    optimizer: Sequence[str],
+    dataset: str,
+    seed: int,
+    steps: int,
+    all_modes: bool = False,
+) -> list[Cell]:
+    """Every combination asked for, once; combinations that cannot run are cells too.
+
+    `mode` None means each backend's default, or all of its modes with `all_modes`.
+    Raises UsageError for names that do not exist.
+    """
+    for name in model:
+        if name not in ARCHITECTURES:
+            raise UsageError(unknown("model", name, ARCHITECTURES))
+    cells: dict[Cell, None] = {}
+    for row, backend in contenders(impl):
+        modes = mode or (backend.modes if all_modes else backend.modes[:1])
+        name = row.name if row.name in CATALOGUE else row.module
+        axes = product(modes, model, workload, device, precision, batch_size, optimizer)
+        for mode_, model_, workload_, device_, precision_, batch, rule in axes:
+            cell = Cell(
+                implementation=name,
+                backend=backend.name,
+                mode=mode_,
+                model=model_,
+                workload=workload_,
+                device=device_,
+                precision=precision_,
+                batch_size=batch,
+                optimizer=rule if workload_ == "train" else None,
+                dataset=dataset,
+                seed=seed,
+                steps=steps,
+            )
+            cells[cell] = None
+    return list(cells)
+
+
+def obstacle(cell: Cell) -> tuple[str, str] | None:
+    """Why a cell cannot run here, as (status, reason); None where nothing is known to forbid it."""
+    row = implementation(cell.implementation)
+    backend = next(backend for backend in row.backends if backend.name == cell.backend)
+    for what, given, allowed in (
+        ("device", cell.device, backend.devices),
+        ("precision", cell.precision, backend.precisions),
+        ("mode", cell.mode, backend.modes),
+    ):
+        if given not in allowed:
+            reason = (
+                f"{row.name} on {backend.name} has no {what} {given}, only {', '.join(allowed)}"
+            )
+            return "unsupported", reason
+    if cell.precision == "tf32" and cell.device == "cpu":
+        return "unsupported", "tf32 is a format of NVIDIA GPUs; a CPU has none"
+    missing = [package for package in backend.packages if installed(package) is None]
+    if missing:
+        return "unavailable", f"not installed: {', '.join(missing)}"
+    return None
+
+
+def installed(package: str) -> str | None:
+    """The installed version of a distribution, without importing it; None where it is absent."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

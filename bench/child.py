@@ -1,0 +1,140 @@
+"""One worker as its parent sees it: started, asked for turns, suspended between them, ended."""
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.cells import Cell
+from bench.channel import Channel, ChannelClosed
+
+# The positive numbers that the answer to each turn must hold.
+ANSWERS = {
+    "build": ("import_s", "build_s", "host_baseline_mib"),
+    "warm_up": ("first_step_s", "host_mib"),
+    "block": ("block_s",),
+    "finish": ("host_peak_mib",),
+}
+
+# How often a waiting parent looks whether the worker still lives: a worker's own children may hold
+# the channel open after its death.
+LIFE_SIGN_S = 5.0
+
+
+class Failure(Exception):
+    """A worker that will not answer any more: its `status` and `reason` for the record."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def environment(cell: Cell) -> dict[str, str]:
+    """Settings that a framework reads from its environment, before it is imported."""
+    settings = {
+        "KERAS_BACKEND": cell.backend,
+        "JAX_PLATFORMS": cell.device,
+        # Take GPU memory as needed: several workers live side by side on one device.
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        # Let glibc keep freed memory: returned after each step, it would have to be mapped and
+        # cleared again in the next, which makes PyTorch's inference up to 1.7 times as slow.
+        "MALLOC_MMAP_THRESHOLD_": "4294967296",
+        "MALLOC_TRIM_THRESHOLD_": "4294967296",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if cell.device == "cpu":
+        settings["CUDA_VISIBLE_DEVICES"] = ""
+    if cell.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32
+        settings |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+    return settings
+
+
+class Child:
+    """A worker process that runs only while it is asked something.
+
+    It leads a process group within our session, so that a signal reaches whatever it starts, and
+    the kernel ends a suspended group (SIGHUP, SIGCONT) should this process be killed.
+    """
+
+    def __init__(self, cell: Cell, data_folder: Path, log: Path) -> None:
+        ours, theirs = socket.socketpair()
+        self.cell = cell
+        self.channel = Channel(ours)
+        with theirs, log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bench.worker", str(theirs.fileno())],
+                env={**os.environ, **environment(cell)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+            )
+        self.channel.send({"cell": cell.as_dict(), "data_folder": str(data_folder)})
+
+    def ask(self, turn: str, timeout_s: float, **request: Any) -> dict[str, Any]:
+        """Let the worker run for one turn, and return its answer.
+
+        Raises Failure where the worker reports an error, dies, gives no answer in `timeout_s`
+        seconds, or answers nonsense.
+        """
+        self._signal(signal.SIGCONT)
+        try:
+            self.channel.send({"turn": turn, **request})
+            answer = self._wait(time.monotonic() + timeout_s)
+        except TimeoutError:
+            raise Failure("timeout", f"its {turn} did not end within {timeout_s:g} s") from None
+        except ChannelClosed:
+            raise Failure("crashed", f"{self._death()} during its {turn}") from None
+        except ValueError as error:
+            raise Failure("crashed", f"answered its {turn} with garbage: {error}") from None
+        self._signal(signal.SIGSTOP)
+        if "status" in answer:
+            raise Failure(str(answer["status"]), str(answer.get("reason")))
+        for name in ANSWERS[turn]:
+            if not is_positive(answer.get(name)):
+                raise Failure("crashed", f"its {turn} answered {name} = {answer.get(name)!r:.80}")
+        return answer
+
+    def end(self) -> None:
+        """End the worker and whatever it started; safe to call at any time, more than once."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+        self.channel.close()
+
+    def _wait(self, deadline: float) -> dict[str, Any]:
+        """Sleep until the answer is there, waking now and then to see that the worker lives."""
+        while True:
+            remaining = deadline - time.monotonic()
+            try:
+                return self.channel.receive(min(remaining, LIFE_SIGN_S))
+            except TimeoutError:
+                if self.process.poll() is not None:
+                    raise ChannelClosed from None
+                if remaining <= LIFE_SIGN_S:
+                    raise
+
+    def _death(self) -> str:
+        code = self.process.wait()
+        if code == -signal.SIGKILL:
+            return "killed by SIGKILL (the kernel does this where memory runs out)"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Plain signals to the group and not psutil's suspend: that reaches one process only, and
+        # compilers leave helpers behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+def is_positive(value: Any) -> bool:
+    """Whether `value` is a finite number above 0."""
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0

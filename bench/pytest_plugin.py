@@ -1,0 +1,160 @@
+"""The cells as pytest benchmarks: pytest selects, the schedule measures, pytest-benchmark reports.
+
+Loaded by `-p bench.pytest_plugin`. A test that takes the fixture `measured` runs once for every
+cell of the matrix that `--resnet-bench` describes, but only under `--benchmark-only`. All selected
+cells are measured first, interleaved as always; each test then replays the blocks of its cell.
+"""
+
+import argparse
+import shlex
+import statistics
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from bench import machine
+from bench.cells import Cell, UsageError
+from bench.cli import EXPECTED, parser, requested, requested_cells
+from bench.records import Record
+from bench.run import measure, shared_data
+from bench.statistics import step_s
+
+# Of each record's values, what goes to `extra_info`: those known, as medians over the processes.
+EXTRA = tuple(
+    field.name
+    for field in fields(Record)
+    if field.name.endswith(("_s", "_mib", "_loss", "_accuracy")) and field.name != "block_s"
+)
+
+
+class Replay:
+    """A clock that stands still but for the blocks that it replays."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def play(self, benchmark: Any, seconds: Sequence[float]) -> None:
+        """Give `benchmark`, whose timer this clock is, one round for each of `seconds`."""
+        left = iter(seconds)
+
+        def rewind() -> None:  # each round starts at 0, so that no sum rounds its seconds
+            self.now_s = 0.0
+
+        def block() -> None:
+            self.now_s = next(left)
+
+        benchmark.pedantic(block, setup=rewind, rounds=len(seconds))
+
+
+replay = Replay()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("resnet-bench").addoption(
+        "--resnet-bench",
+        metavar="OPTIONS",
+        default="",
+        help="what --benchmark-only measures: options of `resnet-bench run`, in one string such as "
+        "'--profile smoke --impl torch_module'",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per cell for whoever takes `measured`; none without --benchmark-only."""
+    if "measured" in metafunc.fixturenames:
+        cells = []
+        if _wanted(metafunc.config):
+            try:
+                cells = requested_cells(requested(_options(metafunc.config)))
+            except UsageError as error:
+                raise pytest.UsageError(f"--resnet-bench: {error}") from None
+        metafunc.parametrize("measured", cells, ids=_id, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the benchmarks out, rather than skip them, where they were not asked for."""
+    if not _wanted(config):
+        left_out = [item for item in items if "measured" in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def _records(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Cell, list[Record]]:
+    """The records of all selected cells, measured side by side when the first is needed."""
+    options = _options(request.config)
+    asked = requested(options)
+    selected: dict[Cell, list[Record]] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "measured" in item.fixturenames:
+            selected[cast(Cell, item.callspec.params["measured"])] = []
+    tasks = [(cell, index) for cell in selected for index in range(asked["replicates"])]
+    data_dir = asked["data_dir"] and Path(asked["data_dir"])
+    try:
+        with shared_data(selected, data_dir) as data_folders:
+            rows = measure(
+                tasks,
+                data_folders,
+                run_id="pytest",
+                machine_facts=machine.facts(options.machine_name),
+                logs=tmp_path_factory.mktemp("logs"),
+                timeout_s=options.timeout,
+                seed=asked["seed"],
+            )
+            with closing(rows):
+                for record in rows:
+                    selected[record.cell].append(record)
+    except UsageError as error:
+        pytest.exit(f"--resnet-bench: {error}", returncode=2)
+    return selected
+
+
+@pytest.fixture
+def measured(
+    request: pytest.FixtureRequest, _records: dict[Cell, list[Record]], benchmark: Any
+) -> list[Record]:
+    """The records of one cell, one per process, their values in the benchmark's `extra_info`.
+
+    A cell that failed fails its test; one that cannot run here is skipped, unless it was named.
+    """
+    records = _records[request.param]
+    named = "all" not in _options(request.config).impl
+    for record in records:
+        if record.status in EXPECTED and not named:
+            pytest.skip(f"{record.status}: {record.reason}")
+        if record.status != "ok":
+            pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
+    benchmark.group = request.param.contest_label
+    benchmark.extra_info |= request.param.as_dict()
+    for name in EXTRA:
+        values = [value for record in records if (value := getattr(record, name)) is not None]
+        if values:
+            benchmark.extra_info[name] = statistics.median(values)
+    return records
+
+
+def seconds_per_step(records: Sequence[Record]) -> list[float]:
+    """Seconds per step of every block of every process."""
+    return [seconds for record in records for seconds in step_s(record)]
+
+
+def _wanted(config: pytest.Config) -> bool:
+    return bool(config.getoption("benchmark_only", False))
+
+
+def _options(config: pytest.Config) -> argparse.Namespace:
+    return parser().parse_args(["run", *shlex.split(config.getoption("--resnet-bench"))])
+
+
+def _id(cell: Cell) -> str:
+    parts = [*cell.contest_label.split(), *cell.label.replace("[", "-").replace("]", "").split()]
+    return "-".join(parts)

@@ -1,0 +1,144 @@
+"""Record: the one row that every measurement becomes, and how rows are read back.
+
+A measured value carries its unit in its name and is None, never 0, where it is unknown.
+`results/README.md` explains every field.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bench.cells import Cell, UsageError
+
+SCHEMA = 1
+
+STATUSES = ("ok", "unavailable", "unsupported", "oom", "timeout", "crashed", "uncertified")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One cell, measured by one process (or the reason why it was not)."""
+
+    schema: int = SCHEMA
+    run_id: str
+    utc: str  # ISO 8601, when the row was written
+    machine: str
+    processor: str  # the chip that did the work: the CPU's or the GPU's name
+
+    implementation: str
+    framework: str
+    backend: str
+    mode: str
+    model: str
+    workload: str
+    device: str
+    precision: str
+    batch_size: int
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    dataset: str
+    seed: int
+    steps: int
+    replicate: int
+    cohort: str | None = None  # processes with the same cohort were measured side by side
+
+    status: str
+    reason: str | None = None
+
+    throughput_images_per_s: float | None = None  # from the median block
+    step_ms_median: float | None = None
+    step_ms_p95: float | None = None
+    step_ms_p99: float | None = None
+    import_s: float | None = None
+    build_s: float | None = None
+    first_step_s: float | None = None
+    warmup_s: float | None = None
+    host_baseline_mib: float | None = None
+    host_peak_mib: float | None = None
+    device_peak_mib: float | None = None
+    device_reserved_mib: float | None = None
+    final_loss: float | None = None
+    test_accuracy: float | None = None  # fraction of the test images, 0 to 1
+    gflop_per_image: float | None = None
+    achieved_gflop_per_s: float | None = None
+    peak_fraction: float | None = None
+    energy_j_per_image: float | None = None
+    certificate_float64: str | None = None
+    certificate_timed: str | None = None
+    steady: bool | None = None
+
+    weights_sha256: str | None = None
+    data_sha256: str | None = None
+    block_steps: tuple[int, ...] = ()
+    block_s: tuple[float, ...] = ()  # seconds of each block of `block_steps` steps
+    losses: tuple[float, ...] = ()  # training loss of every step
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that this row measured."""
+        return Cell(**{f.name: getattr(self, f.name) for f in fields(Cell)})
+
+    def to_json(self) -> str:
+        """One line of `records.jsonl`, without its newline."""
+        return json.dumps(dataclasses.asdict(self), allow_nan=False)
+
+
+FIELDS = tuple(f.name for f in fields(Record))
+_REQUIRED = {
+    f.name
+    for f in fields(Record)
+    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+}
+_TUPLES = ("block_steps", "block_s", "losses")
+
+
+def from_json(line: str) -> Record:
+    """A Record from one line; fields of later schemas are left out, absent ones are None.
+
+    Raises ValueError that says what is wrong with the line.
+    """
+    try:
+        values: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    if not isinstance(values, dict):
+        raise ValueError("not a JSON object")
+    missing = sorted(_REQUIRED - values.keys())
+    if missing:
+        raise ValueError(f"not a record: no {', '.join(missing)}")
+    known = {name: value for name, value in values.items() if name in FIELDS}
+    known.update({name: tuple(known[name]) for name in _TUPLES if name in known})
+    return Record(**known)
+
+
+def read(path: Path) -> list[Record]:
+    """All records of a `records.jsonl`, or of the run folder that holds one.
+
+    A last line without its newline was cut off by a killed run and is left out.
+    Raises UsageError that names the file and the line of anything else that is no record.
+    """
+    path = path / "records.jsonl" if path.is_dir() else path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file; give a run's folder") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from None
+    records = []
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            records.append(from_json(line))
+        except ValueError as error:
+            raise UsageError(f"{path}, line {number}: {error}") from None
+    return records
+
+
+def read_all(paths: Iterable[Path]) -> list[Record]:
+    """The records of several run folders or files, in the order given."""
+    return [record for path in paths for record in read(path)]

@@ -1,0 +1,82 @@
+"""`results.csv`, one row per record, and `summary.csv`, one row per cell."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from bench.cells import Cell
+from bench.records import FIELDS, Record
+from bench.statistics import Estimate, summarise
+
+MEDIANS = (
+    "import_s",
+    "build_s",
+    "first_step_s",
+    "warmup_s",
+    "host_baseline_mib",
+    "host_peak_mib",
+    "device_peak_mib",
+    "device_reserved_mib",
+    "final_loss",
+    "test_accuracy",
+    "achieved_gflop_per_s",
+)
+
+
+def results(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+    """One row per record; lists and mappings are JSON in their cell, unknown is empty."""
+    return _table(FIELDS, ([_text(getattr(r, name)) for name in FIELDS] for r in records))
+
+
+def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+    """One row per cell: medians over its processes, and the throughput with its interval."""
+    keys = tuple(field.name for field in fields(Cell))
+    header = (
+        *("machine", "processor", *keys, "processes", "failures"),
+        *_interval("throughput_images_per_s"),
+        *_interval("speed_against_fastest"),
+        "verdict",
+        *(f"{name}_median" for name in MEDIANS),
+    )
+    rows = []
+    for contest in summarise(records):
+        for s in contest:
+            machine = (*s.records, *s.failures)[0].machine
+            rows.append(
+                [
+                    *(machine, s.processor, *(_text(getattr(s.cell, key)) for key in keys)),
+                    *(len(s.records), len(s.failures)),
+                    *_values(s.throughput_images_per_s),
+                    *_values(s.speed_against_fastest),
+                    _text(s.verdict),
+                    *(_text(s.median(name)) for name in MEDIANS),
+                ]
+            )
+    return _table(header, rows)
+
+
+def _interval(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"
+
+
+def _values(estimate: Estimate | None) -> tuple[Any, Any, Any]:
+    if estimate is None:
+        return "", "", ""
+    return estimate.value, _text(estimate.low), _text(estimate.high)
+
+
+def _text(value: Any) -> Any:
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, tuple | dict) else value
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,160 @@
+"""`report.md`: the answer first, then the tables that carry it, then how to repeat it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.records import Record
+from bench.statistics import Estimate, Summary, summarise
+
+
+def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+    """The report of one run, or of several merged."""
+    contests = summarise(records)
+    sections = [
+        "# " + ", ".join(run["run_id"] for run in runs),
+        "\n".join(f"- {answer(contest)}" for contest in contests),
+    ]
+    sections += [_contest(contest) for contest in contests]
+    failures = [r for contest in contests for s in contest for r in s.failures]
+    if failures:
+        sections.append("## Not measured\n\n" + _failures(failures))
+    sections.append("## Same work\n\n" + _same_work(records))
+    sections.append("## Machine and versions\n\n" + _machines(records, runs))
+    sections.append("## How to read this\n\n" + READING)
+    repeat = "\n".join(run["command"] for run in runs)
+    sections.append(f"## Repeat it\n\n```sh\n{repeat}\n```")
+    return "\n\n".join(sections) + "\n"
+
+
+READING = """\
+- **images/s** is the batch size over the median block's time per step; the brackets hold its 95 %
+  interval across processes. First step and warm-up are not in it.
+- **against fastest** is the ratio of speeds, from blocks that ran in the same rounds: a drift of
+  the machine that hits both cancels, so its interval is the one to trust. A *tie* is a ratio whose
+  interval holds 1. With a single process there is no interval and no verdict.
+- **first step** holds the compilation, where there is any. **host peak** is the worker's largest
+  resident memory, **of it set-up** what it held before the first step."""
+
+
+def answer(contest: Sequence[Summary]) -> str:
+    """One sentence: what is fastest, by how much, and what ties with it."""
+    title = f"**{contest[0].cell.contest_label}** on {_escape(contest[0].processor)}: "
+    ranked = [s for s in contest if s.throughput_images_per_s]
+    if not ranked:
+        return title + "nothing could be measured."
+    best, *others = ranked
+    speed = _interval(best.throughput_images_per_s)
+    ties = [s.cell.label for s in others if s.verdict == "tie"]
+    if ties:
+        text = f"{', '.join([best.cell.label, *ties])} tie, the first at {speed} images/s"
+    else:
+        text = f"{best.cell.label} is fastest at {speed} images/s"
+    slower = [s for s in others if s.verdict == "slower"]
+    if slower:
+        text += "; slower are " + ", ".join(
+            f"{s.cell.label} ({_interval(s.speed_against_fastest, 2)}×)" for s in slower
+        )
+    untold = [s.cell.label for s in others if s.verdict not in ("tie", "slower")]
+    if untold:
+        text += f"; without an interval nothing can be said of {', '.join(untold)}"
+    return title + text + "."
+
+
+def _contest(contest: Sequence[Summary]) -> str:
+    title = f"## {contest[0].cell.contest_label}"
+    ranked = [s for s in contest if s.records]
+    if not ranked:
+        return f"{title}\n\nNothing could be measured."
+    training = contest[0].cell.workload == "train"
+    header = ["", "images/s", "against fastest", "", "GFLOP/s", "first step s"]
+    header += ["host peak MiB", "of it set-up"]
+    if contest[0].cell.device == "cuda":
+        header += ["device peak MiB", "reserved MiB"]
+    if training:
+        header += ["final loss", "test accuracy"]
+    rows = []
+    for s in ranked:
+        row = [
+            s.cell.label,
+            _interval(s.throughput_images_per_s),
+            _interval(s.speed_against_fastest, 2),
+            "fastest" if s is ranked[0] else s.verdict or "–",
+            _number(s.median("achieved_gflop_per_s"), 0),
+            _number(s.median("first_step_s"), 2),
+            _number(s.median("host_peak_mib"), 0),
+            _number(s.median("host_baseline_mib"), 0),
+        ]
+        if contest[0].cell.device == "cuda":
+            row.append(_number(s.median("device_peak_mib"), 0))
+            row.append(_number(s.median("device_reserved_mib"), 0))
+        if training:
+            row.append(_number(s.median("final_loss"), 4))
+            accuracy = s.median("test_accuracy")
+            row.append("–" if accuracy is None else f"{accuracy:.1%}")
+        rows.append(row)
+    return f"{title}\n\n{table(header, rows)}"
+
+
+def _failures(records: Iterable[Record]) -> str:
+    rows = [
+        [r.cell.label, r.cell.contest_label, str(r.replicate), r.status, r.reason or "–"]
+        for r in records
+    ]
+    return table(["", "cell", "process", "status", "reason"], rows)
+
+
+def _same_work(records: Sequence[Record]) -> str:
+    """Whether rows that are compared began from the same bytes."""
+    measured = [r for r in records if r.status == "ok"]
+    lines = []
+    for label in dict.fromkeys(r.cell.contest_label for r in measured):
+        rows = [r for r in measured if r.cell.contest_label == label]
+        for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
+            prints = sorted({str(getattr(r, field))[:12] for r in rows})
+            same = f"the same in all {len(rows)} processes" if len(prints) == 1 else "**DIFFERENT**"
+            lines.append(f"- {label}: {what} {same} ({', '.join(prints)})")
+    return "\n".join(lines) or "Nothing was measured."
+
+
+def _machines(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+    lines = []
+    for run in runs:
+        machine = run["machine"]
+        gpus = ", ".join(f"{g['name']} ({g['memory_gib']} GiB)" for g in machine["gpus"]) or "none"
+        lines.append(
+            f"- {_escape(machine['machine'])}: {_escape(machine['cpu'])}, "
+            f"{machine['physical_cores']} cores ({machine['logical_cores']} logical), "
+            f"{machine['memory_gib']} GiB, GPU {_escape(gpus)}; {_escape(machine['os'])}"
+        )
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for package, number in record.versions.items():
+            versions.setdefault(package, set()).add(number)
+    stated = ", ".join(f"{name} {' / '.join(sorted(versions[name]))}" for name in sorted(versions))
+    return "\n".join([*lines, f"- {_escape(stated)}"])
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are figures."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    lines += [[_escape(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escape(text: str) -> str:
+    """Text from outside, kept from acting as Markdown or HTML."""
+    text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _interval(estimate: Estimate | None, digits: int = 0) -> str:
+    if estimate is None:
+        return "–"
+    if estimate.low is None or estimate.high is None:
+        return _number(estimate.value, digits)
+    low, high = _number(estimate.low, digits), _number(estimate.high, digits)
+    return f"{_number(estimate.value, digits)} [{low}, {high}]"

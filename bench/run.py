@@ -1,0 +1,92 @@
+"""One run from its description to its records."""
+
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import data, machine, statistics
+from bench.cells import Cell, implementation, obstacle
+from bench.records import Record
+from bench.schedule import Outcome, Schedule, Task
+from resnet_impls.architecture import ARCHITECTURES
+
+
+@contextmanager
+def shared_data(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[dict[Cell, Path]]:
+    """Read each dataset once, as files that all workers map; they go when the context ends.
+
+    Yields the folder of every cell that can run. Raises UsageError where a dataset cannot be had.
+    """
+    groups: dict[tuple[str, int, int], list[Cell]] = {}
+    for cell in cells:
+        if obstacle(cell) is None:
+            architecture = ARCHITECTURES[cell.model]
+            key = (cell.dataset, architecture.image_size, architecture.classes)
+            groups.setdefault(key, []).append(cell)
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as temporary:
+        folders: dict[Cell, Path] = {}
+        for (name, image_size, classes), members in groups.items():
+            folder = Path(temporary) / f"{name}-{image_size}-{classes}"
+            data.prepare(
+                folder,
+                name=name,
+                image_size=image_size,
+                classes=classes,
+                data_dir=data_dir,
+                batch_size=max(cell.batch_size for cell in members),
+            )
+            folders |= dict.fromkeys(members, folder)
+        yield folders
+
+
+def measure(
+    tasks: Sequence[Task],
+    data_folders: Mapping[Cell, Path],
+    *,
+    run_id: str,
+    machine_facts: Mapping[str, Any],
+    logs: Path,
+    timeout_s: float,
+    seed: int,
+    on_turn: Callable[[Task, str, int], None] = lambda task, turn, steps: None,
+) -> Generator[Record, None, None]:
+    """Measure `tasks` and yield a Record for each as soon as it is known.
+
+    Closing the iterator, or an exception in it, ends every worker.
+    """
+    schedule = Schedule(data_folders, logs, timeout_s, seed, on_turn)
+    outcomes = schedule.run(tasks)
+    with closing(outcomes):
+        for (cell, replicate), outcome in outcomes:
+            yield record(cell, replicate, outcome, run_id, machine_facts)
+
+
+def record(
+    cell: Cell, replicate: int, outcome: Outcome, run_id: str, machine_facts: Mapping[str, Any]
+) -> Record:
+    """The row of one outcome, with the values that follow from it."""
+    outcome = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in outcome.items()
+    }
+    row = Record(
+        run_id=run_id,
+        utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine_facts["machine"],
+        processor=machine.processor(machine_facts, cell.device),
+        framework=implementation(cell.implementation).framework,
+        learning_rate=cell.learning_rate,
+        replicate=replicate,
+        **{field.name: getattr(cell, field.name) for field in fields(Cell)},
+        **outcome,
+    )
+    speed = statistics.throughput(row)
+    gflop = row.gflop_per_image
+    return replace(
+        row,
+        throughput_images_per_s=speed,
+        achieved_gflop_per_s=speed * gflop if speed and gflop else None,
+    )

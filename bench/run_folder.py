@@ -1,0 +1,109 @@
+"""`results/<run_id>/`: what a run leaves on disk, safe against being killed at any moment.
+
+`run.json` says what was asked for and is written first; `records.jsonl` grows by one flushed line
+per record and is the source of truth; every other file is derived from the two and can be made
+again.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import records
+from bench.cells import UsageError
+from bench.records import Record
+
+
+class RunFolder:
+    """One run's folder, and the description of the run that `run.json` holds."""
+
+    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
+        self.path = path
+        self.run = run
+        self.logs = path / "logs"
+
+    @classmethod
+    def create(cls, path: Path, run: Mapping[str, Any]) -> "RunFolder":
+        """Make the folder of a new run. Raises UsageError where that cannot be done."""
+        check_free(path)
+        try:
+            (path / "logs").mkdir(parents=True)
+            _write(path / "run.json", json.dumps(run, indent=2) + "\n")
+        except OSError as error:
+            raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
+        return cls(path, run)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of an earlier run. Raises UsageError where `path` holds none."""
+        try:
+            run = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"{path}: holds no run (there is no run.json in it)") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path / 'run.json'}: cannot be read ({error})") from None
+        missing = {"run_id", "command", "options", "machine"} - set(run)
+        if missing:
+            raise UsageError(f"{path / 'run.json'}: has no {', '.join(sorted(missing))}")
+        return cls(path, run)
+
+    def records(self) -> list[Record]:
+        """What has been measured so far; a line cut off by a kill is left out."""
+        path = self.path / "records.jsonl"
+        return records.read(path) if path.exists() else []
+
+    def drop_cut_off_line(self) -> None:
+        """Remove a last line that a killed run left unfinished, so that more can be appended."""
+        path = self.path / "records.jsonl"
+        if path.exists():
+            with path.open("rb+") as file:
+                content = file.read()
+                file.truncate(content.rfind(b"\n") + 1)
+
+    def append(self, record: Record) -> None:
+        """Add one record; it is on disk when this returns."""
+        with (self.path / "records.jsonl").open("a", encoding="utf-8") as file:
+            file.write(record.to_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_reports(self) -> None:
+        """Derive all reports anew, and remove the logs of workers that said nothing."""
+        write_reports(self.path, self.records(), [self.run])
+        if self.logs.is_dir():
+            for log in self.logs.iterdir():
+                if log.stat().st_size == 0:
+                    log.unlink()
+            if not any(self.logs.iterdir()):
+                self.logs.rmdir()
+
+
+def check_free(path: Path) -> None:
+    """Raises UsageError where `path` is taken, by a run or by anything else."""
+    if (path / "run.json").exists():
+        raise UsageError(
+            f"--out {path}: already holds a run; choose another folder, or go on with it by "
+            f"--resume {path}"
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"--out {path}: is not an empty folder; choose another")
+    parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UsageError(f"--out {path}: cannot be written ({parent} is no writable folder)")
+
+
+def write_reports(path: Path, rows: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> None:
+    """Render every report of `rows` into the folder `path`, replacing each file at once."""
+    from bench.reports import REPORTS
+
+    for name, render in REPORTS.items():
+        _write(path / name, render(rows, runs))
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,180 @@
+"""Which worker measures next. Knows nothing of frameworks, and sleeps while a worker works.
+
+Cells that will be compared with each other form a cohort: their workers live side by side, and
+take turns in rounds whose order is shuffled. In each round every worker runs one block, of the same
+number of steps, while all others are suspended, so that a drift of the machine cancels in the ratio
+of two cells.
+"""
+
+import random
+import statistics
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.cells import Cell, obstacle
+from bench.child import Child, Failure
+
+BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
+MIN_BLOCKS = 10  # where there are steps enough
+MEMORY_FRACTION = 0.8  # of what is available, for the workers of a cohort
+
+Task = tuple[Cell, int]  # a cell and its replicate
+Outcome = dict[str, Any]  # what was learnt, by the names of Record's fields
+
+
+class Measurement:
+    """A task under way: its worker, and what that has told so far."""
+
+    def __init__(self, task: Task, child: Child) -> None:
+        self.task = task
+        self.child = child
+        self.values: Outcome = {"block_steps": [], "block_s": []}
+
+    def turn(self, turn: str, timeout_s: float, **request: Any) -> bool:
+        """Have the worker do one turn and keep its answer; False where it failed, and is ended."""
+        try:
+            answer = self.child.ask(turn, timeout_s, **request)
+        except Failure as failure:
+            self.child.end()
+            self.values |= {"status": failure.status, "reason": failure.reason}
+            return False
+        if turn == "block":
+            self.values["block_steps"].append(request["steps"])
+            self.values["block_s"].append(answer["block_s"])
+        else:
+            self.values |= answer
+        if turn == "finish":
+            self.child.end()
+            self.values["status"] = "ok"
+        return True
+
+    @property
+    def host_mib(self) -> float:
+        """Resident memory after the warm-up, when everything has been allocated."""
+        return float(self.values["host_mib"])
+
+    @property
+    def step_s(self) -> float:
+        """Seconds per step while warming up: enough to choose the length of a block by."""
+        steps = warm_up_steps(self.task[0].steps)
+        return self.values["warmup_s"] / steps if steps else self.values["first_step_s"]
+
+    @property
+    def outcome(self) -> tuple[Task, Outcome]:
+        """What becomes a record."""
+        values = {name: value for name, value in self.values.items() if name != "host_mib"}
+        return self.task, values
+
+
+def warm_up_steps(steps: int) -> int:
+    """How many steps after the first are warm-up: a tenth of all, two where there are so few."""
+    return max(steps // 10, min(2, (steps - 1) // 2))
+
+
+def split(steps: int, typical: int) -> list[int]:
+    """`steps` in blocks of about `typical` steps, none more than one step longer than another."""
+    blocks = max(1, min(steps, max(MIN_BLOCKS, round(steps / typical))))
+    base, longer = divmod(steps, blocks)
+    return [base + 1] * longer + [base] * (blocks - longer)
+
+
+def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
+    """The tasks grouped by replicate and contest: those that are to be interleaved."""
+    groups: dict[tuple[Any, ...], list[Task]] = {}
+    for cell, replicate in sorted(tasks, key=lambda task: task[1]):
+        groups.setdefault((replicate, cell.contest), []).append((cell, replicate))
+    return list(groups.values())
+
+
+@dataclass
+class Schedule:
+    """Measures tasks one cohort after another."""
+
+    data_folders: Mapping[Cell, Path]
+    logs: Path
+    timeout_s: float
+    seed: int
+    on_turn: Callable[[Task, str, int], None] = lambda task, turn, steps: None
+
+    def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
+        """Yield the outcome of every task, failures included, as soon as it is known.
+
+        Closing the generator early, or an exception in it, ends all workers.
+        """
+        order = random.Random(self.seed)
+        for group in by_contest(tasks):
+            pending = []
+            for task in group:
+                found = obstacle(task[0])
+                if found is None:
+                    pending.append(task)
+                elif task[1] == 0:  # once is enough: no other process would fare better
+                    yield task, dict(zip(("status", "reason"), found, strict=True))
+            order.shuffle(pending)
+            while pending:
+                cohort = f"{order.getrandbits(32):08x}"
+                with ExitStack() as ending:
+                    for task, outcome in self._cohort(pending, order, ending):
+                        yield task, outcome | {"cohort": cohort}
+
+    def _cohort(
+        self, pending: list[Task], order: random.Random, ending: ExitStack
+    ) -> Iterator[tuple[Task, Outcome]]:
+        """Take as many of `pending` as memory holds, and measure them side by side."""
+        live: list[Measurement] = []
+        available_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
+        while pending and (not live or _fits(live, available_mib)):
+            task = pending.pop(0)
+            measurement = self._start(task)
+            ending.callback(measurement.child.end)
+            if self._turn(measurement, "build") and self._turn(
+                measurement, "warm_up", steps=warm_up_steps(task[0].steps)
+            ):
+                live.append(measurement)
+            else:
+                yield measurement.outcome
+
+        for steps in _blocks(live):
+            for measurement in order.sample(live, len(live)):
+                if not self._turn(measurement, "block", steps=steps):
+                    live.remove(measurement)
+                    yield measurement.outcome
+
+        for measurement in live:
+            self._turn(measurement, "finish")
+            yield measurement.outcome
+
+    def _start(self, task: Task) -> Measurement:
+        cell, replicate = task
+        log = self.logs / f"{_slug(cell)}-{replicate}.log"
+        return Measurement(task, Child(cell, self.data_folders[cell], log))
+
+    def _turn(self, measurement: Measurement, turn: str, **request: Any) -> bool:
+        self.on_turn(measurement.task, turn, request.get("steps", 0))
+        return measurement.turn(turn, self.timeout_s, **request)
+
+
+def _blocks(live: Sequence[Measurement]) -> list[int]:
+    """Steps of each block: the same for the whole cohort, about BLOCK_S for its median cell."""
+    if not live:
+        return []
+    steps = live[0].task[0].steps
+    timed = steps - 1 - warm_up_steps(steps)
+    step_s = statistics.median(measurement.step_s for measurement in live)
+    return split(timed, max(1, round(BLOCK_S / step_s))) if timed else []
+
+
+def _fits(live: Sequence[Measurement], available_mib: float) -> bool:
+    """Whether one more worker as large as the largest fits beside those that live."""
+    sizes = [measurement.host_mib for measurement in live]
+    return sum(sizes) + max(sizes) < available_mib
+
+
+def _slug(cell: Cell) -> str:
+    parts = (*cell.label.split(), *cell.contest_label.split())
+    return "-".join(part.strip("]").replace("[", "-") for part in parts)

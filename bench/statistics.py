@@ -1,0 +1,137 @@
+"""Pure functions from samples to medians, intervals and verdicts.
+
+The process is the replicate: blocks of one process share its memory layout, its thread placement
+and its share of the machine's moods, so they are summed up by a median, and an interval is taken
+across processes only. One process alone has no interval.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.cells import Cell
+from bench.records import Record
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the interval that holds the true one in 95 of 100 such runs; None: unknown."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def estimate(samples: Sequence[float]) -> Estimate | None:
+    """Geometric mean of positive per-process values, with Student's interval of their logarithms.
+
+    Values like throughput and time vary by factors, so the logarithm is the scale on which their
+    scatter is symmetric. None without samples; no interval with one.
+    """
+    if not samples:
+        return None
+    logs = [math.log(sample) for sample in samples]
+    center = statistics.fmean(logs)
+    if len(logs) < 2:
+        return Estimate(math.exp(center))
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(logs) - 1, (1 + CONFIDENCE) / 2))
+    half *= statistics.stdev(logs) / math.sqrt(len(logs))
+    return Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
+
+
+def step_s(record: Record) -> list[float]:
+    """Seconds per step of each block."""
+    return [s / n for s, n in zip(record.block_s, record.block_steps, strict=True)]
+
+
+def throughput(record: Record) -> float | None:
+    """Images per second in the median block; None where nothing was timed."""
+    blocks = step_s(record)
+    return record.batch_size / statistics.median(blocks) if blocks else None
+
+
+def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | None:
+    """How many times as fast `ours` is as `theirs`, from blocks that ran in the same rounds.
+
+    Per pair of processes of one cohort, the median over rounds of the ratio of their block times;
+    across pairs as `estimate` does. None where no two processes were interleaved.
+    """
+    partners = {record.cohort: record for record in theirs}
+    medians = []
+    for record in ours:
+        partner = partners.get(record.cohort)
+        if record.cohort is None or partner is None:
+            continue
+        if partner.block_steps != record.block_steps or not record.block_s:
+            continue
+        pairs = zip(partner.block_s, record.block_s, strict=True)
+        medians.append(statistics.median(theirs_s / ours_s for theirs_s, ours_s in pairs))
+    return estimate(medians)
+
+
+def verdict(ratio: Estimate | None) -> str | None:
+    """`faster`, `slower` or `tie` of a speed ratio; None where there is no interval to tell by."""
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return None
+    if ratio.low > 1:
+        return "faster"
+    return "slower" if ratio.high < 1 else "tie"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One cell over all its processes."""
+
+    cell: Cell
+    processor: str
+    records: tuple[Record, ...]  # those that are ok
+    failures: tuple[Record, ...]
+    throughput_images_per_s: Estimate | None
+    speed_against_fastest: Estimate | None  # 1 for the fastest itself
+    verdict: str | None  # against the fastest; None for itself, and where it cannot be told
+
+    def median(self, field: str) -> float | None:
+        """Median over the processes of a numeric field of Record; None where unknown."""
+        values = [value for r in self.records if (value := getattr(r, field)) is not None]
+        return statistics.median(values) if values else None
+
+
+def summarise(records: Iterable[Record]) -> list[list[Summary]]:
+    """The cells of each contest on each machine, fastest first, those without a speed last."""
+    contests: dict[tuple[object, ...], dict[Cell, list[Record]]] = {}
+    for record in records:
+        contest = (record.machine, record.processor, *record.cell.contest)
+        contests.setdefault(contest, {}).setdefault(record.cell, []).append(record)
+    return [_rank(cells) for cells in contests.values()]
+
+
+def _rank(cells: dict[Cell, list[Record]]) -> list[Summary]:
+    ok = {cell: [r for r in rows if r.status == "ok"] for cell, rows in cells.items()}
+    speeds = {
+        cell: estimate([s for r in rows if (s := r.throughput_images_per_s)])
+        for cell, rows in ok.items()
+    }
+    order = sorted(cells, key=lambda cell: -(e.value if (e := speeds[cell]) else 0.0))
+    fastest = order[0]
+    summaries = []
+    for cell in order:
+        ratio = None
+        if speeds[cell] and speeds[fastest]:
+            ratio = Estimate(1.0) if cell == fastest else speed_ratio(ok[cell], ok[fastest])
+        summaries.append(
+            Summary(
+                cell=cell,
+                processor=cells[cell][0].processor,
+                records=tuple(ok[cell]),
+                failures=tuple(r for r in cells[cell] if r.status != "ok"),
+                throughput_images_per_s=speeds[cell],
+                speed_against_fastest=ratio,
+                verdict=verdict(ratio),
+            )
+        )
+    return summaries

@@ -1,0 +1,144 @@
+"""What a person sees while and after measuring: progress on a terminal, plain lines elsewhere."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from bench.cells import installed
+from bench.records import Record
+from bench.schedule import Task
+from bench.statistics import Estimate, summarise
+from resnet_impls.catalogue import CATALOGUE
+
+STYLES = {"ok": "green", "unavailable": "yellow", "unsupported": "yellow"}  # all others: red
+
+
+class Display:
+    """Progress over the steps of all tasks, and a line for every record.
+
+    It is redrawn at each turn and never by a clock, so that this process sleeps in between.
+    """
+
+    def __init__(self, tasks: Sequence[Task], console: Console) -> None:
+        self.console = console
+        self.left = {task: task[0].steps for task in tasks}
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.bar = self.progress.add_task("", total=sum(self.left.values()))
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def turn(self, task: Task, turn: str, steps: int) -> None:
+        """A worker begins a turn of `steps` steps."""
+        cell, replicate = task
+        self._advance(task, steps)
+        self.progress.update(
+            self.bar,
+            description=f"{cell.workload} {cell.label} #{replicate} {turn.replace('_', ' ')}",
+            refresh=True,
+        )
+
+    def record(self, record: Record) -> None:
+        """A task has ended."""
+        self._advance((record.cell, record.replicate), record.steps)
+        line = Text(f"{record.status:11}", STYLES.get(record.status, "red"))
+        line.append(f" {record.cell.workload} {record.cell.label} #{record.replicate}", "default")
+        if record.throughput_images_per_s:
+            line.append(f"  {record.throughput_images_per_s:,.0f} images/s", "bold")
+        if record.test_accuracy is not None:
+            line.append(f"  test accuracy {record.test_accuracy:.1%}", "default")
+        if record.reason:
+            line.append(f"  {record.reason}", "default")
+        self.console.print(line, soft_wrap=True)
+
+    def _advance(self, task: Task, steps: int) -> None:
+        steps = min(steps, self.left.get(task, 0))
+        if steps:
+            self.left[task] -= steps
+            self.progress.advance(self.bar, steps)
+
+
+def result_tables(records: Sequence[Record]) -> list[Table]:
+    """One ranking per contest: the middle of what the report says."""
+    tables = []
+    for contest in summarise(records):
+        training = contest[0].cell.workload == "train"
+        table = Table(
+            title="\n" + contest[0].cell.contest_label,
+            title_justify="left",
+            box=None,
+            header_style="dim",
+            pad_edge=False,
+        )
+        table.add_column("", no_wrap=True)
+        for name in ("images/s", "against fastest", "", "peak MiB", *["accuracy"] * training):
+            table.add_column(name, justify="right", no_wrap=True)
+        for index, s in enumerate(contest):
+            if not s.records:
+                table.add_row(Text(s.cell.label), s.failures[0].status, style="dim")
+                continue
+            row: list[str | Text] = [
+                Text(s.cell.label),
+                _interval(s.throughput_images_per_s, ",.0f"),
+                _interval(s.speed_against_fastest, ".2f"),
+                s.verdict or ("" if index else "fastest"),
+                _number(s.median("host_peak_mib"), ",.0f"),
+            ]
+            if training:
+                row.append(_number(s.median("test_accuracy"), ".1%"))
+            table.add_row(*row)
+        tables.append(table)
+    return tables
+
+
+def catalogue_table() -> Table:
+    """Every implementation and backend, what it offers, and whether it is installed here."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in ("implementation", "modes", "precisions", "devices"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("installed")
+    for row in CATALOGUE.values():
+        for backend in row.backends:
+            versions = {package: installed(package) for package in backend.packages}
+            missing = [package for package, version in versions.items() if version is None]
+            table.add_row(
+                Text(row.name + (f"[{backend.name}]" if len(row.backends) > 1 else "")),
+                " ".join(backend.modes),
+                " ".join(backend.precisions),
+                " ".join(backend.devices),
+                f"no: {' '.join(missing)}"
+                if missing
+                else " ".join(f"{package} {version}" for package, version in versions.items()),
+            )
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _interval(estimate: Estimate | None, form: str) -> Text:
+    if estimate is None:
+        return Text("–")
+    text = Text(format(estimate.value, form))
+    if estimate.low is not None and estimate.high is not None:
+        text.append(f" [{estimate.low:{form}}, {estimate.high:{form}}]", "dim")
+    return text

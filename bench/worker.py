@@ -1,0 +1,149 @@
+"""The child: one cell in a fresh process, the only place that imports an implementation.
+
+The parent asks for turns and this process answers each with JSON-ready values: `build`, then
+`warm_up`, then `block` as often as it likes, then `finish`. Between turns it is suspended.
+"""
+
+import importlib
+import os
+import platform
+import socket
+import sys
+import traceback
+from pathlib import Path
+from time import perf_counter
+from types import ModuleType
+from typing import Any
+
+from bench import data, memory
+from bench.cells import Cell, implementation, installed
+from bench.channel import Channel, ChannelClosed
+from bench.workloads import WORKLOADS
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.weights import fingerprint, initial_weights
+
+# What a framework's error says when it is memory that ran out.
+OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory")
+
+
+class Worker:
+    """One cell, built, warmed up and run block by block."""
+
+    def __init__(self, cell: Cell, data_folder: Path) -> None:
+        self.cell = cell
+        self.row = implementation(cell.implementation)
+        self.data = data.open_folder(data_folder)
+
+    def build(self) -> dict[str, Any]:
+        """Import the framework, build the network and place the batches on the device."""
+        cell = self.cell
+        architecture = ARCHITECTURES[cell.model]
+        weights = initial_weights(architecture, cell.seed)
+        images, labels = self.data.batches(cell.batch_size, cell.steps, cell.seed)
+
+        start = perf_counter()
+        module = load_module(self.row.module)
+        imported = perf_counter()
+        self.implementation = module.Implementation(
+            architecture,
+            weights,
+            device=cell.device,
+            precision=cell.precision,
+            mode=cell.mode,
+            optimizer=cell.optimizer or "sgd",
+            learning_rate=cell.learning_rate or 0.0,
+        )
+        self.implementation.place(images, labels)
+        built = perf_counter()
+
+        self.workload = WORKLOADS[cell.workload](self.implementation)
+        training = cell.workload == "train"
+        flops = architecture.training_flops if training else architecture.forward_flops
+        packages = next(b.packages for b in self.row.backends if b.name == cell.backend)
+        return {
+            "import_s": imported - start,
+            "build_s": built - imported,
+            "host_baseline_mib": memory.host_mib(),
+            "gflop_per_image": flops / 1e9,
+            "weights_sha256": fingerprint(weights),
+            "data_sha256": fingerprint({"images": images, "labels": labels}),
+            "versions": {"python": platform.python_version()}
+            | {name: installed(name) or "unknown" for name in (*packages, "numpy")},
+        }
+
+    def warm_up(self, steps: int) -> dict[str, Any]:
+        """The first step, where frameworks compile, and `steps` more; each is timed apart."""
+        start = perf_counter()
+        self.workload.run(1)
+        first = perf_counter()
+        if steps:
+            self.workload.run(steps)
+        warm = perf_counter()
+        return {
+            "first_step_s": first - start,
+            "warmup_s": warm - first if steps else None,
+            "host_mib": memory.host_mib(),
+        }
+
+    def block(self, steps: int) -> dict[str, Any]:
+        """Run `steps` steps; the clock is read at both ends, when the device is idle."""
+        start = perf_counter()
+        self.workload.run(steps)
+        return {"block_s": perf_counter() - start}
+
+    def finish(self) -> dict[str, Any]:
+        """Peak memory of what was timed, then what the workload led to."""
+        peaks: dict[str, Any] = {"host_peak_mib": memory.host_peak_mib()}
+        if self.cell.device == "cuda":
+            used, reserved = memory.device_peak_mib(self.cell.backend)
+            peaks |= {"device_peak_mib": used, "device_reserved_mib": reserved}
+        return peaks | self.workload.outcome(self.data, self.cell.batch_size)
+
+
+def load_module(name: str) -> ModuleType:
+    """Import an implementation: a dotted name, or the path of a Python file."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name)
+    sys.path.insert(0, str(path.parent))
+    return importlib.import_module(path.stem)
+
+
+def diagnose(error: BaseException) -> tuple[str, str]:
+    """(status, reason) of what an implementation raised."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = f"{type(error).__name__}: {lines[0][:300]}"
+    if isinstance(error, ImportError):
+        return "unavailable", lines[0][:300]
+    if isinstance(error, NotImplementedError):
+        return "unsupported", lines[0][:300]
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+        return "oom", reason
+    return "crashed", reason
+
+
+def main() -> int:
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(connection.fileno(), False)
+    channel = Channel(connection)
+    try:
+        job = channel.receive()
+        worker = Worker(Cell(**job["cell"]), Path(job["data_folder"]))
+        while True:
+            request = channel.receive()
+            turn = getattr(worker, request.pop("turn"))
+            try:
+                reply = turn(**request)
+            except BaseException as error:
+                traceback.print_exc()
+                status, reason = diagnose(error)
+                channel.send({"status": status, "reason": reason})
+                return 1
+            channel.send(reply)
+    except ChannelClosed:  # the parent has what it wants, or is gone
+        return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What is measured: one ResNet, written once in every framework's own way."""

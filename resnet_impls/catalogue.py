@@ -1,0 +1,57 @@
+"""What exists: one row per implementation. Imports no framework, so listing costs nothing.
+
+To add a framework, add its file to this folder and its row to `CATALOGUE`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One engine that an implementation runs on, and what it can be asked for there.
+
+    The first of `modes` is the default. Modes say what the framework does with a step:
+    `eager` dispatches operations one by one from Python, `graph` runs TensorFlow's
+    `tf.function` graph, `compiled` hands the whole step to a compiler (Inductor, XLA).
+    """
+
+    name: str
+    packages: tuple[str, ...]  # distributions that must be installed; the framework comes first
+    modes: tuple[str, ...]
+    precisions: tuple[str, ...] = ("fp32", "tf32", "bf16")
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way of writing the network: a module of this package, or a file of the user's."""
+
+    name: str
+    framework: str
+    backends: tuple[Backend, ...]
+    module: str  # dotted name, or the path of a Python file
+
+
+_KERAS = (
+    Backend("tensorflow", ("keras", "tensorflow"), ("graph", "compiled")),
+    Backend("jax", ("keras", "jax"), ("compiled",)),
+    Backend("torch", ("keras", "torch"), ("eager",)),
+)
+
+CATALOGUE: dict[str, Implementation] = {
+    row.name: row
+    for row in (
+        Implementation(
+            "torch_module",
+            "PyTorch",
+            (Backend("torch", ("torch",), ("eager", "compiled")),),
+            "resnet_impls.torch_module",
+        ),
+        Implementation(
+            "keras_functional",
+            "Keras",
+            _KERAS,
+            "resnet_impls.keras_functional",
+        ),
+    )
+}

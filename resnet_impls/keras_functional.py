@@ -1,0 +1,156 @@
+"""The ResNet by Keras' Functional API, on the TensorFlow, JAX and PyTorch backends.
+
+Three of Keras' own choices differ from the canonical ones, and are brought in line without
+leaving the fast path: padding of strided convolutions, the running variance, Adam's epsilon.
+"""
+
+from itertools import cycle, islice
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
+from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.weights import Weights
+
+# Canonical leaf name -> the variable's name in Keras; layouts are the same.
+LEAVES = {
+    "kernel": "kernel",
+    "scale": "gamma",
+    "bias": "beta",
+    "mean": "moving_mean",
+    "variance": "moving_variance",
+}
+
+
+def layer_name(path: str) -> str:
+    """Keras' name of a layer; a dot is not allowed there on the PyTorch backend."""
+    return path.replace(".", "_")
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Batch norm whose running variance is the unbiased one; Keras' own divides by n, not n - 1."""
+
+    def call(self, inputs, training=None, mask=None):
+        if not training:
+            return super().call(inputs, training=False)
+        before = self.moving_variance + 0.0  # a copy: the variable itself is about to change
+        outputs = super().call(inputs, training=True)
+        after = ops.convert_to_tensor(self.moving_variance)
+        count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), after.dtype)
+        self.moving_variance.assign(after + (after - self.momentum * before) / (count - 1))
+        return outputs
+
+
+class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend's own class, with its fused update
+    """Adam that adds epsilon after the bias correction, as the paper's algorithm 1 does."""
+
+    @property
+    def epsilon(self):
+        step = ops.cast(self.iterations + 1, keras.backend.floatx())
+        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, step))
+
+    @epsilon.setter
+    def epsilon(self, value):
+        self._epsilon = value
+
+
+def conv_bn(x, conv: Conv):
+    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
+    padding = "same"
+    if conv.stride > 1:  # at stride 2, Keras' "same" would pad (0, 1) and not (1, 1)
+        padding = "valid"
+        if conv.padding:
+            x = layers.ZeroPadding2D(conv.padding)(x)
+    x = layers.Conv2D(
+        conv.outputs,
+        conv.kernel,
+        conv.stride,
+        padding=padding,
+        use_bias=False,
+        name=layer_name(conv.name),
+    )(x)
+    return BatchNormalization(
+        momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
+    )(x)
+
+
+def Block(x, block: BlockPlan):
+    """`relu(residual(x) + shortcut(x))`."""
+    shortcut = conv_bn(x, block.shortcut) if block.shortcut else x
+    for conv in block.residual:
+        x = conv_bn(x, conv)
+        if conv is not block.residual[-1]:
+            x = layers.ReLU()(x)
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def ResNet(architecture: Architecture) -> keras.Model:
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+    inputs = layers.Input((architecture.image_size, architecture.image_size, 3))
+    x = layers.ReLU()(conv_bn(inputs, architecture.stem))
+    if architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0 after the ReLU
+        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    for blocks in architecture.stages:
+        for block in blocks:
+            x = Block(x, block)
+    x = layers.GlobalAveragePooling2D()(x)  # (B, C)
+    logits = layers.Dense(architecture.classes, dtype=keras.backend.floatx(), name="head")(x)
+    return keras.Model(inputs, logits)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bf16" else "float32")
+        self.model = ResNet(architecture)
+        for name, value in weights.items():
+            self.variable(name).assign(value)
+        self.names = list(weights)
+
+        if optimizer == "adam":
+            rule = Adam(learning_rate, epsilon=1e-8)
+        else:
+            rule = keras.optimizers.SGD(learning_rate, momentum=0.9)
+        self.model.compile(
+            optimizer=rule,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=mode == "compiled",
+        )
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.batches = cycle(
+            (ops.convert_to_tensor(x), ops.convert_to_tensor(y))
+            for x, y in zip(images, labels, strict=True)
+        )
+
+    def train(self, steps: int) -> np.ndarray:
+        losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
+        return np.array(losses, np.float32)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict_on_batch(images), np.float32)
+
+    def infer(self, steps: int) -> None:
+        for images, _ in islice(self.batches, steps):
+            self.model.predict_on_batch(images)
+
+    def weights(self) -> Weights:
+        values = {name: self.variable(name) for name in self.names}
+        return {name: ops.convert_to_numpy(value).copy() for name, value in values.items()}
+
+    def variable(self, name: str) -> keras.Variable:
+        """The variable of a canonical name: `stem.conv.kernel` is `kernel` of layer `stem_conv`."""
+        path, _, leaf = name.rpartition(".")
+        layer = self.model.get_layer(layer_name(path))
+        return layer.bias if name == "head.bias" else getattr(layer, LEAVES[leaf])

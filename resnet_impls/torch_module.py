@@ -1,0 +1,153 @@
+"""The ResNet as a PyTorch `nn.Module`: channels-last memory, fused optimizers, `torch.compile`."""
+
+from collections import OrderedDict
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
+from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.weights import Weights
+
+# Canonical leaf name -> PyTorch's. Kernels are HWIO here and OIHW there, the dense one (in, out)
+# here and (out, in) there.
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+
+
+def torch_name(name: str) -> str:
+    """PyTorch's name of a tensor: `stem.conv.kernel` is `stem.conv.weight` there."""
+    path, _, leaf = name.rpartition(".")
+    return f"{path}.{LEAVES[leaf]}"
+
+
+def conv_bn(conv: Conv) -> list[tuple[str, nn.Module]]:
+    """A convolution and its batch norm, each with its own leaf name."""
+    convolution = nn.Conv2d(
+        conv.inputs, conv.outputs, conv.kernel, conv.stride, conv.padding, bias=False
+    )
+    norm = nn.BatchNorm2d(conv.outputs, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
+    return [(conv.name.rpartition(".")[2], convolution), (conv.norm.rpartition(".")[2], norm)]
+
+
+class Block(nn.Module):
+    """`relu(residual(x) + shortcut(x))`."""
+
+    def __init__(self, block: BlockPlan) -> None:
+        super().__init__()
+        layers: list[tuple[str, nn.Module]] = []
+        for index, conv in enumerate(block.residual, start=1):
+            layers += conv_bn(conv)
+            if conv is not block.residual[-1]:
+                layers.append((f"relu{index}", nn.ReLU(inplace=True)))
+        self.residual = nn.Sequential(OrderedDict(layers))
+        self.shortcut = (
+            nn.Sequential(OrderedDict(conv_bn(block.shortcut))) if block.shortcut else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
+        return F.relu(self.residual(x) + self.shortcut(x), inplace=True)
+
+
+class ResNet(nn.Sequential):
+    """Stem, stages, global average pool, dense head: (B, 3, H, W) -> logits (B, classes)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(OrderedDict(conv_bn(architecture.stem)))
+        self.relu = nn.ReLU(inplace=True)
+        if architecture.max_pool:
+            self.max_pool = nn.MaxPool2d(3, 2, padding=1)
+        for index, blocks in enumerate(architecture.stages, start=1):
+            stage = OrderedDict((block.name.rpartition(".")[2], Block(block)) for block in blocks)
+            self.add_module(f"stage{index}", nn.Sequential(stage))
+        self.pool = nn.AdaptiveAvgPool2d(1)  # (B, C, 1, 1)
+        self.flatten = nn.Flatten()  # (B, C)
+        self.head = nn.Linear(architecture.features, architecture.classes)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ImportError("this PyTorch finds no CUDA device")
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        self.device = torch.device(device)
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
+        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+        self.model = ResNet(architecture)
+        state = self.model.state_dict()
+        for name, value in weights.items():
+            state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
+        self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.names = list(weights)
+        self.network = torch.compile(self.model) if mode == "compiled" else self.model
+
+        parameters = self.model.parameters()
+        self.optimizer: torch.optim.Optimizer
+        if optimizer == "adam":
+            self.optimizer = torch.optim.Adam(parameters, learning_rate, eps=1e-8, fused=True)
+        else:
+            self.optimizer = torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.batches = cycle(
+            (self.to_device(x), torch.from_numpy(y).to(self.device, torch.int64))
+            for x, y in zip(images, labels, strict=True)
+        )
+
+    def train(self, steps: int) -> np.ndarray:
+        self.model.train()
+        losses = []
+        for images, labels in islice(self.batches, steps):
+            self.optimizer.zero_grad()
+            with self.autocast:
+                loss = F.cross_entropy(self.network(images), labels)
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses).float().cpu().numpy()  # the copy waits for the device
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        with torch.inference_mode(), self.autocast:
+            return self.network(self.to_device(images)).float().cpu().numpy()
+
+    def infer(self, steps: int) -> None:
+        self.model.eval()
+        with torch.inference_mode(), self.autocast:
+            for images, _ in islice(self.batches, steps):
+                self.network(images)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def weights(self) -> Weights:
+        state = self.model.state_dict()
+        tensors = {name: state[torch_name(name)].cpu().numpy() for name in self.names}
+        return {name: x.transpose(FROM_TORCH[x.ndim]).copy() for name, x in tensors.items()}
+
+    def to_device(self, images: np.ndarray) -> Tensor:
+        """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, still channels last in memory."""
+        return torch.from_numpy(images).to(self.device, self.dtype).permute(0, 3, 1, 2)

@@ -1,0 +1,48 @@
+"""Initial weights and their fingerprint: the same bytes for every framework."""
+
+import hashlib
+from collections.abc import Mapping
+from zlib import crc32
+
+import numpy as np
+
+from resnet_impls.architecture import Architecture
+
+Weights = dict[str, np.ndarray]  # canonical name -> float32 array, parameters then statistics
+
+
+def initial_weights(architecture: Architecture, seed: int) -> Weights:
+    """Draw the weights that every framework starts from.
+
+    Convolutions: normal with variance 2 / fan-out (He et al., arXiv:1502.01852, as torchvision
+    does). Dense kernel and bias: uniform within 1 / sqrt(fan-in). Batch norms: the identity.
+    Each tensor has a random stream of its own, keyed by its name, so that no tensor depends on
+    the order in which the others are drawn.
+
+    Returns `{name: float32 array}` with the shapes of `architecture.parameters` and
+    `architecture.statistics`, in that order.
+    """
+    weights: Weights = {}
+    for name, shape in (architecture.parameters | architecture.statistics).items():
+        stream = np.random.default_rng([seed, crc32(name.encode())])
+        leaf = name.rpartition(".")[2]
+        if len(shape) == 4:
+            deviation = np.sqrt(2 / (shape[0] * shape[1] * shape[3]))
+            value = stream.normal(0, deviation, shape)
+        elif name.startswith("head."):
+            limit = 1 / np.sqrt(architecture.features)
+            value = stream.uniform(-limit, limit, shape)
+        else:
+            value = np.full(shape, 1.0 if leaf in ("scale", "variance") else 0.0)
+        weights[name] = value.astype(np.float32)
+    return weights
+
+
+def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over the names, shapes, types and bytes of `arrays`, in order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
