@@ -50,6 +50,8 @@ def environment(cell: Cell) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": "4294967296",
         "PYTHONUNBUFFERED": "1",
     }
+    if cell.precision == "fp64":
+        settings["JAX_ENABLE_X64"] = "true"
     if cell.device == "cpu":
         settings["CUDA_VISIBLE_DEVICES"] = ""
     if cell.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32

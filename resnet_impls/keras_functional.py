@@ -9,6 +9,7 @@ from itertools import cycle, islice
 import keras
 import numpy as np
 from keras import layers, ops
+from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
@@ -22,6 +23,8 @@ LEAVES = {
     "mean": "moving_mean",
     "variance": "moving_variance",
 }
+
+POLICIES = {"bf16": "mixed_bfloat16", "fp64": "float64"}
 
 
 def layer_name(path: str) -> str:
@@ -112,16 +115,20 @@ class Implementation:
         optimizer: str,
         learning_rate: float,
     ) -> None:
-        keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bf16" else "float32")
+        if precision == "fp64":
+            keras.config.set_floatx("float64")
+            BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # else batch norms would drop to float32
+        keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
         self.model = ResNet(architecture)
         for name, value in weights.items():
             self.variable(name).assign(value)
         self.names = list(weights)
 
         if optimizer == "adam":
-            rule = Adam(learning_rate, epsilon=1e-8)
+            # np.float64: TensorFlow rounds a Python float to float32 on its way to float64
+            rule = Adam(learning_rate, np.float64(0.9), np.float64(0.999), epsilon=1e-8)
         else:
-            rule = keras.optimizers.SGD(learning_rate, momentum=0.9)
+            rule = keras.optimizers.SGD(learning_rate, momentum=np.float64(0.9))
         self.model.compile(
             optimizer=rule,
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -130,16 +137,16 @@ class Implementation:
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.batches = cycle(
-            (ops.convert_to_tensor(x), ops.convert_to_tensor(y))
+            (ops.convert_to_tensor(x, keras.config.floatx()), ops.convert_to_tensor(y))
             for x, y in zip(images, labels, strict=True)
         )
 
     def train(self, steps: int) -> np.ndarray:
         losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
-        return np.array(losses, np.float32)
+        return np.array(losses)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict_on_batch(images), np.float32)
+        return np.asarray(self.model.predict_on_batch(images))
 
     def infer(self, steps: int) -> None:
         for images, _ in islice(self.batches, steps):

@@ -128,12 +128,12 @@ class Implementation:
             loss.backward()
             self.optimizer.step()
             losses.append(loss.detach())
-        return torch.stack(losses).float().cpu().numpy()  # the copy waits for the device
+        return torch.stack(losses).cpu().numpy()  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         self.model.eval()
         with torch.inference_mode(), self.autocast:
-            return self.network(self.to_device(images)).float().cpu().numpy()
+            return self.network(self.to_device(images)).to(self.dtype).cpu().numpy()
 
     def infer(self, steps: int) -> None:
         self.model.eval()
