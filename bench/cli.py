@@ -53,9 +53,10 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from bench import machine
+    from bench.reports import ranking
     from bench.run import measure, shared_data
     from bench.run_folder import RunFolder, check_free
-    from bench.terminal import Display, result_tables
+    from bench.terminal import Display
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     if options.resume:
@@ -115,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
                 interrupted = True
     folder.write_reports()
     rows = folder.records()
-    for table in result_tables(rows):
+    for table in ranking.tables(rows):
         console.print(table)
     console.print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
     if interrupted:

@@ -1,4 +1,4 @@
-"""What a person sees while and after measuring: progress on a terminal, plain lines elsewhere."""
+"""What a person sees while measuring: progress on a terminal, plain lines elsewhere."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -11,7 +11,6 @@ from rich.text import Text
 from bench.cells import installed
 from bench.records import Record
 from bench.schedule import Task
-from bench.statistics import Estimate, summarise
 from resnet_impls.catalogue import CATALOGUE
 
 STYLES = {"ok": "green", "unavailable": "yellow", "unsupported": "yellow"}  # all others: red
@@ -76,39 +75,6 @@ class Display:
             self.progress.advance(self.bar, steps)
 
 
-def result_tables(records: Sequence[Record]) -> list[Table]:
-    """One ranking per contest: the middle of what the report says."""
-    tables = []
-    for contest in summarise(records):
-        training = contest[0].cell.workload == "train"
-        table = Table(
-            title="\n" + contest[0].cell.contest_label,
-            title_justify="left",
-            box=None,
-            header_style="dim",
-            pad_edge=False,
-        )
-        table.add_column("", no_wrap=True)
-        for name in ("images/s", "against fastest", "", "peak MiB", *["accuracy"] * training):
-            table.add_column(name, justify="right", no_wrap=True)
-        for index, s in enumerate(contest):
-            if not s.records:
-                table.add_row(Text(s.cell.label), s.failures[0].status, style="dim")
-                continue
-            row: list[str | Text] = [
-                Text(s.cell.label),
-                _interval(s.throughput_images_per_s, ",.0f"),
-                _interval(s.speed_against_fastest, ".2f"),
-                s.verdict or ("" if index else "fastest"),
-                _number(s.median("host_peak_mib"), ",.0f"),
-            ]
-            if training:
-                row.append(_number(s.median("test_accuracy"), ".1%"))
-            table.add_row(*row)
-        tables.append(table)
-    return tables
-
-
 def catalogue_table() -> Table:
     """Every implementation and backend, what it offers, and whether it is installed here."""
     table = Table(box=None, header_style="dim", pad_edge=False)
@@ -129,16 +95,3 @@ def catalogue_table() -> Table:
                 else " ".join(f"{package} {version}" for package, version in versions.items()),
             )
     return table
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
-
-
-def _interval(estimate: Estimate | None, form: str) -> Text:
-    if estimate is None:
-        return Text("–")
-    text = Text(format(estimate.value, form))
-    if estimate.low is not None and estimate.high is not None:
-        text.append(f" [{estimate.low:{form}}, {estimate.high:{form}}]", "dim")
-    return text

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import csv, markdown
+from bench.reports import csv, markdown, ranking
 
 # Records, and the `run.json` of each run that they come from -> the text of a file
 Render = Callable[[Sequence[Record], Sequence[Mapping[str, Any]]], str]
@@ -16,4 +16,5 @@ REPORTS: dict[str, Render] = {
     "results.csv": csv.results,
     "summary.csv": csv.summary,
     "report.md": markdown.render,
+    "ranking.svg": ranking.svg,
 }

@@ -1,0 +1,68 @@
+"""The ranking of each contest, as tables on the terminal and as `ranking.svg`, their picture."""
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.terminal_theme import DEFAULT_TERMINAL_THEME
+from rich.text import Text
+
+from bench.records import Record
+from bench.statistics import Estimate, summarise
+
+
+def tables(records: Sequence[Record]) -> list[Table]:
+    """One ranking per contest, fastest first."""
+    rankings = []
+    for contest in summarise(records):
+        training = contest[0].cell.workload == "train"
+        table = Table(
+            title="\n" + contest[0].cell.contest_label,
+            title_justify="left",
+            box=None,
+            header_style="dim",
+            pad_edge=False,
+        )
+        table.add_column("", no_wrap=True)
+        for name in ("images/s", "against fastest", "", "peak MiB", *["accuracy"] * training):
+            table.add_column(name, justify="right", no_wrap=True)
+        for index, s in enumerate(contest):
+            if not s.records:
+                table.add_row(Text(s.cell.label), s.failures[0].status, style="dim")
+                continue
+            row: list[str | Text] = [
+                Text(s.cell.label),
+                _interval(s.throughput_images_per_s, ",.0f"),
+                _interval(s.speed_against_fastest, ".2f"),
+                s.verdict or ("" if index else "fastest"),
+                _number(s.median("host_peak_mib"), ",.0f"),
+            ]
+            if training:
+                row.append(_number(s.median("test_accuracy"), ".1%"))
+            table.add_row(*row)
+        rankings.append(table)
+    return rankings
+
+
+def svg(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+    """The tables as an SVG image."""
+    console = Console(record=True, width=100, file=StringIO())
+    for table in tables(records):
+        console.print(table)
+    title = " · ".join(dict.fromkeys(record.processor for record in records))
+    return console.export_svg(title=title, theme=DEFAULT_TERMINAL_THEME)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _interval(estimate: Estimate | None, form: str) -> Text:
+    if estimate is None:
+        return Text("–")
+    text = Text(format(estimate.value, form))
+    if estimate.low is not None and estimate.high is not None:
+        text.append(f" [{estimate.low:{form}}, {estimate.high:{form}}]", "dim")
+    return text

@@ -1,0 +1,148 @@
+"""What the instrument itself costs and how well it cancels the machine's drift, as figures.
+
+`python tests/benchmarks/instrument.py cost` interleaves a worker with a bare PyTorch script:
+step time of the one over the other, and the parent's processor time and memory while both measure.
+
+`python tests/benchmarks/instrument.py drift` measures a cell against itself, interleaved block by
+block and one after the other: the error of the ratio, whose true value is 1.
+"""
+
+import argparse
+import math
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import psutil
+
+from bench.cells import Cell, matrix
+from bench.child import Child, environment
+from bench.run import shared_data
+
+TIMEOUT_S = 600.0
+BLOCK_STEPS = 5
+BARE_LOOP = Path(__file__).with_name("bare_loop.py")
+
+CELL: Cell = matrix(
+    impl=["torch_module"],
+    mode=None,
+    model=["resnet14"],
+    workload=["train"],
+    device=["cpu"],
+    precision=["fp32"],
+    batch_size=[64],
+    optimizer=["adam"],
+    dataset="digits",
+    seed=0,
+    steps=10_000,  # more than are ever run
+)[0]
+
+
+class Worker:
+    """A warmed-up worker of CELL."""
+
+    def __init__(self, data: Path, log: Path) -> None:
+        self.child = Child(CELL, data, log)
+        self.child.ask("build", TIMEOUT_S)
+        self.child.ask("warm_up", TIMEOUT_S, steps=10)
+
+    def block_s(self) -> float:
+        return float(self.child.ask("block", TIMEOUT_S, steps=BLOCK_STEPS)["block_s"])
+
+    def end(self) -> None:
+        self.child.end()
+
+
+class BareLoop:
+    """The bare script, warmed up, and suspended between its blocks as a worker is."""
+
+    def __init__(self, data: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(BARE_LOOP), str(data)],
+            env={**os.environ, **environment(CELL)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._run(11)
+
+    def block_s(self) -> float:
+        return self._run(BLOCK_STEPS)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def _run(self, steps: int) -> float:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        seconds = float(self.process.stdout.readline())
+        self.process.send_signal(signal.SIGSTOP)
+        return seconds
+
+
+def cost(data: Path, log: Path, rounds: int) -> None:
+    worker, bare = Worker(data, log), BareLoop(data)
+    parent, start = psutil.Process(), perf_counter()
+    before = sum(parent.cpu_times()[:2])
+    ratios = []
+    for index in range(rounds):
+        pair = {}
+        for which in (worker, bare) if index % 2 else (bare, worker):
+            pair[which] = which.block_s()
+        ratios.append(pair[worker] / pair[bare])
+    wall_s = perf_counter() - start
+    cpu_s = sum(parent.cpu_times()[:2]) - before
+    worker.end()
+    bare.end()
+    resampled = sorted(statistics.median(random.choices(ratios, k=rounds)) for _ in range(2000))
+    print(f"worker's step time / bare script's, median of {rounds} rounds: ", end="")
+    print(f"{statistics.median(ratios):.4f} [{resampled[50]:.4f}, {resampled[-50]:.4f}]")
+    print(f"parent: {cpu_s / wall_s:.2%} of one core, {parent.memory_info().rss / 2**20:.0f} MiB")
+
+
+def drift(data: Path, log: Path, rounds: int, repeats: int) -> None:
+    errors: dict[str, list[float]] = {"interleaved": [], "one after the other": []}
+    for _ in range(repeats):
+        first, second = Worker(data, log), Worker(data, log)
+        pairs = [(first.block_s(), second.block_s()) for _ in range(rounds)]
+        errors["interleaved"].append(statistics.median(a / b for a, b in pairs) - 1)
+        first.end()
+        second.end()
+        medians = []
+        for _ in range(2):
+            worker = Worker(data, log)
+            medians.append(statistics.median(worker.block_s() for _ in range(rounds)))
+            worker.end()
+        errors["one after the other"].append(medians[0] / medians[1] - 1)
+        for way, values in errors.items():
+            rms = math.sqrt(statistics.fmean(value**2 for value in values))
+            stated = ", ".join(f"{value:+.3f}" for value in values)
+            print(f"{way}: rms error of the ratio {rms:.2%} ({stated})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("cost", "drift"))
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, shared_data([CELL], None) as folders:
+        log = Path(folder) / "log"
+        if options.what == "cost":
+            cost(folders[CELL], log, options.rounds)
+        else:
+            drift(folders[CELL], log, options.rounds, options.repeats)
+
+
+if __name__ == "__main__":
+    main()
