@@ -61,9 +61,9 @@ class Cell:
     @property
     def label(self) -> str:
         """`keras_functional[jax] compiled`: how reports call the contender."""
-        row = implementation(self.implementation)
-        backend = f"[{self.backend}]" if len(row.backends) > 1 else ""
-        return f"{row.name}{backend} {self.mode}"
+        row = CATALOGUE.get(self.implementation)  # a row of a merged run may be gone here
+        backend = f"[{self.backend}]" if row and len(row.backends) > 1 else ""
+        return f"{Path(self.implementation).stem}{backend} {self.mode}"
 
     @property
     def contest(self) -> tuple[Any, ...]:
@@ -128,12 +128,12 @@ def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
     """
     chosen: dict[tuple[str, str], tuple[Implementation, Backend]] = {}
     for text in names:
-        name, _, bracket = text.partition("[")
+        name, bracket, wanted = text.partition("[") if not text.endswith(".py") else (text, "", "")
         rows = CATALOGUE.values() if name == "all" else [implementation(name)]
         for row in rows:
             backends = {backend.name: backend for backend in row.backends}
             if bracket:
-                wanted = bracket.removesuffix("]")
+                wanted = wanted.removesuffix("]")
                 if wanted not in backends:
                     raise UsageError(unknown(f"backend of {name}", wanted, backends))
                 backends = {wanted: backends[wanted]}
@@ -168,7 +168,7 @@ def matrix(
     cells: dict[Cell, None] = {}
     for row, backend in contenders(impl):
         modes = mode or (backend.modes if all_modes else backend.modes[:1])
-        name = row.name if row.name in CATALOGUE else row.module
+        name = row.name if CATALOGUE.get(row.name) is row else row.module
         axes = product(modes, model, workload, device, precision, batch_size, optimizer)
         for mode_, model_, workload_, device_, precision_, batch, rule in axes:
             cell = Cell(

@@ -20,6 +20,7 @@ ANSWERS = {
     "warm_up": ("first_step_s", "host_mib"),
     "block": ("block_s",),
     "finish": ("host_peak_mib",),
+    "certify": (),
 }
 
 # How often a waiting parent looks whether the worker still lives: a worker's own children may hold
@@ -66,7 +67,7 @@ class Child:
     the kernel ends a suspended group (SIGHUP, SIGCONT) should this process be killed.
     """
 
-    def __init__(self, cell: Cell, data_folder: Path, log: Path) -> None:
+    def __init__(self, cell: Cell, data_folder: Path | None, log: Path) -> None:
         ours, theirs = socket.socketpair()
         self.cell = cell
         self.channel = Channel(ours)
@@ -80,7 +81,7 @@ class Child:
                 pass_fds=[theirs.fileno()],
                 process_group=0,
             )
-        self.channel.send({"cell": cell.as_dict(), "data_folder": str(data_folder)})
+        self.channel.send({"cell": cell.as_dict(), "data_folder": data_folder and str(data_folder)})
 
     def ask(self, turn: str, timeout_s: float, **request: Any) -> dict[str, Any]:
         """Let the worker run for one turn, and return its answer.

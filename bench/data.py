@@ -90,12 +90,13 @@ def cifar10(folder: Path | None) -> tuple[np.ndarray, ...]:
 
 def _cifar10_binary(folder: Path) -> tuple[np.ndarray, ...]:
     arrays: list[np.ndarray] = []
-    for pattern in ("data_batch_*.bin", "test_batch.bin"):
-        files = sorted(folder.glob(pattern))
-        if not files:
-            raise UsageError(f"--data-dir {folder}: no {pattern} in it")
+    for names in ([f"data_batch_{n}.bin" for n in range(1, 6)], ["test_batch.bin"]):
         rows = []
-        for file in files:
+        for file in (folder / name for name in names):
+            if not file.is_file():
+                raise UsageError(
+                    f"--data-dir {folder}: {file.name} is missing; unpack CIFAR-10 again"
+                )
             content = np.fromfile(file, np.uint8)
             # a label, then 32x32 red, green and blue values
             if content.size == 0 or content.size % 3073 or content[::3073].max() > 9:
@@ -118,15 +119,15 @@ def _cifar10_torchvision(folder: Path | None) -> tuple[np.ndarray, ...]:
     for train in (True, False):
         try:
             part = CIFAR10(folder or DOWNLOADS, train=train, download=folder is None)
-        except RuntimeError:  # torchvision's word for a wrong checksum
-            raise UsageError(
-                f"--data-dir {folder}: cifar-10-batches-py is damaged or incomplete; unpack "
-                "CIFAR-10 again"
-            ) from None
-        except OSError as error:
-            raise UsageError(
-                f"CIFAR-10 could not be downloaded ({error}): give a folder by --data-dir"
-            ) from None
+        except (RuntimeError, OSError) as error:  # RuntimeError: a checksum is wrong
+            if folder is not None:
+                message = (
+                    f"--data-dir {folder}: cifar-10-batches-py is damaged or incomplete; unpack "
+                    "CIFAR-10 again"
+                )
+            else:
+                message = f"CIFAR-10 could not be downloaded ({error}): give a folder by --data-dir"
+            raise UsageError(message) from None
         arrays += [part.data, np.array(part.targets)]
     return tuple(arrays)
 
@@ -151,11 +152,12 @@ def load(
             f"{name}: choose at most that"
         )
     factor = image_size // train_images.shape[1]
-    mean, deviation = train_images.mean(dtype=np.float64), train_images.std(dtype=np.float64)
+    mean = np.float32(train_images.mean(dtype=np.float64))
+    deviation = np.float32(train_images.std(dtype=np.float64))
 
     def fit(images: np.ndarray) -> np.ndarray:
-        images = images.repeat(factor, axis=1).repeat(factor, axis=2)
-        return ((images - mean) / deviation).astype(np.float32)
+        images = (images.astype(np.float32) - mean) / deviation
+        return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
     return Dataset(
         fit(train_images),

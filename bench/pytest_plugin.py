@@ -18,9 +18,10 @@ import pytest
 
 from bench import machine
 from bench.cells import Cell, UsageError
-from bench.cli import EXPECTED, parser, requested, requested_cells
+from bench.cli import EXPECTED
+from bench.options import parser, requested, requested_cells
 from bench.records import Record
-from bench.run import measure, shared_data
+from bench.run import certified, measure, shared_data
 from bench.statistics import step_s
 
 # Of each record's values, what goes to `extra_info`: those known, as medians over the processes.
@@ -101,9 +102,13 @@ def _records(
     data_dir = asked["data_dir"] and Path(asked["data_dir"])
     try:
         with shared_data(selected, data_dir) as data_folders:
+            certificates = {}
+            if asked["certify"]:
+                certificates = certified(selected, options.timeout, lambda line: None)
             rows = measure(
                 tasks,
                 data_folders,
+                certificates,
                 run_id="pytest",
                 machine_facts=machine.facts(options.machine_name),
                 logs=tmp_path_factory.mktemp("logs"),

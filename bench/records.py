@@ -111,7 +111,11 @@ def from_json(line: str) -> Record:
     if missing:
         raise ValueError(f"not a record: no {', '.join(missing)}")
     known = {name: value for name, value in values.items() if name in FIELDS}
-    known.update({name: tuple(known[name]) for name in _TUPLES if name in known})
+    for name in _TUPLES:
+        value = known.pop(name, [])
+        if not isinstance(value, list):
+            raise ValueError(f"{name} is not a list")
+        known[name] = tuple(value)
     return Record(**known)
 
 
@@ -129,9 +133,7 @@ def read(path: Path) -> list[Record]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from None
     records = []
-    for number, line in enumerate(text.splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
-            break
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
             records.append(from_json(line))
         except ValueError as error:

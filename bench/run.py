@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import data, machine, statistics
+from bench import certify, data, machine, statistics
 from bench.cells import Cell, implementation, obstacle
+from bench.certify import Certificate
 from bench.records import Record
 from bench.schedule import Outcome, Schedule, Task
 from resnet_impls.architecture import ARCHITECTURES
@@ -43,9 +44,29 @@ def shared_data(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[dict[C
         yield folders
 
 
+def certified(
+    cells: Iterable[Cell], timeout_s: float, say: Callable[[str], None]
+) -> dict[Cell, Certificate]:
+    """The certificates of all executables among `cells`, by what `certify.executable` makes of
+    each; `say` is told of those that have to be worked out, or fail.
+    """
+    certificates = {}
+    for subject, certificate in certify.certify(cells, timeout_s=timeout_s):
+        name = f"{subject.label} {subject.precision} {subject.model} {subject.optimizer}"
+        if certificate is None:
+            say(f"certifying {name}")
+            continue
+        certificates[subject] = certificate
+        for half in (certificate.float64, certificate.timed):
+            if not half.passed:
+                say(f"not the reference's function: {name}: {half.verdict}")
+    return certificates
+
+
 def measure(
     tasks: Sequence[Task],
     data_folders: Mapping[Cell, Path],
+    certificates: Mapping[Cell, Certificate],
     *,
     run_id: str,
     machine_facts: Mapping[str, Any],
@@ -62,13 +83,28 @@ def measure(
     outcomes = schedule.run(tasks)
     with closing(outcomes):
         for (cell, replicate), outcome in outcomes:
-            yield record(cell, replicate, outcome, run_id, machine_facts)
+            certificate = certificates.get(certify.executable(cell))
+            yield record(cell, replicate, outcome, certificate, run_id, machine_facts)
 
 
 def record(
-    cell: Cell, replicate: int, outcome: Outcome, run_id: str, machine_facts: Mapping[str, Any]
+    cell: Cell,
+    replicate: int,
+    outcome: Outcome,
+    certificate: Certificate | None,
+    run_id: str,
+    machine_facts: Mapping[str, Any],
 ) -> Record:
-    """The row of one outcome, with the values that follow from it."""
+    """The row of one outcome, with the values that follow from it.
+
+    What was measured of an executable whose certificate failed is kept, as `uncertified`.
+    """
+    if certificate is not None:
+        halves = {"float64": certificate.float64, "timed": certificate.timed}
+        outcome |= {f"certificate_{name}": half.verdict for name, half in halves.items()}
+        failed = [f"{name}: {half.verdict}" for name, half in halves.items() if not half.passed]
+        if failed and outcome["status"] == "ok":
+            outcome |= {"status": "uncertified", "reason": "; ".join(failed)}
     outcome = {
         name: tuple(value) if isinstance(value, list) else value for name, value in outcome.items()
     }

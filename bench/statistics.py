@@ -61,10 +61,10 @@ def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | 
     Per pair of processes of one cohort, the median over rounds of the ratio of their block times;
     across pairs as `estimate` does. None where no two processes were interleaved.
     """
-    partners = {record.cohort: record for record in theirs}
+    partners = {(record.run_id, record.cohort): record for record in theirs}
     medians = []
     for record in ours:
-        partner = partners.get(record.cohort)
+        partner = partners.get((record.run_id, record.cohort))
         if record.cohort is None or partner is None:
             continue
         if partner.block_steps != record.block_steps or not record.block_s:
@@ -118,6 +118,11 @@ def _rank(cells: dict[Cell, list[Record]]) -> list[Summary]:
     }
     order = sorted(cells, key=lambda cell: -(e.value if (e := speeds[cell]) else 0.0))
     fastest = order[0]
+    for cell in order[1:]:  # where processes are missing, side by side may contradict the means
+        if verdict(speed_ratio(ok[cell], ok[fastest])) == "faster":
+            fastest = cell
+    order.remove(fastest)
+    order.insert(0, fastest)
     summaries = []
     for cell in order:
         ratio = None

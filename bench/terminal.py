@@ -8,7 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.cells import installed
+from bench.cells import Cell, installed
+from bench.certify import Certificate
 from bench.records import Record
 from bench.schedule import Task
 from resnet_impls.catalogue import CATALOGUE
@@ -73,6 +74,32 @@ class Display:
         if steps:
             self.left[task] -= steps
             self.progress.advance(self.bar, steps)
+
+
+def certificate_table(cell: Cell, certificate: Certificate) -> Table:
+    """Every check of both halves: the error, and the largest that passes."""
+    table = Table(
+        title=f"\n{cell.label} {cell.model} {cell.device} {cell.precision} {cell.optimizer}",
+        title_justify="left",
+        box=None,
+        header_style="dim",
+        pad_edge=False,
+    )
+    for name in ("half", "check", "error", "limit", ""):
+        table.add_column(name, no_wrap=True)
+    for precision, half in (("fp64", certificate.float64), (cell.precision, certificate.timed)):
+        for name, error, limit in half.checks:
+            good = error is not None and error <= limit
+            table.add_row(
+                precision,
+                name,
+                "no number" if error is None else f"{error:.1e}",
+                f"{limit:.0e}",
+                Text("passed", "green") if good else Text("failed", "red"),
+            )
+        if half.failure:
+            table.add_row(precision, half.failure, "", "", Text("failed", "red"))
+    return table
 
 
 def catalogue_table() -> Table:

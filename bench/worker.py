@@ -5,22 +5,24 @@ The parent asks for turns and this process answers each with JSON-ready values: 
 """
 
 import importlib
+import math
 import os
 import platform
 import socket
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from bench import data, memory
+from bench import data, identity, memory, problem
 from bench.cells import Cell, implementation, installed
 from bench.channel import Channel, ChannelClosed
-from bench.workloads import WORKLOADS
-from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.weights import fingerprint, initial_weights
+from bench.workloads import WORKLOADS, Implementation
+from resnet_impls.architecture import ARCHITECTURES, Architecture
+from resnet_impls.weights import Weights, fingerprint, initial_weights
 
 # What a framework's error says when it is memory that ran out.
 OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory")
@@ -29,10 +31,11 @@ OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "bad_alloc", "can't allo
 class Worker:
     """One cell, built, warmed up and run block by block."""
 
-    def __init__(self, cell: Cell, data_folder: Path) -> None:
+    def __init__(self, cell: Cell, data_folder: str | None) -> None:
         self.cell = cell
         self.row = implementation(cell.implementation)
-        self.data = data.open_folder(data_folder)
+        if data_folder:
+            self.data = data.open_folder(Path(data_folder))
 
     def build(self) -> dict[str, Any]:
         """Import the framework, build the network and place the batches on the device."""
@@ -44,14 +47,8 @@ class Worker:
         start = perf_counter()
         module = load_module(self.row.module)
         imported = perf_counter()
-        self.implementation = module.Implementation(
-            architecture,
-            weights,
-            device=cell.device,
-            precision=cell.precision,
-            mode=cell.mode,
-            optimizer=cell.optimizer or "sgd",
-            learning_rate=cell.learning_rate or 0.0,
+        self.implementation = self._implementation(
+            module, architecture, weights, cell.optimizer or "sgd", cell.learning_rate or 0.0
         )
         self.implementation.place(images, labels)
         built = perf_counter()
@@ -99,6 +96,41 @@ class Worker:
             peaks |= {"device_peak_mib": used, "device_reserved_mib": reserved}
         return peaks | self.workload.outcome(self.data, self.cell.batch_size)
 
+    def certify(self, problem_file: str) -> dict[str, Any]:
+        """Compare with the reference, in this cell's mode and precision; needs no other turn."""
+        architecture = problem.small(ARCHITECTURES[self.cell.model])
+        posed, solution = problem.load(Path(problem_file), architecture)
+        module = load_module(self.row.module)
+        build = partial(self._implementation, module, architecture)
+        optimizer = self.cell.optimizer or "adam"
+        checks = identity.checks(build, posed, solution, optimizer, self.cell.precision)
+        # JSON has neither nan nor infinity: null is an error that is no number
+        return {
+            "checks": [
+                [check.name, check.error if math.isfinite(check.error) else None, check.limit]
+                for check in checks
+            ]
+        }
+
+    def _implementation(
+        self,
+        module: ModuleType,
+        architecture: Architecture,
+        weights: Weights,
+        optimizer: str,
+        learning_rate: float,
+    ) -> Implementation:
+        built: Implementation = module.Implementation(
+            architecture,
+            weights,
+            device=self.cell.device,
+            precision=self.cell.precision,
+            mode=self.cell.mode,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+        )
+        return built
+
 
 def load_module(name: str) -> ModuleType:
     """Import an implementation: a dotted name, or the path of a Python file."""
@@ -129,7 +161,7 @@ def main() -> int:
     channel = Channel(connection)
     try:
         job = channel.receive()
-        worker = Worker(Cell(**job["cell"]), Path(job["data_folder"]))
+        worker = Worker(Cell(**job["cell"]), job["data_folder"])
         while True:
             request = channel.receive()
             turn = getattr(worker, request.pop("turn"))

@@ -98,10 +98,10 @@ class Implementation:
         self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
         self.model = ResNet(architecture)
+        self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
         state = self.model.state_dict()
         for name, value in weights.items():
             state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
-        self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
         self.names = list(weights)
         self.network = torch.compile(self.model) if mode == "compiled" else self.model
 

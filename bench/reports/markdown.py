@@ -1,5 +1,6 @@
 """`report.md`: the answer first, then the tables that carry it, then how to repeat it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,14 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     """The report of one run, or of several merged."""
     contests = summarise(records)
     sections = [
-        "# " + ", ".join(run["run_id"] for run in runs),
+        "# " + _escape(", ".join(run["run_id"] for run in runs)),
         "\n".join(f"- {answer(contest)}" for contest in contests),
     ]
     sections += [_contest(contest) for contest in contests]
     failures = [r for contest in contests for s in contest for r in s.failures]
     if failures:
-        sections.append("## Not measured\n\n" + _failures(failures))
+        sections.append("## Not ranked\n\n" + _failures(failures))
+    sections.append("## Certificates\n\n" + _certificates(records))
     sections.append("## Same work\n\n" + _same_work(records))
     sections.append("## Machine and versions\n\n" + _machines(records, runs))
     sections.append("## How to read this\n\n" + READING)
@@ -38,30 +40,36 @@ READING = """\
 
 def answer(contest: Sequence[Summary]) -> str:
     """One sentence: what is fastest, by how much, and what ties with it."""
-    title = f"**{contest[0].cell.contest_label}** on {_escape(contest[0].processor)}: "
+    title = f"**{_escape(contest[0].cell.contest_label)}** on {_escape(contest[0].processor)}: "
     ranked = [s for s in contest if s.throughput_images_per_s]
     if not ranked:
         return title + "nothing could be measured."
     best, *others = ranked
     speed = _interval(best.throughput_images_per_s)
-    ties = [s.cell.label for s in others if s.verdict == "tie"]
-    if ties:
-        text = f"{', '.join([best.cell.label, *ties])} tie, the first at {speed} images/s"
+    labels = {
+        told: [_escape(s.cell.label) for s in others if s.verdict == told]
+        for told in ("tie", "slower", None)
+    }
+    name = _escape(best.cell.label)
+    if labels["tie"]:
+        text = f"{', '.join([name, *labels['tie']])} tie, the first at {speed} images/s"
+    elif labels["slower"] or not others:
+        text = f"{name} is fastest at {speed} images/s"
     else:
-        text = f"{best.cell.label} is fastest at {speed} images/s"
-    slower = [s for s in others if s.verdict == "slower"]
-    if slower:
+        text = f"{name} ran at {speed} images/s"
+    if labels["slower"]:
         text += "; slower are " + ", ".join(
-            f"{s.cell.label} ({_interval(s.speed_against_fastest, 2)}×)" for s in slower
+            f"{_escape(s.cell.label)} ({_interval(s.speed_against_fastest, 2)}×)"
+            for s in others
+            if s.verdict == "slower"
         )
-    untold = [s.cell.label for s in others if s.verdict not in ("tie", "slower")]
-    if untold:
-        text += f"; without an interval nothing can be said of {', '.join(untold)}"
+    if labels[None]:
+        text += f"; without an interval nothing can be said of {', '.join(labels[None])}"
     return title + text + "."
 
 
 def _contest(contest: Sequence[Summary]) -> str:
-    title = f"## {contest[0].cell.contest_label}"
+    title = f"## {_escape(contest[0].cell.contest_label)}"
     ranked = [s for s in contest if s.records]
     if not ranked:
         return f"{title}\n\nNothing could be measured."
@@ -103,16 +111,40 @@ def _failures(records: Iterable[Record]) -> str:
     return table(["", "cell", "process", "status", "reason"], rows)
 
 
+def _certificates(records: Iterable[Record]) -> str:
+    """What was proved of each executable that was measured."""
+    verdicts: dict[tuple[str, ...], tuple[str, str]] = {}
+    for r in records:
+        if r.status in ("ok", "uncertified"):
+            executable = (r.cell.label, r.model, r.device, r.precision, r.optimizer or "–")
+            verdicts[executable] = (
+                r.certificate_float64 or "not certified",
+                r.certificate_timed or "not certified",
+            )
+    rows = [[" ".join(key), *verdict] for key, verdict in verdicts.items()]
+    note = (
+        "Whether an executable computes the reference's function: in float64, where rounding hides "
+        "nothing, and as it is timed."
+    )
+    return f"{note}\n\n{table(['', 'float64', 'as timed'], rows)}"
+
+
 def _same_work(records: Sequence[Record]) -> str:
     """Whether rows that are compared began from the same bytes."""
     measured = [r for r in records if r.status == "ok"]
     lines = []
-    for label in dict.fromkeys(r.cell.contest_label for r in measured):
-        rows = [r for r in measured if r.cell.contest_label == label]
+    for contest in dict.fromkeys(r.cell.contest for r in measured):
+        rows = [r for r in measured if r.cell.contest == contest]
+        label = f"{rows[0].cell.contest_label} seed {rows[0].seed}"
         for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
-            prints = sorted({str(getattr(r, field))[:12] for r in rows})
-            same = f"the same in all {len(rows)} processes" if len(prints) == 1 else "**DIFFERENT**"
-            lines.append(f"- {label}: {what} {same} ({', '.join(prints)})")
+            prints = {getattr(r, field) for r in rows}
+            if None in prints:
+                same = "unknown"
+            elif len(prints) == 1:
+                same = f"the same in all {len(rows)} processes ({prints.pop()[:12]})"
+            else:
+                same = f"**DIFFERENT** ({', '.join(sorted(p[:12] for p in prints))})"
+            lines.append(f"- {_escape(label)}: {what} {same}")
     return "\n".join(lines) or "Nothing was measured."
 
 
@@ -143,8 +175,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _escape(text: str) -> str:
     """Text from outside, kept from acting as Markdown or HTML."""
-    text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    special = r"[\\`*<>&|~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])"
+    return re.sub(f"({special})", r"\\\1", " ".join(text.split()))
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""The plainest PyTorch training script there is: what the instrument's own cost is measured against.
+"""The plainest PyTorch training script there is: the instrument's own cost is measured by it.
 
 Usage: `python bare_loop.py FOLDER`, where FOLDER holds the arrays of a dataset. For every number of
 steps on a line of standard input it trains so many steps and prints the seconds that they took.

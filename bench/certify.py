@@ -1,0 +1,173 @@
+"""Certificates: obtained once per distinct executable and environment, then remembered.
+
+`bench.identity` says what is checked. Here is decided for which cells, by a fresh process for each
+half, and what of it may be taken from the cache.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import resnet_impls
+from bench import machine
+from bench.cells import Cell, UsageError, implementation, installed, obstacle
+from bench.child import Child, Failure
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "resnet-bench"
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of a certificate: all checks as (name, error, limit), or why there are none."""
+
+    checks: tuple[tuple[str, float | None, float], ...] = ()
+    failure: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None and not self.failed
+
+    @property
+    def failed(self) -> list[tuple[str, float | None, float]]:
+        """The checks whose error exceeds the limit; None stands for an error that is no number."""
+        return [check for check in self.checks if check[1] is None or check[1] > check[2]]
+
+    @property
+    def verdict(self) -> str:
+        """`passed`, or the first check that failed and by how much."""
+        if self.failure:
+            return f"failed: {self.failure}"
+        if not self.failed:
+            return "passed"
+        name, error, limit = self.failed[0]
+        others = f" and {len(self.failed) - 1} more" if len(self.failed) > 1 else ""
+        stated = "no number" if error is None else f"{error:.1e}"
+        return f"failed: {name} {stated} > {limit:.0e}{others}"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Proof that what a cell runs is the reference's function, or where it differs."""
+
+    float64: Half
+    timed: Half
+
+    @property
+    def passed(self) -> bool:
+        return self.float64.passed and self.timed.passed
+
+
+def executable(cell: Cell) -> Cell:
+    """What a cell's certificate is about: the cell without all that does not change what it runs.
+
+    Inference is certified as part of training with Adam.
+    """
+    return replace(
+        cell,
+        workload="train",
+        optimizer=cell.optimizer or "adam",
+        batch_size=0,
+        dataset="",
+        seed=0,
+        steps=0,
+    )
+
+
+def certify(
+    cells: Iterable[Cell], *, timeout_s: float, remembered: bool = True
+) -> Iterator[tuple[Cell, Certificate | None]]:
+    """The certificate of each cell's executable, once each; None: it starts to be worked out.
+
+    `remembered` False works all of them out anew. Executables that cannot run here have none.
+    """
+    for subject in dict.fromkeys(executable(cell) for cell in cells if obstacle(cell) is None):
+        file = CACHE / "certificates" / f"{_key(subject)}.json"
+        if not (remembered and file.exists()):
+            yield subject, None
+            halves = [
+                _half(replace(subject, precision=precision), timeout_s)
+                for precision in ("fp64", subject.precision)
+            ]
+            _write(file, json.dumps([asdict(half) for half in halves]))
+        float64, timed = json.loads(file.read_text(encoding="utf-8"))
+        yield subject, Certificate(_read(float64), _read(timed))
+
+
+def _read(half: dict[str, Any]) -> Half:
+    checks = tuple((name, error, limit) for name, error, limit in half["checks"])
+    return Half(checks, half["failure"])
+
+
+def _half(subject: Cell, timeout_s: float) -> Half:
+    """Have a fresh process compare `subject` with the reference."""
+    problem_file = _problem(subject.model, str(subject.optimizer))
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
+        child = Child(subject, None, Path(folder) / "log")
+        try:
+            answer = child.ask("certify", timeout_s, problem_file=str(problem_file))
+        except Failure as failure:
+            return Half(failure=f"{failure.status}: {failure.reason}")
+        finally:
+            child.end()
+    return Half(tuple((name, error, limit) for name, error, limit in answer["checks"]))
+
+
+def _problem(model: str, optimizer: str) -> Path:
+    """The file with the problem and the reference's solution, worked out where there is none."""
+    sources = ("architecture.py", "weights.py", "numpy_reference.py")
+    file = CACHE / "problems" / f"{model}-{optimizer}-{_sources(*sources)[:16]}.npz"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            fresh = Path(folder) / file.name
+            finished = subprocess.run(
+                [sys.executable, "-m", "bench.problem", model, optimizer, str(fresh)]
+            )
+            if finished.returncode:
+                raise UsageError(f"the reference of {model} with {optimizer} could not be computed")
+            fresh.replace(file)
+    return file
+
+
+def _sources(*names: str) -> str:
+    """Fingerprint of files of `resnet_impls`, and of the two modules that define the checks."""
+    digest = hashlib.sha256()
+    folder = Path(next(iter(resnet_impls.__path__)))
+    for path in (
+        *(folder / name for name in names),
+        Path(__file__).with_name("problem.py"),
+        Path(__file__).with_name("identity.py"),
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _key(subject: Cell) -> str:
+    """Fingerprint of all that a certificate depends on."""
+    row = implementation(subject.implementation)
+    backend = next(backend for backend in row.backends if backend.name == subject.backend)
+    source = row.module if row.module.endswith(".py") else f"{row.module.rpartition('.')[2]}.py"
+    facts = machine.facts()
+    environment = {
+        "subject": subject.as_dict(),
+        "sources": _sources(source, "architecture.py", "weights.py", "numpy_reference.py"),
+        "versions": {name: installed(name) for name in (*backend.packages, "numpy")},
+        "python": facts["python"],
+        "processor": machine.processor(facts, subject.device),
+        "driver": [gpu["driver"] for gpu in facts["gpus"]],
+    }
+    return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)

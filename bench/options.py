@@ -1,0 +1,153 @@
+"""The grammar of the command line, and the matrix of cells that its words ask for."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bench import __version__
+from bench.cells import (
+    DATASETS,
+    DEVICES,
+    MODES,
+    OPTIMIZERS,
+    PRECISIONS,
+    PROFILES,
+    WORKLOADS,
+    Cell,
+    UsageError,
+    matrix,
+)
+
+# Options of `run` that say which cells to measure, as `matrix` takes them
+MATRIX = (
+    *("impl", "mode", "model", "workload", "device", "precision", "batch_size", "optimizer"),
+    *("dataset", "seed", "steps", "all_modes"),
+)
+
+
+def requested(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of `run` with what was left open filled in: what `run.json` keeps."""
+    from bench import machine
+
+    profile = PROFILES[options.profile]
+    asked = {name: getattr(options, name, None) for name in MATRIX}
+    asked["device"] = options.device or ["cuda" if machine.gpus() else "cpu"]
+    asked["steps"] = options.steps or profile.steps
+    asked["all_modes"] = profile.all_modes
+    asked["certify"] = not options.no_certify
+    asked["replicates"] = options.replicates or profile.replicates
+    asked["data_dir"] = options.data_dir and str(options.data_dir.absolute())
+    if options.data_dir and options.dataset != "cifar10":
+        raise UsageError("--data-dir is where CIFAR-10 lies: it needs --dataset cifar10")
+    return asked
+
+
+def requested_cells(asked: Mapping[str, Any]) -> list[Cell]:
+    """The cells that `asked` describes. Raises UsageError where this machine cannot take them."""
+    from bench import machine
+
+    if "cuda" in asked["device"] and not machine.gpus():
+        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    return matrix(**{name: asked[name] for name in MATRIX})
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line that says what is wrong; the usage is a `--help` away."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 or above."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A finite number of seconds above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `resnet-bench`."""
+    top = Parser(
+        prog="resnet-bench",
+        description="Compare deep-learning frameworks and hardware on one ResNet, side by side.",
+    )
+    top.add_argument("--version", action="version", version=f"resnet-bench {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    commands.add_parser("list", help="show the implementations and models")
+
+    executables = Parser(add_help=False)
+    add = executables.add_argument
+    add("--impl", nargs="+", metavar="NAME", default=["all"], help=IMPL_HELP)
+    add("--model", nargs="+", metavar="MODEL", default=["resnet14"], help="see `list` (resnet14)")
+    add("--device", nargs="+", choices=DEVICES, help="(cuda where there is a GPU, else cpu)")
+    add("--precision", nargs="+", choices=PRECISIONS, default=["fp32"], help="(fp32)")
+    add("--mode", nargs="+", choices=MODES, help="(each backend's first in `list`)")
+    add("--optimizer", nargs="+", choices=OPTIMIZERS, default=["adam"], help="(adam)")
+    add(
+        "--timeout", type=seconds, metavar="S", default=600.0, help="longest turn of a worker (600)"
+    )
+
+    run = commands.add_parser("run", parents=[executables], help="measure, and write a report")
+    add = run.add_argument
+    add("--profile", choices=PROFILES, default="quick", help="how much to measure (quick)")
+    add("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="(both)")
+    add("--batch-size", nargs="+", type=positive, metavar="N", default=[64], help="(64)")
+    add("--steps", type=positive, metavar="N", help="steps of a cell, warm-up included (profile's)")
+    add("--replicates", type=positive, metavar="N", help="processes per cell (profile's)")
+    add("--dataset", choices=DATASETS, default="digits", help="(digits, which is built in)")
+    add("--data-dir", type=Path, metavar="DIR", help="folder that holds CIFAR-10")
+    add("--seed", type=natural, metavar="N", default=0, help="of weights, batches and order (0)")
+    add("--out", type=Path, metavar="DIR", help="folder of this run (results/<run_id>)")
+    add("--resume", type=Path, metavar="DIR", help="measure what is missing of an earlier run")
+    add("--no-certify", action="store_true", help="measure without proof of identity; rows say so")
+    add("--machine-name", metavar="NAME", help="name of this machine in the records (host name)")
+
+    certify = commands.add_parser(
+        "certify",
+        parents=[executables],
+        help="prove implementations identical to the reference, anew",
+    )
+    # Of what `run` would measure, nothing of this changes the executable.
+    certify.set_defaults(profile="quick", workload=["train"], batch_size=[64], dataset="digits")
+    certify.set_defaults(seed=0, steps=None, replicates=None, data_dir=None, no_certify=False)
+
+    add = commands.add_parser("report", help="derive the reports of runs again").add_argument
+    add("folders", nargs="+", type=Path, metavar="DIR", help="a run's folder")
+    add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
+
+    add = commands.add_parser("machine", help="show what this machine is, as JSON").add_argument
+    add("--machine-name", metavar="NAME", help="name to show instead of the host's")
+    return top
+
+
+IMPL_HELP = (
+    "implementations: a name of `list`, one of its backends as in keras_functional[jax], the path "
+    "of a Python file that ends with a class Implementation, or all (all)"
+)

@@ -1,0 +1,178 @@
+"""From samples to intervals and verdicts."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.records import Record
+from bench.statistics import Estimate, estimate, speed_ratio, step_s, summarise, throughput, verdict
+from builders import JAX, TENSORFLOW, processes, record, timed
+
+
+def near(*values: float) -> Estimate:
+    """An Estimate that equals one of these values up to rounding."""
+    approximate: list[Any] = [pytest.approx(value, rel=1e-12) for value in values]
+    return Estimate(*approximate)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_interval_is_students_of_the_logarithms(count: int) -> None:
+    samples = np.random.default_rng(count).lognormal(3, 0.5, count)
+    logs = np.log(samples)
+    low, high = stats.t.interval(0.95, count - 1, loc=logs.mean(), scale=stats.sem(logs))
+    found = estimate(samples.tolist())
+    assert found is not None
+    assert found.value == pytest.approx(stats.gmean(samples))
+    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+def test_interval_holds_the_true_value_in_95_of_100_runs() -> None:
+    draws = np.random.default_rng(0).lognormal(math.log(100), 0.2, (2000, 5))
+    found = [estimate(draw) for draw in draws.tolist()]
+    held = [e.low <= 100 <= e.high for e in found if e and e.low and e.high]
+    assert len(held) == 2000
+    # four standard errors of the share
+    assert np.mean(held) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 2000))
+
+
+def test_a_single_process_has_no_interval() -> None:
+    found = estimate([8.0])
+    assert found == near(8.0)
+    assert verdict(found) is None
+
+
+def test_nothing_measured_is_no_estimate() -> None:
+    assert estimate([]) is None
+
+
+def test_throughput_is_that_of_the_median_block() -> None:
+    row = record(batch_size=64, block_s=(1.0, 2.0, 30.0), block_steps=(10, 10, 10))
+    assert throughput(row) == 64 * 10 / 2.0
+    assert throughput(record()) is None
+
+
+def test_blocks_of_different_length_are_compared_by_step() -> None:
+    assert step_s(record(block_s=(1.0, 3.0), block_steps=(10, 20))) == [0.1, 0.15]
+
+
+def test_speed_ratio_is_how_many_times_as_fast_ours_is() -> None:
+    ratio = speed_ratio(processes([1.0, 1.0]), processes([2.0, 2.0]))
+    assert ratio == near(2.0, 2.0, 2.0)
+
+
+def test_a_drift_that_hits_both_cancels() -> None:
+    drift = np.array([1.0, 1.7, 0.4, 9.0, 3.3])
+    ours = [timed((1.0 * drift * k).tolist(), cohort=str(k), replicate=k) for k in (1, 2, 3)]
+    theirs = [timed((1.5 * drift * k).tolist(), cohort=str(k), replicate=k) for k in (1, 2, 3)]
+    assert speed_ratio(ours, theirs) == near(1.5, 1.5, 1.5)
+
+
+def test_one_disturbed_round_does_not_move_the_ratio() -> None:
+    ratio = speed_ratio([timed([1.0, 1.0, 50.0])], [timed([2.0, 2.0, 2.0])])
+    assert ratio == near(2.0)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        timed([8.0, 8.0], cohort="elsewhere"),
+        timed([8.0, 8.0], cohort=None),
+        timed([8.0, 8.0, 8.0]),
+        timed([8.0, 8.0], block_steps=(10, 5)),
+        timed([8.0, 8.0], run_id="second"),
+    ],
+    ids=["another cohort", "no cohort", "other blocks", "other steps", "another run"],
+)
+def test_only_blocks_of_the_same_rounds_are_paired(theirs: Record) -> None:
+    ours = timed([1.0, 1.0], cohort=theirs.cohort and "0")
+    assert speed_ratio([ours], [theirs]) is None
+
+
+def test_processes_are_paired_by_cohort_and_not_by_order() -> None:
+    ours, theirs = processes([1.0, 10.0, 100.0]), processes([2.0, 20.0, 200.0])
+    assert speed_ratio(ours, theirs[::-1]) == near(2.0, 2.0, 2.0)
+
+
+def test_nothing_timed_is_no_ratio() -> None:
+    assert speed_ratio([timed([], cohort="0")], [timed([], cohort="0")]) is None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (Estimate(1.2, 1.1, 1.3), "faster"),
+        (Estimate(0.8, 0.7, 0.9), "slower"),
+        (Estimate(1.2, 0.9, 1.5), "tie"),
+        (Estimate(1.1, 1.0, 1.2), "tie"),
+        (Estimate(1.2), None),
+        (None, None),
+    ],
+)
+def test_verdict_follows_from_where_the_interval_lies(
+    ratio: Estimate | None, expected: str | None
+) -> None:
+    assert verdict(ratio) == expected
+
+
+def test_cells_are_ranked_fastest_first_and_without_a_speed_last() -> None:
+    crashed = record(status="crashed", **TENSORFLOW)
+    (contest,) = summarise([crashed, *processes([2.0, 2.1]), *processes([1.0, 1.1], **JAX)])
+    assert [s.cell.backend for s in contest] == ["jax", "torch", "tensorflow"]
+    assert [s.verdict for s in contest] == [None, "slower", None]
+    assert contest[0].speed_against_fastest == Estimate(1.0)
+    assert contest[2].speed_against_fastest is None
+
+
+def test_cells_that_cannot_be_told_apart_tie() -> None:
+    (contest,) = summarise([*processes([1.0, 1.1, 1.0]), *processes([1.05, 1.0, 1.05], **JAX)])
+    assert contest[1].verdict == "tie"
+
+
+def test_no_cell_is_faster_than_the_one_that_is_called_fastest() -> None:
+    # The second lacks the process that ran while the machine was fast; side by side it wins.
+    ours = processes([1.0, 1.01, 0.3])
+    theirs = processes([0.8, 0.81], **JAX)
+    (contest,) = summarise([*ours, *theirs])
+    assert [s.verdict for s in contest] == [None, "slower"]
+    assert contest[0].cell.backend == "jax"
+
+
+def test_failures_are_kept_beside_what_was_measured() -> None:
+    crashed = record(status="crashed", reason="exit code -9", replicate=2)
+    (contest,) = summarise([*processes([1.0, 1.0]), crashed])
+    assert len(contest[0].records) == 2
+    assert contest[0].failures == (crashed,)
+
+
+def test_a_failed_process_does_not_count_as_speed() -> None:
+    late = timed([0.001], status="uncertified", cohort="9")
+    (contest,) = summarise([*processes([1.0, 1.0]), late])
+    assert contest[0].throughput_images_per_s == estimate([640.0, 640.0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"machine": "server"}, {"processor": "GPU"}, {"batch_size": 8}, {"seed": 1}],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_is_not_the_same_work_on_the_same_chip_is_another_contest(
+    change: dict[str, object],
+) -> None:
+    assert len(summarise([record(), record(**JAX)])) == 1
+    assert len(summarise([record(), record(**JAX, **change)])) == 2
+
+
+def test_medians_leave_out_what_is_unknown() -> None:
+    values = [1.0, None, 2.0, 9.0]
+    rows = [record(replicate=number, first_step_s=value) for number, value in enumerate(values)]
+    ((summary,),) = summarise(rows)
+    assert summary.median("first_step_s") == 2.0
+    assert summary.median("test_accuracy") is None
+
+
+def test_a_median_of_zero_is_a_zero() -> None:
+    ((summary,),) = summarise([record(test_accuracy=0.0)])
+    assert summary.median("test_accuracy") == 0.0
