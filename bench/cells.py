@@ -103,7 +103,11 @@ def implementation(name: str) -> Implementation:
         return CATALOGUE[name]
     if name.endswith(".py"):
         path = Path(name)
-        if not path.is_file():
+        try:
+            found = path.is_file()
+        except OSError:  # such as a name that is too long
+            found = False
+        if not found:
             raise UsageError(f"--impl {name}: there is no such file")
         backend = Backend(path.stem, (), MODES, PRECISIONS, DEVICES)
         return Implementation(path.stem, path.stem, (backend,), str(path.resolve()))
@@ -129,10 +133,12 @@ def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
     chosen: dict[tuple[str, str], tuple[Implementation, Backend]] = {}
     for text in names:
         name, bracket, wanted = text.partition("[") if not text.endswith(".py") else (text, "", "")
-        rows = CATALOGUE.values() if name == "all" else [implementation(name)]
+        rows = CATALOGUE.values() if text == "all" else [implementation(name)]
         for row in rows:
             backends = {backend.name: backend for backend in row.backends}
             if bracket:
+                if not wanted.endswith("]"):
+                    raise UsageError(f"--impl {text}: the bracket is not closed")
                 wanted = wanted.removesuffix("]")
                 if wanted not in backends:
                     raise UsageError(unknown(f"backend of {name}", wanted, backends))
@@ -194,6 +200,7 @@ def obstacle(cell: Cell) -> tuple[str, str] | None:
     row = implementation(cell.implementation)
     backend = next(backend for backend in row.backends if backend.name == cell.backend)
     for what, given, allowed in (
+        ("model", cell.model, row.models),
         ("device", cell.device, backend.devices),
         ("precision", cell.precision, backend.precisions),
         ("mode", cell.mode, backend.modes),

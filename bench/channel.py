@@ -48,7 +48,10 @@ class Channel:
                 raise ChannelClosed("end of file")
             self.buffer += received
         line, _, self.buffer = self.buffer.partition(b"\n")
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         if not isinstance(message, dict):
             raise ValueError(f"{line[:80]!r} is not a JSON object")
         return message

@@ -71,6 +71,7 @@ class Child:
         ours, theirs = socket.socketpair()
         self.cell = cell
         self.channel = Channel(ours)
+        self.ended = False
         with theirs, log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bench.worker", str(theirs.fileno())],
@@ -109,9 +110,11 @@ class Child:
 
     def end(self) -> None:
         """End the worker and whatever it started; safe to call at any time, more than once."""
-        self._signal(signal.SIGKILL)
-        self.process.wait()
-        self.channel.close()
+        if not self.ended:
+            self.ended = True
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+            self.channel.close()
 
     def _wait(self, deadline: float) -> dict[str, Any]:
         """Sleep until the answer is there, waking now and then to see that the worker lives."""
@@ -121,12 +124,17 @@ class Child:
                 return self.channel.receive(min(remaining, LIFE_SIGN_S))
             except TimeoutError:
                 if self.process.poll() is not None:
+                    with contextlib.suppress(TimeoutError):
+                        return self.channel.receive(0.1)  # its last words
                     raise ChannelClosed from None
                 if remaining <= LIFE_SIGN_S:
                     raise
 
     def _death(self) -> str:
-        code = self.process.wait()
+        try:
+            code = self.process.wait(LIFE_SIGN_S)
+        except subprocess.TimeoutExpired:
+            return "closed its channel"
         if code == -signal.SIGKILL:
             return "killed by SIGKILL (the kernel does this where memory runs out)"
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

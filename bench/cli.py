@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import __version__
 from bench.cells import Cell, UsageError
-from bench.options import parser, requested, requested_cells
+from bench.options import check_resumable, parser, requested, requested_cells
 
 if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
     from rich.console import Console
@@ -28,8 +28,8 @@ EXPECTED = ("unavailable", "unsupported")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = parser().parse_args(arguments)
     try:
+        options = parser().parse_args(arguments)
         return COMMANDS[options.command](options)
     except UsageError as error:
         print(f"resnet-bench: {error}", file=sys.stderr)
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1 if options.command in ("run", "certify") else 0
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from bench.run import certified, shared_data
     from bench.run_folder import RunFolder, check_free
 
+    if options.resume:
+        check_resumable(options)
     earlier = RunFolder.open(options.resume) if options.resume else None
     asked = earlier.run["options"] if earlier else requested(options)
     cells = requested_cells(asked)
@@ -108,6 +110,7 @@ def _measure(
         f"{folder.path}",
         soft_wrap=True,
     )
+    folder.logs.mkdir(exist_ok=True)
     with Display(left, console()) as display:
         records = measure(
             left,
@@ -172,8 +175,11 @@ def report(options: argparse.Namespace) -> int:
         raise UsageError(f"{', '.join(map(str, options.folders))}: no records yet")
     if options.out:
         check_free(options.out)
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_reports(options.out, rows, runs)
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+            write_reports(options.out, rows, runs)
+        except OSError as error:
+            raise UsageError(f"--out {options.out}: cannot be written ({error})") from None
     else:
         for folder in folders:
             folder.write_reports()
@@ -185,10 +191,10 @@ def report(options: argparse.Namespace) -> int:
 
 @cache
 def console() -> "Console":
-    """Standard output, wide enough for a ranking where it is no terminal."""
-    from rich.console import Console
+    """Standard output, wide enough for a ranking where it is no terminal; [brackets] are text."""
+    from bench.terminal import Terminal
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return Terminal(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
 
 
 def list_catalogue(options: argparse.Namespace) -> int:

@@ -75,7 +75,11 @@ def cifar10(folder: Path | None) -> tuple[np.ndarray, ...]:
     None downloads the latter. Raises UsageError where the files are missing or damaged.
     """
     if folder is not None:
-        if not folder.is_dir():
+        try:
+            found = folder.is_dir()
+        except OSError:  # such as a name that is too long
+            found = False
+        if not found:
             raise UsageError(f"--data-dir {folder}: there is no such folder")
         for candidate in (folder, folder / "cifar-10-batches-bin"):
             if (candidate / "test_batch.bin").exists():
@@ -179,7 +183,8 @@ def prepare(folder: Path, **request: Any) -> None:
     """
     folder.mkdir(parents=True)
     arguments = json.dumps(request, default=str)
-    finished = subprocess.run([sys.executable, "-m", "bench.data", arguments, str(folder)])
+    command = [sys.executable, "-m", "bench.data", arguments, str(folder)]
+    finished = subprocess.run(command, process_group=0)  # Ctrl-C is for the parent to answer
     error = folder / "error"
     if error.exists():
         raise UsageError(error.read_text(encoding="utf-8"))

@@ -22,6 +22,7 @@ GRADIENT_RATE = 1024.0
 # Largest error of each check that passes; a check without a limit does not apply.
 LIMITS: dict[str, dict[str, float]] = {
     "fp64": {
+        "tensors": 0,
         "evaluation logits": 1e-12,
         "loss of step 1": 1e-12,
         "gradients": 1e-12,
@@ -35,6 +36,7 @@ LIMITS: dict[str, dict[str, float]] = {
         "losses of 20 steps": 1e-10,
     },
     "fp32": {
+        "tensors": 0,
         "evaluation logits": 2e-6,
         "loss of step 1": 1e-6,
         "gradients": 1e-5,
@@ -44,6 +46,7 @@ LIMITS: dict[str, dict[str, float]] = {
         "losses of 20 steps": 2e-2,
     },
     "bf16": {
+        "tensors": 0,
         "evaluation logits": 2e-2,
         "loss of step 1": 5e-3,
         "gradient direction": 0.05,
@@ -98,6 +101,14 @@ def _errors(
     optimizer: str,
 ) -> Iterator[tuple[str, float]]:
     trained = build(start, optimizer, LEARNING_RATES[optimizer])
+    loaded = trained.weights()
+    # A bias before a batch norm has no gradient: only the list of tensors gives it away.
+    odd = loaded.keys() ^ start.keys()
+    odd |= {
+        name for name in loaded.keys() & start.keys() if loaded[name].shape != start[name].shape
+    }
+    yield "tensors", len(odd)
+
     trained.place(images, labels)
     yield "evaluation logits", relative(trained.predict(images[0]), solution.logits)
 

@@ -52,10 +52,21 @@ def requested_cells(asked: Mapping[str, Any]) -> list[Cell]:
     return matrix(**{name: asked[name] for name in MATRIX})
 
 
+def check_resumable(options: argparse.Namespace) -> None:
+    """Raises UsageError where options would change what an earlier run was asked for."""
+    bare = vars(parser().parse_args(["run", "--resume", str(options.resume)]))
+    given = [name for name, value in vars(options).items() if value != bare[name]]
+    given = [f"--{name.replace('_', '-')}" for name in given if name != "timeout"]
+    if given:
+        raise UsageError(
+            f"--resume goes on with what the run was asked for: leave out {', '.join(given)}"
+        )
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line that says what is wrong; the usage is a `--help` away."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def positive(text: str) -> int:

@@ -5,7 +5,6 @@ cell of the matrix that `--resnet-bench` describes, but only under `--benchmark-
 cells are measured first, interleaved as always; each test then replays the blocks of its cell.
 """
 
-import argparse
 import shlex
 import statistics
 from collections.abc import Sequence
@@ -30,6 +29,9 @@ EXTRA = tuple(
     for field in fields(Record)
     if field.name.endswith(("_s", "_mib", "_loss", "_accuracy")) and field.name != "block_s"
 )
+
+ASKED = pytest.StashKey[dict[str, Any]]()
+CELLS = pytest.StashKey[list[Cell]]()
 
 
 class Replay:
@@ -67,15 +69,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options once. Raises pytest.UsageError for those that `run` would refuse."""
+    if _wanted(config):
+        try:
+            words = shlex.split(config.getoption("--resnet-bench"))
+            options = parser().parse_args(["run", *words])
+            if options.out or options.resume:
+                raise UsageError("pytest keeps the results: leave out --out and --resume")
+            asked = requested(options)
+            config.stash[ASKED] = asked | {"named": "all" not in options.impl}
+            config.stash[ASKED] |= {"timeout": options.timeout, "machine": options.machine_name}
+            config.stash[CELLS] = requested_cells(asked)
+        except (UsageError, ValueError) as error:  # ValueError: a quotation mark stands alone
+            raise pytest.UsageError(f"--resnet-bench: {error}") from None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per cell for whoever takes `measured`; none without --benchmark-only."""
     if "measured" in metafunc.fixturenames:
-        cells = []
-        if _wanted(metafunc.config):
-            try:
-                cells = requested_cells(requested(_options(metafunc.config)))
-            except UsageError as error:
-                raise pytest.UsageError(f"--resnet-bench: {error}") from None
+        cells = metafunc.config.stash.get(CELLS, [])
         metafunc.parametrize("measured", cells, ids=_id, indirect=True)
 
 
@@ -92,8 +105,7 @@ def _records(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Cell, list[Record]]:
     """The records of all selected cells, measured side by side when the first is needed."""
-    options = _options(request.config)
-    asked = requested(options)
+    asked = request.config.stash[ASKED]
     selected: dict[Cell, list[Record]] = {}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and "measured" in item.fixturenames:
@@ -104,15 +116,15 @@ def _records(
         with shared_data(selected, data_dir) as data_folders:
             certificates = {}
             if asked["certify"]:
-                certificates = certified(selected, options.timeout, lambda line: None)
+                certificates = certified(selected, asked["timeout"], lambda line: None)
             rows = measure(
                 tasks,
                 data_folders,
                 certificates,
                 run_id="pytest",
-                machine_facts=machine.facts(options.machine_name),
+                machine_facts=machine.facts(asked["machine"]),
                 logs=tmp_path_factory.mktemp("logs"),
-                timeout_s=options.timeout,
+                timeout_s=asked["timeout"],
                 seed=asked["seed"],
             )
             with closing(rows):
@@ -124,20 +136,19 @@ def _records(
 
 
 @pytest.fixture
-def measured(
-    request: pytest.FixtureRequest, _records: dict[Cell, list[Record]], benchmark: Any
-) -> list[Record]:
+def measured(request: pytest.FixtureRequest, _records: dict[Cell, list[Record]]) -> list[Record]:
     """The records of one cell, one per process, their values in the benchmark's `extra_info`.
 
     A cell that failed fails its test; one that cannot run here is skipped, unless it was named.
     """
     records = _records[request.param]
-    named = "all" not in _options(request.config).impl
+    named = request.config.stash[ASKED]["named"]
     for record in records:
         if record.status in EXPECTED and not named:
             pytest.skip(f"{record.status}: {record.reason}")
         if record.status != "ok":
             pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
+    benchmark = request.getfixturevalue("benchmark")  # not before: it warns where it is not used
     benchmark.group = request.param.contest_label
     benchmark.extra_info |= request.param.as_dict()
     for name in EXTRA:
@@ -154,10 +165,6 @@ def seconds_per_step(records: Sequence[Record]) -> list[float]:
 
 def _wanted(config: pytest.Config) -> bool:
     return bool(config.getoption("benchmark_only", False))
-
-
-def _options(config: pytest.Config) -> argparse.Namespace:
-    return parser().parse_args(["run", *shlex.split(config.getoption("--resnet-bench"))])
 
 
 def _id(cell: Cell) -> str:

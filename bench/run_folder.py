@@ -44,9 +44,11 @@ class RunFolder:
             raise UsageError(f"{path}: holds no run (there is no run.json in it)") from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{path / 'run.json'}: cannot be read ({error})") from None
-        missing = {"run_id", "command", "options", "machine"} - set(run)
+        wanted = {"run_id": str, "command": str, "options": dict, "machine": dict}
+        found = run if isinstance(run, dict) else {}
+        missing = [name for name, kind in wanted.items() if not isinstance(found.get(name), kind)]
         if missing:
-            raise UsageError(f"{path / 'run.json'}: has no {', '.join(sorted(missing))}")
+            raise UsageError(f"{path / 'run.json'}: has no sound {', '.join(missing)}")
         return cls(path, run)
 
     def records(self) -> list[Record]:
@@ -81,7 +83,14 @@ class RunFolder:
 
 
 def check_free(path: Path) -> None:
-    """Raises UsageError where `path` is taken, by a run or by anything else."""
+    """Raises UsageError where `path` is taken, by a run or by anything else, or cannot be had."""
+    try:
+        _check_free(path)
+    except OSError as error:  # such as a name that is too long
+        raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
+
+
+def _check_free(path: Path) -> None:
     if (path / "run.json").exists():
         raise UsageError(
             f"--out {path}: already holds a run; choose another folder, or go on with it by "

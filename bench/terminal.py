@@ -17,6 +17,13 @@ from resnet_impls.catalogue import CATALOGUE
 STYLES = {"ok": "green", "unavailable": "yellow", "unsupported": "yellow"}  # all others: red
 
 
+class Terminal(Console):
+    """A console that leaves it to the caller what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Display:
     """Progress over the steps of all tasks, and a line for every record.
 
@@ -27,7 +34,7 @@ class Display:
         self.console = console
         self.left = {task: task[0].steps for task in tasks}
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("steps"),

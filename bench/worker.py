@@ -4,10 +4,13 @@ The parent asks for turns and this process answers each with JSON-ready values: 
 `warm_up`, then `block` as often as it likes, then `finish`. Between turns it is suspended.
 """
 
+import ctypes
 import importlib
+import importlib.util
 import math
 import os
 import platform
+import signal
 import socket
 import sys
 import traceback
@@ -137,8 +140,14 @@ def load_module(name: str) -> ModuleType:
     if not name.endswith(".py"):
         return importlib.import_module(name)
     path = Path(name)
-    sys.path.insert(0, str(path.parent))
-    return importlib.import_module(path.stem)
+    sys.path.append(str(path.parent))  # a file may import its neighbours
+    # by its place and not by its name, which may be that of a module loaded long ago
+    spec = importlib.util.spec_from_file_location(f"{path.stem} (a user's file)", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def diagnose(error: BaseException) -> tuple[str, str]:
@@ -155,7 +164,18 @@ def diagnose(error: BaseException) -> tuple[str, str]:
     return "crashed", reason
 
 
+def die_with_parent() -> None:
+    """Have Linux end this process with its parent, however that ends and whatever we do then.
+
+    Elsewhere a suspended worker is ended by the hang-up of its orphaned process group.
+    """
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def main() -> int:
+    die_with_parent()
     connection = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(connection.fileno(), False)
     channel = Channel(connection)

@@ -24,7 +24,7 @@ class Implementation(Protocol):
         """Run the next forward passes in evaluation mode, cycling through the batches."""
 
     def weights(self) -> Weights:
-        """Copies of all tensors by canonical name."""
+        """Copies of all the tensors that the network has, by canonical name."""
 
 
 class Train:
@@ -35,14 +35,17 @@ class Train:
         self.losses: list[np.ndarray] = []
 
     def run(self, steps: int) -> None:
-        self.losses.append(self.implementation.train(steps))
+        losses = self.implementation.train(steps)
+        self.losses.append(losses)
+        if np.shape(losses) != (steps,):
+            raise ValueError(f"train({steps}) returned losses of shape {np.shape(losses)}")
 
     def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
         """Losses of all steps and the accuracy of the state they led to.
 
-        Raises ValueError where a loss is missing or is not a finite number.
+        Raises ValueError where a loss is not a finite number.
         """
-        losses = np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in self.losses])
+        losses = np.concatenate(self.losses).astype(np.float32)
         if not np.isfinite(losses).all():
             step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
             raise ValueError(f"the training loss became {losses[step - 1]} at step {step}")

@@ -5,6 +5,8 @@ To add a framework, add its file to this folder and its row to `CATALOGUE`.
 
 from dataclasses import dataclass
 
+from resnet_impls.architecture import ARCHITECTURES
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -30,6 +32,7 @@ class Implementation:
     framework: str
     backends: tuple[Backend, ...]
     module: str  # dotted name, or the path of a Python file
+    models: tuple[str, ...] = tuple(ARCHITECTURES)
 
 
 _KERAS = (
@@ -48,10 +51,26 @@ CATALOGUE: dict[str, Implementation] = {
             "resnet_impls.torch_module",
         ),
         Implementation(
-            "keras_functional",
-            "Keras",
-            _KERAS,
-            "resnet_impls.keras_functional",
+            "torchvision_model",
+            "torchvision",
+            (Backend("torch", ("torch", "torchvision"), ("eager", "compiled")),),
+            "resnet_impls.torchvision_model",
+            models=("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
         ),
+        Implementation(
+            "tensorflow_module",
+            "TensorFlow",
+            (Backend("tensorflow", ("tensorflow",), ("graph", "compiled")),),
+            "resnet_impls.tensorflow_module",
+        ),
+        Implementation(
+            "flax_nnx",
+            "Flax",
+            (Backend("jax", ("flax", "optax", "jax"), ("compiled",)),),
+            "resnet_impls.flax_nnx",
+        ),
+        Implementation("keras_sequential", "Keras", _KERAS, "resnet_impls.keras_sequential"),
+        Implementation("keras_functional", "Keras", _KERAS, "resnet_impls.keras_functional"),
+        Implementation("keras_subclass", "Keras", _KERAS, "resnet_impls.keras_subclass"),
     )
 }

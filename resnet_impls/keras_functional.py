@@ -32,6 +32,12 @@ def layer_name(path: str) -> str:
     return path.replace(".", "_")
 
 
+def keras_name(name: str) -> str:
+    """Keras' path to a variable: `stem.bn.scale` is `stem_bn/gamma`; layouts are the same."""
+    path, _, leaf = name.rpartition(".")
+    return f"{layer_name(path)}/{leaf if path == 'head' else LEAVES[leaf]}"
+
+
 class BatchNormalization(layers.BatchNormalization):
     """Batch norm whose running variance is the unbiased one; Keras' own divides by n, not n - 1."""
 
@@ -120,9 +126,11 @@ class Implementation:
             BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # else batch norms would drop to float32
         keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
         self.model = ResNet(architecture)
-        for name, value in weights.items():
-            self.variable(name).assign(value)
-        self.names = list(weights)
+        # the end of a path is unique: .../stage1_block1_residual_conv1/kernel
+        self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
+        self.names = {keras_name(name): name for name in weights}
+        for path, name in self.names.items():
+            self.variables[path].assign(weights[name])
 
         if optimizer == "adam":
             # np.float64: TensorFlow rounds a Python float to float32 on its way to float64
@@ -153,11 +161,7 @@ class Implementation:
             self.model.predict_on_batch(images)
 
     def weights(self) -> Weights:
-        values = {name: self.variable(name) for name in self.names}
-        return {name: ops.convert_to_numpy(value).copy() for name, value in values.items()}
-
-    def variable(self, name: str) -> keras.Variable:
-        """The variable of a canonical name: `stem.conv.kernel` is `kernel` of layer `stem_conv`."""
-        path, _, leaf = name.rpartition(".")
-        layer = self.model.get_layer(layer_name(path))
-        return layer.bias if name == "head.bias" else getattr(layer, LEAVES[leaf])
+        return {
+            self.names.get(path, path): ops.convert_to_numpy(variable).copy()
+            for path, variable in self.variables.items()
+        }

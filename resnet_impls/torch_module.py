@@ -102,7 +102,7 @@ class Implementation:
         state = self.model.state_dict()
         for name, value in weights.items():
             state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
-        self.names = list(weights)
+        self.names = {torch_name(name): name for name in weights}
         self.network = torch.compile(self.model) if mode == "compiled" else self.model
 
         parameters = self.model.parameters()
@@ -145,7 +145,11 @@ class Implementation:
 
     def weights(self) -> Weights:
         state = self.model.state_dict()
-        tensors = {name: state[torch_name(name)].cpu().numpy() for name in self.names}
+        tensors = {
+            self.names.get(name, name): tensor.cpu().numpy()
+            for name, tensor in state.items()
+            if not name.endswith("num_batches_tracked")
+        }
         return {name: x.transpose(FROM_TORCH[x.ndim]).copy() for name, x in tensors.items()}
 
     def to_device(self, images: np.ndarray) -> Tensor:

@@ -48,7 +48,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
 
 def svg(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     """The tables as an SVG image."""
-    console = Console(record=True, width=100, file=StringIO())
+    console = Console(record=True, width=100, file=StringIO(), markup=False)
     for table in tables(records):
         console.print(table)
     title = " · ".join(dict.fromkeys(record.processor for record in records))

@@ -1,0 +1,199 @@
+"""The ResNet in Flax NNX: optax, and one jitted training step with donated buffers."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import cycle, islice
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import Array
+
+from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
+from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.weights import Weights
+
+# What `jax_default_matmul_precision` calls it; the default may be TF32 on a GPU.
+PRECISIONS = {"tf32": "tensorfloat32", "bf16": "default"}
+Layer = Callable[[Array], Array]
+
+
+def flax_name(name: str) -> tuple[str, ...]:
+    """Flax's path to a tensor: `stem.bn.variance` is ("stem", "bn", "var"); same layouts."""
+    path, _, leaf = name.rpartition(".")
+    return (*path.split("."), "var" if leaf == "variance" else leaf)
+
+
+class BatchNorm(nnx.BatchNorm):
+    """Batch norm whose running variance is the unbiased one; Flax's own divides by n, not n - 1."""
+
+    def __call__(self, x, use_running_average=None, *, mask=None):
+        before = self.var[...]
+        outputs = super().__call__(x).astype(x.dtype)  # bfloat16 was normalised in float32
+        if not self.use_running_average:
+            after = self.var[...]
+            count = x.size // x.shape[-1]
+            self.var[...] = after + (after - self.momentum * before) / (count - 1)
+        return outputs
+
+
+class Sequential(nnx.Module):
+    """Layers that are applied in turn, each with a name."""
+
+    def __init__(self, layers: Mapping[str, Layer]) -> None:
+        self.order = tuple(layers)  # NNX itself sorts attributes by name
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def __call__(self, x: Array) -> Array:
+        for name in self.order:
+            x = getattr(self, name)(x)
+        return x
+
+
+def conv_bn(conv: Conv, dtype: jnp.dtype | None) -> dict[str, Layer]:
+    """A convolution and its batch norm, each with its own leaf name."""
+    pad = conv.padding
+    layers: dict[str, Layer] = {}
+    name = conv.name.rpartition(".")[2]
+    if (
+        conv.stride > 1
+    ):  # on a CPU, XLA is slow at the gradients of a convolution that pads and strides
+        layers[f"{name}_pad"] = partial(jnp.pad, pad_width=((0, 0), (pad, pad), (pad, pad), (0, 0)))
+        pad = 0
+    layers[name] = nnx.Conv(
+        conv.inputs,
+        conv.outputs,
+        (conv.kernel, conv.kernel),
+        conv.stride,
+        padding=pad,
+        use_bias=False,
+        dtype=dtype,
+        rngs=nnx.Rngs(0),
+    )
+    layers[conv.norm.rpartition(".")[2]] = BatchNorm(
+        conv.outputs, momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, rngs=nnx.Rngs(0)
+    )
+    return layers
+
+
+class Block(nnx.Module):
+    """`relu(residual(x) + shortcut(x))`."""
+
+    def __init__(self, block: BlockPlan, dtype: jnp.dtype | None) -> None:
+        layers: dict[str, Layer] = {}
+        for index, conv in enumerate(block.residual, start=1):
+            layers |= conv_bn(conv, dtype)
+            if conv is not block.residual[-1]:
+                layers[f"relu{index}"] = nnx.relu
+        self.residual = Sequential(layers)
+        self.shortcut = Sequential(conv_bn(block.shortcut, dtype) if block.shortcut else {})
+
+    def __call__(self, x: Array) -> Array:  # (B, H, W, C) -> (B, H', W', C')
+        return nnx.relu(self.residual(x) + self.shortcut(x))
+
+
+class ResNet(Sequential):
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+
+    def __init__(self, architecture: Architecture, dtype: jnp.dtype | None) -> None:
+        layers: dict[str, Layer] = {"stem": Sequential(conv_bn(architecture.stem, dtype))}
+        layers["relu"] = nnx.relu
+        if architecture.max_pool:
+            layers["max_pool"] = partial(
+                nnx.max_pool, window_shape=(3, 3), strides=(2, 2), padding=((1, 1), (1, 1))
+            )
+        for index, blocks in enumerate(architecture.stages, start=1):
+            stage = {block.name.rpartition(".")[2]: Block(block, dtype) for block in blocks}
+            layers[f"stage{index}"] = Sequential(stage)
+        layers["pool"] = partial(jnp.mean, axis=(1, 2))  # (B, C)
+        layers["head"] = nnx.Linear(architecture.features, architecture.classes, rngs=nnx.Rngs(0))
+        super().__init__(layers)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        jax.config.update("jax_enable_x64", precision == "fp64")
+        jax.config.update("jax_default_matmul_precision", PRECISIONS.get(precision, "highest"))
+        try:
+            self.device = jax.devices(device)[0]
+        except RuntimeError as error:
+            raise ImportError(f"this JAX finds no {device} device") from error
+        self.dtype = jnp.float64 if precision == "fp64" else jnp.float32
+
+        # shapes only: the weights that would be drawn here are never used
+        dtype = jnp.bfloat16 if precision == "bf16" else None
+        model = nnx.eval_shape(lambda: ResNet(architecture, dtype))
+        tensors = {flax_name(name): self.to_device(value) for name, value in weights.items()}
+        nnx.update(model, nnx.from_flat_state(tensors))
+        self.names = {flax_name(name): name for name in weights}
+
+        if optimizer == "adam":
+            rule = optax.adam(learning_rate, eps=1e-8)
+        else:
+            rule = optax.sgd(learning_rate, momentum=0.9)
+        # Split once here: `nnx.jit` would traverse the modules again at every call.
+        optimizer_def, self.optimizer = nnx.split(nnx.Optimizer(model, rule, wrt=nnx.Param))
+        model_def, self.model = nnx.split(model)
+
+        def loss_fn(model, images, labels):
+            logits = model(images)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        @partial(jax.jit, donate_argnums=(0, 1))
+        def train_step(model_state, optimizer_state, images, labels):
+            model = nnx.merge(model_def, model_state)
+            optimizer = nnx.merge(optimizer_def, optimizer_state)
+            loss, gradients = nnx.value_and_grad(loss_fn)(model, images, labels)
+            optimizer.update(model, gradients)
+            return nnx.state(model), nnx.state(optimizer), loss
+
+        @jax.jit
+        def forward(model_state, images):
+            model = nnx.merge(model_def, model_state)
+            model.eval()
+            return model(images)
+
+        self.train_step, self.forward = train_step, forward
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.batches = cycle(
+            (self.to_device(x), jax.device_put(y, self.device))
+            for x, y in zip(images, labels, strict=True)
+        )
+
+    def train(self, steps: int) -> np.ndarray:
+        losses = []
+        for x, y in islice(self.batches, steps):
+            self.model, self.optimizer, loss = self.train_step(self.model, self.optimizer, x, y)
+            losses.append(loss)
+        return np.array(jax.device_get(losses))  # the copy waits for the device
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self.forward(self.model, self.to_device(images)))
+
+    def infer(self, steps: int) -> None:
+        logits = [self.forward(self.model, x) for x, _ in islice(self.batches, steps)]
+        jax.block_until_ready(logits)
+
+    def weights(self) -> Weights:
+        return {
+            self.names.get(path, ".".join(map(str, path))): np.array(tensor[...])
+            for path, tensor in nnx.to_flat_state(self.model)
+        }
+
+    def to_device(self, images: np.ndarray) -> Array:
+        """An array of the host on the device, in the precision of the parameters."""
+        return jax.device_put(images.astype(self.dtype), self.device)

@@ -1,0 +1,183 @@
+"""The ResNet as a subclass of `keras.Model`, on the TensorFlow, JAX and PyTorch backends.
+
+Three of Keras' own choices differ from the canonical ones, and are brought in line without
+leaving the fast path: padding of strided convolutions, the running variance, Adam's epsilon.
+"""
+
+from itertools import cycle, islice
+
+import keras
+import numpy as np
+from keras import layers, ops
+from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
+
+from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
+from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.weights import Weights
+
+# Canonical leaf name -> the variable's name in Keras; layouts are the same.
+LEAVES = {
+    "kernel": "kernel",
+    "scale": "gamma",
+    "bias": "beta",
+    "mean": "moving_mean",
+    "variance": "moving_variance",
+}
+
+POLICIES = {"bf16": "mixed_bfloat16", "fp64": "float64"}
+
+
+def layer_name(path: str) -> str:
+    """Keras' name of a layer; a dot is not allowed there on the PyTorch backend."""
+    return path.replace(".", "_")
+
+
+def keras_name(name: str) -> str:
+    """Keras' path to a variable: `stem.bn.scale` is `stem_bn/gamma`; layouts are the same."""
+    path, _, leaf = name.rpartition(".")
+    return f"{layer_name(path)}/{leaf if path == 'head' else LEAVES[leaf]}"
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Batch norm whose running variance is the unbiased one; Keras' own divides by n, not n - 1."""
+
+    def call(self, inputs, training=None, mask=None):
+        if not training:
+            return super().call(inputs, training=False)
+        before = self.moving_variance + 0.0  # a copy: the variable itself is about to change
+        outputs = super().call(inputs, training=True)
+        after = ops.convert_to_tensor(self.moving_variance)
+        count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), after.dtype)
+        self.moving_variance.assign(after + (after - self.momentum * before) / (count - 1))
+        return outputs
+
+
+class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend's own class, with its fused update
+    """Adam that adds epsilon after the bias correction, as the paper's algorithm 1 does."""
+
+    @property
+    def epsilon(self):
+        step = ops.cast(self.iterations + 1, keras.backend.floatx())
+        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, step))
+
+    @epsilon.setter
+    def epsilon(self, value):
+        self._epsilon = value
+
+
+def conv_bn(conv: Conv) -> list[layers.Layer]:
+    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
+    padding: list[layers.Layer] = []
+    if conv.stride > 1 and conv.padding:  # Keras' "same" would pad (0, 1) and not (1, 1)
+        padding.append(layers.ZeroPadding2D(conv.padding))
+    convolution = layers.Conv2D(
+        conv.outputs,
+        conv.kernel,
+        conv.stride,
+        padding="same" if conv.stride == 1 else "valid",
+        use_bias=False,
+        name=layer_name(conv.name),
+    )
+    norm = BatchNormalization(
+        momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
+    )
+    return [*padding, convolution, norm]
+
+
+class Block(layers.Layer):
+    """`relu(residual(x) + shortcut(x))`."""
+
+    def __init__(self, block: BlockPlan) -> None:
+        super().__init__(name=layer_name(block.name))
+        self.residual: list[layers.Layer] = []
+        for conv in block.residual:
+            self.residual += conv_bn(conv)
+            if conv is not block.residual[-1]:
+                self.residual.append(layers.ReLU())
+        self.shortcut = conv_bn(block.shortcut) if block.shortcut else []
+
+    def call(self, x):  # (B, H, W, C) -> (B, H', W', C')
+        shortcut = x
+        for layer in self.shortcut:
+            shortcut = layer(shortcut)
+        for layer in self.residual:
+            x = layer(x)
+        return ops.relu(x + shortcut)
+
+
+class ResNet(keras.Model):
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.stem = [*conv_bn(architecture.stem), layers.ReLU()]
+        if architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0 after ReLU
+            self.stem += [layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)]
+        self.blocks = [Block(block) for blocks in architecture.stages for block in blocks]
+        self.pool = layers.GlobalAveragePooling2D()  # (B, C)
+        self.head = layers.Dense(architecture.classes, dtype=keras.backend.floatx(), name="head")
+
+    def call(self, x, training=None):
+        for layer in (*self.stem, *self.blocks, self.pool):
+            x = layer(x, training=training)  # on JAX, a model's own layers learn it in no other way
+        return self.head(x)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        if precision == "fp64":
+            keras.config.set_floatx("float64")
+            BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # else batch norms would drop to float32
+        keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
+        self.model = ResNet(architecture)
+        # variables exist once the model has seen a shape
+        self.model(layers.Input((architecture.image_size, architecture.image_size, 3)))
+        # the end of a path is unique: .../stage1_block1_residual_conv1/kernel
+        self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
+        self.names = {keras_name(name): name for name in weights}
+        for path, name in self.names.items():
+            self.variables[path].assign(weights[name])
+
+        if optimizer == "adam":
+            # np.float64: TensorFlow rounds a Python float to float32 on its way to float64
+            rule = Adam(learning_rate, np.float64(0.9), np.float64(0.999), epsilon=1e-8)
+        else:
+            rule = keras.optimizers.SGD(learning_rate, momentum=np.float64(0.9))
+        self.model.compile(
+            optimizer=rule,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=mode == "compiled",
+        )
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.batches = cycle(
+            (ops.convert_to_tensor(x, keras.config.floatx()), ops.convert_to_tensor(y))
+            for x, y in zip(images, labels, strict=True)
+        )
+
+    def train(self, steps: int) -> np.ndarray:
+        losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
+        return np.array(losses)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict_on_batch(images))
+
+    def infer(self, steps: int) -> None:
+        for images, _ in islice(self.batches, steps):
+            self.model.predict_on_batch(images)
+
+    def weights(self) -> Weights:
+        return {
+            self.names.get(path, path): ops.convert_to_numpy(variable).copy()
+            for path, variable in self.variables.items()
+        }

@@ -1,0 +1,189 @@
+"""The ResNet as a TensorFlow `tf.Module`: fused batch norms and updates, `tf.function`, XLA.
+
+Images are (B, H, W, C) throughout: on a GPU, Grappler and XLA choose the layout themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import Tensor, Variable
+
+from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
+from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.weights import Weights
+
+Variables = Mapping[str, Variable]  # by canonical name; layouts are the same
+
+
+def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Tensor:
+    """TensorFlow's fused batch norm, whose running variance is unbiased: (B, H, W, C) as it was."""
+    leaves = ("scale", "bias", "mean", "variance")
+    scale, bias, mean, variance = tensors = [variables[f"{name}.{leaf}"] for leaf in leaves]
+    if x.dtype != tf.float64:
+        outputs, running_mean, running_variance = tf.compat.v1.nn.fused_batch_norm(
+            x,
+            *tensors,
+            epsilon=BATCH_NORM_EPSILON,
+            is_training=training,
+            exponential_avg_factor=BATCH_NORM_MOMENTUM,
+        )
+        if training:
+            mean.assign(running_mean)
+            variance.assign(running_variance)
+        return outputs
+    # the fused kernels know no float64
+    if training:
+        mean_now, variance_now = tf.nn.moments(x, [0, 1, 2])
+        count = tf.cast(tf.size(x) / tf.size(mean), x.dtype)
+        unbiased = variance_now * count / (count - 1)
+        mean.assign_add(BATCH_NORM_MOMENTUM * (mean_now - mean))
+        variance.assign_add(BATCH_NORM_MOMENTUM * (unbiased - variance))
+        mean, variance = mean_now, variance_now
+    return tf.nn.batch_normalization(x, mean, variance, bias, scale, BATCH_NORM_EPSILON)
+
+
+def conv_bn(x: Tensor, conv: Conv, variables: Variables, training: bool) -> Tensor:
+    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
+    padding = "SAME"  # a list of the same numbers is slower
+    if conv.stride > 1:  # at stride 2, "SAME" would pad (0, 1) and not (1, 1)
+        padding = "VALID"
+        x = tf.pad(x, [[0, 0], [conv.padding] * 2, [conv.padding] * 2, [0, 0]])
+    kernel = tf.cast(variables[f"{conv.name}.kernel"], x.dtype)
+    x = tf.nn.conv2d(x, kernel, conv.stride, padding)
+    return batch_norm(x, conv.norm, variables, training)
+
+
+def Block(x: Tensor, block: BlockPlan, variables: Variables, training: bool) -> Tensor:
+    """`relu(residual(x) + shortcut(x))`."""
+    shortcut = conv_bn(x, block.shortcut, variables, training) if block.shortcut else x
+    for conv in block.residual:
+        x = conv_bn(x, conv, variables, training)
+        if conv is not block.residual[-1]:
+            x = tf.nn.relu(x)
+    return tf.nn.relu(x + shortcut)
+
+
+class ResNet(tf.Module):
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+
+    def __init__(self, architecture: Architecture, weights: Weights) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.tensors = {
+            name: Variable(value, trainable=name in architecture.parameters, name=name)
+            for name, value in weights.items()
+        }
+
+    def __call__(self, x: Tensor, training: bool) -> Tensor:
+        x = tf.nn.relu(conv_bn(x, self.architecture.stem, self.tensors, training))
+        if self.architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0
+            x = tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
+        for blocks in self.architecture.stages:
+            for block in blocks:
+                x = Block(x, block, self.tensors, training)
+        kernel, bias = self.tensors["head.kernel"], self.tensors["head.bias"]
+        x = tf.reduce_mean(tf.cast(x, kernel.dtype), [1, 2])  # (B, C)
+        return tf.matmul(x, kernel) + bias
+
+
+class Adam(tf.Module):
+    """Adam by TensorFlow's fused update, with epsilon after the bias correction."""
+
+    def __init__(self, variables: Sequence[Variable], learning_rate: float) -> None:
+        super().__init__()
+        self.slots = [(v, *(Variable(tf.zeros_like(v)) for _ in range(2))) for v in variables]
+        self.step = Variable(0, dtype=variables[0].dtype)
+        self.learning_rate = learning_rate
+
+    def apply(self, gradients: Sequence[Tensor]) -> None:
+        step = self.step.assign_add(1)
+        rates = {
+            "lr": tf.constant(self.learning_rate, step.dtype),
+            "beta1": tf.constant(0.9, step.dtype),
+            "beta2": tf.constant(0.999, step.dtype),
+            "beta1_power": 0.9**step,
+            "beta2_power": 0.999**step,
+            # the kernel adds its epsilon before the bias correction
+            "epsilon": 1e-8 * tf.sqrt(1 - 0.999**step),
+        }
+        for (v, m, square), gradient in zip(self.slots, gradients, strict=True):
+            tf.raw_ops.ResourceApplyAdam(
+                var=v.handle, m=m.handle, v=square.handle, grad=gradient, **rates
+            )
+
+
+class SGD(tf.Module):
+    """SGD by TensorFlow's fused update: b = 0.9 b + g, then v = v - learning_rate b."""
+
+    def __init__(self, variables: Sequence[Variable], learning_rate: float) -> None:
+        super().__init__()
+        self.slots = [(v, Variable(tf.zeros_like(v))) for v in variables]
+        self.rates = {"lr": learning_rate, "momentum": 0.9}
+
+    def apply(self, gradients: Sequence[Tensor]) -> None:
+        rates = {name: tf.constant(x, gradients[0].dtype) for name, x in self.rates.items()}
+        for (v, b), gradient in zip(self.slots, gradients, strict=True):
+            tf.raw_ops.ResourceApplyMomentum(var=v.handle, accum=b.handle, grad=gradient, **rates)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        gpus = tf.config.list_physical_devices("GPU") if device == "cuda" else []
+        if device == "cuda" and not gpus:
+            raise ImportError("this TensorFlow finds no CUDA device")
+        tf.config.set_visible_devices(gpus[:1], "GPU")  # operations go there by themselves
+        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+        self.dtype = tf.float64 if precision == "fp64" else tf.float32
+        compute_dtype = tf.bfloat16 if precision == "bf16" else self.dtype
+
+        self.model = ResNet(architecture, weights)
+        variables = self.model.trainable_variables
+        rule = (Adam if optimizer == "adam" else SGD)(variables, learning_rate)
+
+        @tf.function(jit_compile=mode == "compiled")
+        def train_step(images: Tensor, labels: Tensor) -> Tensor:
+            with tf.GradientTape() as tape:
+                logits = self.model(tf.cast(images, compute_dtype), training=True)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                loss = tf.reduce_mean(losses)
+            rule.apply(tape.gradient(loss, variables))
+            return loss
+
+        @tf.function(jit_compile=mode == "compiled")
+        def forward(images: Tensor) -> Tensor:
+            return self.model(tf.cast(images, compute_dtype), training=False)
+
+        self.train_step, self.forward = train_step, forward
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.batches = cycle(
+            (tf.constant(x, self.dtype), tf.constant(y, tf.int32))
+            for x, y in zip(images, labels, strict=True)
+        )
+
+    def train(self, steps: int) -> np.ndarray:
+        losses = [self.train_step(x, y) for x, y in islice(self.batches, steps)]
+        return tf.stack(losses).numpy()  # the copy waits for the device
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return self.forward(tf.constant(images, self.dtype)).numpy()
+
+    def infer(self, steps: int) -> None:
+        logits = [self.forward(images) for images, _ in islice(self.batches, steps)]
+        logits[-1].numpy()
+
+    def weights(self) -> Weights:
+        variables = {v.name.removesuffix(":0"): v for v in self.model.variables}
+        return {name: variable.numpy().copy() for name, variable in variables.items()}

@@ -1,0 +1,133 @@
+"""torchvision's own ResNet, untouched: channels-last memory, fused optimizers, `torch.compile`."""
+
+import re
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision import models
+
+from resnet_impls.architecture import Architecture
+from resnet_impls.weights import Weights
+
+# Canonical leaf name -> PyTorch's. Kernels are HWIO here and OIHW there, the dense one (in, out)
+# here and (out, in) there.
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+LAYERS = {
+    "stem.conv": "conv1",
+    "stem.bn": "bn1",
+    "shortcut.conv": "downsample.0",
+    "shortcut.bn": "downsample.1",
+    "head": "fc",
+}
+TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+
+
+def torch_name(name: str) -> str:
+    """torchvision's name: `stage1.block2.residual.bn1.scale` is `layer1.1.bn1.weight` there."""
+    path, _, leaf = name.rpartition(".")
+    prefix = ""
+    if inner := re.fullmatch(r"stage(\d+)\.block(\d+)\.(.+)", path):
+        prefix = f"layer{inner[1]}.{int(inner[2]) - 1}."
+        path = inner[3].removeprefix("residual.")
+    return f"{prefix}{LAYERS.get(path, path)}.{LEAVES[leaf]}"
+
+
+def ResNet(architecture: Architecture) -> models.ResNet:
+    """Stem, stages, global average pool, dense head: (B, 3, H, W) -> logits (B, classes)."""
+    supported = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+    if architecture.name not in supported:
+        raise NotImplementedError(
+            f"torchvision has {', '.join(supported)}, and no {architecture.name} of this family"
+        )
+    return models.get_model(architecture.name, weights=None, num_classes=architecture.classes)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ImportError("this PyTorch finds no CUDA device")
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        self.device = torch.device(device)
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
+        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+        self.model = ResNet(architecture)
+        self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
+        state = self.model.state_dict()
+        for name, value in weights.items():
+            state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
+        self.names = {torch_name(name): name for name in weights}
+        self.network = torch.compile(self.model) if mode == "compiled" else self.model
+
+        parameters = self.model.parameters()
+        self.optimizer: torch.optim.Optimizer
+        if optimizer == "adam":
+            self.optimizer = torch.optim.Adam(parameters, learning_rate, eps=1e-8, fused=True)
+        else:
+            self.optimizer = torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.batches = cycle(
+            (self.to_device(x), torch.from_numpy(y).to(self.device, torch.int64))
+            for x, y in zip(images, labels, strict=True)
+        )
+
+    def train(self, steps: int) -> np.ndarray:
+        self.model.train()
+        losses = []
+        for images, labels in islice(self.batches, steps):
+            self.optimizer.zero_grad()
+            with self.autocast:
+                loss = F.cross_entropy(self.network(images), labels)
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses).cpu().numpy()  # the copy waits for the device
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        with torch.inference_mode(), self.autocast:
+            return self.network(self.to_device(images)).to(self.dtype).cpu().numpy()
+
+    def infer(self, steps: int) -> None:
+        self.model.eval()
+        with torch.inference_mode(), self.autocast:
+            for images, _ in islice(self.batches, steps):
+                self.network(images)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def weights(self) -> Weights:
+        state = self.model.state_dict()
+        tensors = {
+            self.names.get(name, name): tensor.cpu().numpy()
+            for name, tensor in state.items()
+            if not name.endswith("num_batches_tracked")
+        }
+        return {name: x.transpose(FROM_TORCH[x.ndim]).copy() for name, x in tensors.items()}
+
+    def to_device(self, images: np.ndarray) -> Tensor:
+        """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, still channels last in memory."""
+        return torch.from_numpy(images).to(self.device, self.dtype).permute(0, 3, 1, 2)

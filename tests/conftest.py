@@ -1,0 +1,151 @@
+"""What the tests share: the fake implementation, faulty files beside it, and real processes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import Any
+
+import psutil
+import pytest
+
+from bench import data
+from bench.cells import Cell
+from bench.child import Child
+
+FAULTY = """\
+import ctypes, json, os, signal, subprocess, sys, threading, time
+from pathlib import Path
+import numpy as np
+from fake_implementation import Implementation as Good
+
+HERE = Path(__file__).parent
+
+class Implementation(Good):
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Path:
+    """A copy of the fake implementation, in a folder of its own."""
+    folder = tmp_path / "implementations"
+    folder.mkdir()
+    return Path(shutil.copy(Path(__file__).with_name("fake_implementation.py"), folder))
+
+
+@pytest.fixture
+def faulty(fake: Path) -> Callable[[str, str], Path]:
+    """Write `name`.py beside the fake: a class that overrides the fake's methods by `body`."""
+
+    def write(name: str, body: str) -> Path:
+        path = fake.with_name(f"{name}.py")
+        path.write_text(FAULTY + indent(dedent(body), "    "), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits as the workers map them."""
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    data.prepare(folder, name="digits", image_size=32, classes=10, data_dir=None, batch_size=64)
+    return folder
+
+
+@pytest.fixture
+def make_cell(fake: Path) -> Callable[..., Cell]:
+    """A cell of a Python file, the fake where none is given, with the fields given changed."""
+
+    def make(path: Path = fake, **changes: object) -> Cell:
+        values: dict[str, object] = {
+            "implementation": str(path),
+            "backend": path.stem,
+            "mode": "eager",
+            "model": "resnet14",
+            "workload": "train",
+            "device": "cpu",
+            "precision": "fp32",
+            "batch_size": 64,
+            "optimizer": "sgd",
+            "dataset": "digits",
+            "seed": 0,
+            "steps": 10,
+        }
+        return Cell(**values | changes)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def start_child(
+    make_cell: Callable[..., Cell], digits: Path, tmp_path: Path
+) -> Iterator[Callable[..., Child]]:
+    """Start the worker of what `make_cell` makes; all are ended after the test."""
+    children: list[Child] = []
+
+    def start(path: Path, **changes: object) -> Child:
+        children.append(Child(make_cell(path, **changes), digits, tmp_path / "log"))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.end()
+
+
+@pytest.fixture
+def ask_all() -> Callable[..., dict[str, Any]]:
+    """All answers of a worker; no turn but the build, slow by nature, has over `timeout_s`."""
+
+    def ask(child: Child, timeout_s: float = 60) -> dict[str, Any]:
+        answers = child.ask("build", 60) | child.ask("warm_up", timeout_s, steps=2)
+        answers |= child.ask("block", timeout_s, steps=child.cell.steps - 3)
+        return answers | child.ask("finish", timeout_s)
+
+    return ask
+
+
+@pytest.fixture
+def resnet_bench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `resnet-bench` with arguments, in the test's folder, to its end."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *map(str, arguments)],
+            cwd=tmp_path,
+            env=os.environ | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], bool]:
+    """Whether a condition comes true within some seconds."""
+
+    def poll(condition: Callable[[], bool], within_s: float = 30) -> bool:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+    return poll
+
+
+@pytest.fixture
+def survivors() -> Callable[[list[psutil.Process]], list[psutil.Process]]:
+    """Which of some processes still live when they had some seconds to vanish."""
+
+    def wait(processes: list[psutil.Process]) -> list[psutil.Process]:
+        return psutil.wait_procs(processes, timeout=10)[1]
+
+    return wait

@@ -1,0 +1,172 @@
+"""The cells as pytest benchmarks: real runs of pytest over a copy of tests/benchmarks."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CELLS = Path(__file__).parent / "benchmarks" / "test_cells.py"
+ONLY = "--benchmark-only"
+
+MakeFaulty = Callable[[str, str], Path]
+Pytest = Callable[..., subprocess.CompletedProcess[str]]
+
+# Keeps what was measured, and by whom, beside the benchmarks
+CONFTEST = """
+import dataclasses, json, pytest
+
+@pytest.fixture(autouse=True)
+def keep(request):
+    if "measured" in request.fixturenames:
+        records = request.getfixturevalue("measured")
+        with open("records.jsonl", "a") as file:
+            file.writelines(record.to_json() + "\\n" for record in records)
+"""
+
+
+@pytest.fixture
+def run_pytest(tmp_path: Path) -> Pytest:
+    """Run pytest on the copy, with the options of the cells to measure and those of pytest."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    shutil.copy(CELLS, folder)
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "test_plain.py").write_text("def test_plain() -> None: pass\n")
+
+    def run(cells: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-p", "bench.pytest_plugin"),
+                *("-p", "no:cacheprovider", "--rootdir=.", "-c/dev/null", "-rA", "-Werror"),
+                *(f"--resnet-bench={cells}", *options),
+            ],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def options(*files: Path) -> str:
+    names = " ".join(map(str, files))
+    fixed = "--no-certify --steps 20 --replicates 1 --workload train --optimizer sgd"
+    return f"{fixed} --impl {names}"
+
+
+@pytest.fixture
+def noted(faulty: MakeFaulty) -> Path:
+    """The fake, which notes the mode of every worker that it runs in."""
+    body = """
+    def __init__(self, *arguments, mode, **options):
+        with open(HERE / "modes", "a") as file:
+            file.write(mode + " ")
+        super().__init__(*arguments, mode=mode, **options)
+    """
+    return faulty("noted", body)
+
+
+def test_every_block_is_a_round_and_every_result_extra_info(
+    noted: Path, run_pytest: Pytest, tmp_path: Path
+) -> None:
+    cells = options(noted) + " --mode eager graph --replicates 2"
+    finished = run_pytest(cells, ONLY, "--benchmark-json=result.json")
+    assert finished.returncode == 0, finished.stdout
+    assert noted.with_name("modes").read_text().split().count("eager") == 2
+
+    folder = tmp_path / "copy"
+    rows = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    assert len(rows) == 4
+    benchmarks = json.loads((folder / "result.json").read_text())["benchmarks"]
+    assert len(benchmarks) == 2
+    for benchmark in benchmarks:
+        extra = benchmark["extra_info"]
+        ours = [row for row in rows if row["mode"] == extra["mode"]]
+        blocks = [
+            seconds / steps
+            for row in ours
+            for seconds, steps in zip(row["block_s"], row["block_steps"], strict=True)
+        ]
+        assert benchmark["stats"]["data"] == blocks
+        assert benchmark["stats"]["rounds"] == len(blocks) == 2 * len(ours[0]["block_s"]) > 2
+        for name in ("throughput_images_per_s", "host_peak_mib", "final_loss", "test_accuracy"):
+            low, high = sorted(row[name] for row in ours)
+            assert low <= extra[name] <= high
+        assert benchmark["group"].startswith("train resnet14 cpu fp32 batch 64 sgd digits")
+
+
+def test_only_what_pytest_selects_is_measured(noted: Path, run_pytest: Pytest) -> None:
+    finished = run_pytest(options(noted) + " --mode eager graph compiled", ONLY, "-k", "graph")
+    assert finished.returncode == 0, finished.stdout
+    assert "1 passed, 3 deselected" in finished.stdout
+    assert noted.with_name("modes").read_text() == "graph "
+
+
+def test_saved_benchmarks_are_compared(fake: Path, run_pytest: Pytest, tmp_path: Path) -> None:
+    assert run_pytest(options(fake), ONLY, "--benchmark-autosave").returncode == 0
+    assert list((tmp_path / "copy" / ".benchmarks").rglob("0001_*.json"))
+    finished = run_pytest(options(fake), ONLY, "--benchmark-compare")
+    assert finished.returncode == 0, finished.stdout
+    assert "(NOW)" in finished.stdout
+    assert "(0001_" in finished.stdout
+
+
+def test_a_cell_that_fails_fails_its_test_with_its_reason(
+    fake: Path, faulty: MakeFaulty, run_pytest: Pytest
+) -> None:
+    crash = faulty("crash", "def train(self, steps): raise RuntimeError('no such kernel')")
+    finished = run_pytest(options(fake, crash), ONLY)
+    assert finished.returncode == 1
+    assert re.search(r"= 1 passed, 1 skipped, 1 error in", finished.stdout)
+    assert "crashed: RuntimeError: no such kernel" in finished.stdout
+    assert "Traceback" not in finished.stdout
+
+
+def test_what_cannot_run_fails_where_it_was_named_and_is_skipped_by_all(
+    run_pytest: Pytest,
+) -> None:
+    named = run_pytest("--impl torch_module --workload train --precision fp16 --device cpu", ONLY)
+    assert named.returncode == 1
+    assert "unsupported: torch_module on torch has no precision fp16" in named.stdout
+    everything = run_pytest("--impl all --workload train --precision fp16 --device cpu", ONLY)
+    assert everything.returncode == 0
+    assert "unsupported: torch_module on torch has no precision fp16" in everything.stdout
+
+
+def test_plain_pytest_leaves_the_benchmarks_out_and_starts_no_worker(
+    noted: Path, run_pytest: Pytest
+) -> None:
+    finished = run_pytest(options(noted))
+    assert finished.returncode == 0, finished.stdout
+    assert "1 passed, 1 deselected" in finished.stdout
+    assert not noted.with_name("modes").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "given"),
+    [
+        ("--impl nothing", "'nothing'"),
+        ("--impl torch_module --model resnet15", "'resnet15'"),
+        ("--impl torch_module --steps 0", "'0'"),
+        ("--impl torch_module --precision fp8", "'fp8'"),
+        ("--impl torch_module --fast", "--fast"),
+        ("--impl 'torch_module", "No closing quotation"),
+        ("--impl torch_module --batch-size 9999", "9999"),
+        ("--impl torch_module --data-dir nowhere", "--data-dir"),
+        ("--impl torch_module --resume somewhere", "--resume"),
+    ],
+)
+def test_bad_options_give_one_clear_line(cells: str, given: str, run_pytest: Pytest) -> None:
+    finished = run_pytest(f"--no-certify --profile smoke --workload train {cells}", ONLY)
+    output = finished.stdout + finished.stderr
+    assert finished.returncode in (2, 4)
+    [line] = [line for line in output.splitlines() if "--resnet-bench: " in line]
+    assert given in line
+    assert "Traceback" not in output
+    assert "INTERNALERROR" not in output
