@@ -58,9 +58,8 @@ def conv_bn(conv: Conv, dtype: jnp.dtype | None) -> dict[str, Layer]:
     pad = conv.padding
     layers: dict[str, Layer] = {}
     name = conv.name.rpartition(".")[2]
-    if (
-        conv.stride > 1
-    ):  # on a CPU, XLA is slow at the gradients of a convolution that pads and strides
+    # XLA is slow on a CPU at the gradients of a convolution that pads and strides.
+    if conv.stride > 1:
         layers[f"{name}_pad"] = partial(jnp.pad, pad_width=((0, 0), (pad, pad), (pad, pad), (0, 0)))
         pad = 0
     layers[name] = nnx.Conv(
@@ -189,10 +188,8 @@ class Implementation:
         jax.block_until_ready(logits)
 
     def weights(self) -> Weights:
-        return {
-            self.names.get(path, ".".join(map(str, path))): np.array(tensor[...])
-            for path, tensor in nnx.to_flat_state(self.model)
-        }
+        tensors = dict(nnx.to_flat_state(self.model))
+        return {self.names.get(path, str(path)): np.array(tensors[path][...]) for path in tensors}
 
     def to_device(self, images: np.ndarray) -> Array:
         """An array of the host on the device, in the precision of the parameters."""
