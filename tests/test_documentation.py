@@ -1,0 +1,39 @@
+"""What the documents say is true of the code."""
+
+import re
+import shlex
+from pathlib import Path
+
+from bench.options import parser
+from bench.records import FIELDS
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_field_of_a_record_is_explained() -> None:
+    explained = {
+        name
+        for line in read("results/README.md").splitlines()
+        if line.startswith("| ")
+        for name in line.split("|")[1].replace(",", " ").split()
+    }
+    assert set(FIELDS) - explained == set()
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    command = read(".ci/run").splitlines()[-1]
+    assert f"```sh\n{command}\n```" in read("README.md")
+
+
+def test_every_command_of_the_readme_is_understood() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", read("README.md"), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines]
+    ours = [words[1:] for words in commands if words[0] == "resnet-bench"]
+    assert len(ours) > 5
+    for words in ours:
+        parser().parse_args(words)
