@@ -19,6 +19,26 @@ def host_peak_mib() -> float:
     return peak / MIB if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux
 
 
+def finds_cuda(backend: str) -> bool:
+    """Whether a backend would compute on a GPU; some take the CPU without a word where not."""
+    if backend == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    if backend == "tensorflow":
+        import tensorflow
+
+        return bool(tensorflow.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        try:
+            return bool(jax.devices("cuda"))
+        except (RuntimeError, AssertionError):  # the latter where JAX was installed without CUDA
+            return False
+    return True  # a user's own file answers for itself
+
+
 def device_peak_mib(backend: str) -> tuple[float | None, float | None]:
     """Peak memory in use and peak memory reserved on the GPU, in MiB, by the backend's own count.
 

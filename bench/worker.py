@@ -123,6 +123,8 @@ class Worker:
         optimizer: str,
         learning_rate: float,
     ) -> Implementation:
+        if self.cell.device == "cuda" and not memory.finds_cuda(self.cell.backend):
+            raise ImportError(f"this {self.cell.backend} finds no CUDA device")
         built: Implementation = module.Implementation(
             architecture,
             weights,
