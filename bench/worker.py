@@ -48,7 +48,7 @@ class Worker:
         images, labels = self.data.batches(cell.batch_size, cell.steps, cell.seed)
 
         start = perf_counter()
-        module = load_module(self.row.module)
+        module = self._module()
         imported = perf_counter()
         self.implementation = self._implementation(
             module, architecture, weights, cell.optimizer or "sgd", cell.learning_rate or 0.0
@@ -103,7 +103,7 @@ class Worker:
         """Compare with the reference, in this cell's mode and precision; needs no other turn."""
         architecture = problem.small(ARCHITECTURES[self.cell.model])
         posed, solution = problem.load(Path(problem_file), architecture)
-        module = load_module(self.row.module)
+        module = self._module()
         build = partial(self._implementation, module, architecture)
         optimizer = self.cell.optimizer or "adam"
         checks = identity.checks(build, posed, solution, optimizer, self.cell.precision)
@@ -115,6 +115,17 @@ class Worker:
             ]
         }
 
+    def _module(self) -> ModuleType:
+        try:
+            return load_module(self.row.module)
+        except Exception:  # which some frameworks raise on import where there is no GPU
+            self._require_device()
+            raise
+
+    def _require_device(self) -> None:
+        if self.cell.device == "cuda" and not memory.finds_cuda(self.cell.backend):
+            raise ImportError(f"this {self.cell.backend} finds no CUDA device")
+
     def _implementation(
         self,
         module: ModuleType,
@@ -123,8 +134,7 @@ class Worker:
         optimizer: str,
         learning_rate: float,
     ) -> Implementation:
-        if self.cell.device == "cuda" and not memory.finds_cuda(self.cell.backend):
-            raise ImportError(f"this {self.cell.backend} finds no CUDA device")
+        self._require_device()
         built: Implementation = module.Implementation(
             architecture,
             weights,
