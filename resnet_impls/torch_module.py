@@ -154,4 +154,6 @@ class Implementation:
 
     def to_device(self, images: np.ndarray) -> Tensor:
         """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, still channels last in memory."""
-        return torch.from_numpy(images).to(self.device, self.dtype).permute(0, 3, 1, 2)
+        # a copy, since NumPy's memory is not aligned as PyTorch's own kernels like it
+        tensor = torch.from_numpy(images).to(self.device, self.dtype, copy=True)
+        return tensor.permute(0, 3, 1, 2)
