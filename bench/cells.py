@@ -17,6 +17,7 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 MODES = ("eager", "graph", "compiled")
 OPTIMIZERS = ("adam", "sgd")
 DATASETS = ("digits", "cifar10", "synthetic")
+RECIPES = ("constant", "article")
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
 
 
@@ -54,6 +55,8 @@ class Cell:
     precision: str
     batch_size: int
     optimizer: str | None  # None where nothing is trained
+    recipe: str | None  # how rate and images change while training; None where nothing is trained
+    weights: str | None  # the file that training starts from; None: drawn from the seed
     dataset: str
     seed: int
     steps: int
@@ -74,14 +77,16 @@ class Cell:
     def contest_label(self) -> str:
         """`train resnet14 cpu fp32 batch 64 adam digits 100 steps`."""
         optimizer = f" {self.optimizer}" if self.optimizer else ""
+        recipe = f" {self.recipe} recipe" if self.recipe not in (None, "constant") else ""
+        weights = f" from {Path(self.weights).name}" if self.weights else ""
         return (
             f"{self.workload} {self.model} {self.device} {self.precision} "
-            f"batch {self.batch_size}{optimizer} {self.dataset} {self.steps} steps"
+            f"batch {self.batch_size}{optimizer}{recipe} {self.dataset}{weights} {self.steps} steps"
         )
 
     @property
     def learning_rate(self) -> float | None:
-        """The constant learning rate; None where nothing is trained."""
+        """The first step's learning rate; None where nothing is trained."""
         return LEARNING_RATES[self.optimizer] if self.optimizer else None
 
     def as_dict(self) -> dict[str, Any]:
@@ -161,6 +166,8 @@ def matrix(
     dataset: str,
     seed: int,
     steps: int,
+    recipe: str = "constant",
+    load_weights: str | None = None,
     all_modes: bool = False,
 ) -> list[Cell]:
     """Every combination asked for, once; combinations that cannot run are cells too.
@@ -187,6 +194,8 @@ def matrix(
                 precision=precision_,
                 batch_size=batch,
                 optimizer=rule if workload_ == "train" else None,
+                recipe=recipe if workload_ == "train" else None,
+                weights=load_weights,
                 dataset=dataset,
                 seed=seed,
                 steps=steps,

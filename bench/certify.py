@@ -73,6 +73,8 @@ def executable(cell: Cell) -> Cell:
         cell,
         workload="train",
         optimizer=cell.optimizer or "adam",
+        recipe=cell.recipe or "constant",
+        weights=None,
         batch_size=0,
         dataset="",
         seed=0,
@@ -109,7 +111,7 @@ def _read(half: dict[str, Any]) -> Half:
 
 def _half(subject: Cell, timeout_s: float) -> Half:
     """Have a fresh process compare `subject` with the reference."""
-    problem_file = _problem(subject.model, str(subject.optimizer))
+    problem_file = _problem(subject.model, str(subject.optimizer), str(subject.recipe))
     with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
         child = Child(subject, None, Path(folder) / "log")
         try:
@@ -121,16 +123,16 @@ def _half(subject: Cell, timeout_s: float) -> Half:
     return Half(tuple((name, error, limit) for name, error, limit in answer["checks"]))
 
 
-def _problem(model: str, optimizer: str) -> Path:
+def _problem(model: str, optimizer: str, recipe: str) -> Path:
     """The file with the problem and the reference's solution, worked out where there is none."""
     sources = ("architecture.py", "weights.py", "numpy_reference.py")
-    file = CACHE / "problems" / f"{model}-{optimizer}-{_sources(*sources)[:16]}.npz"
+    file = CACHE / "problems" / f"{model}-{optimizer}-{recipe}-{_sources(*sources)[:16]}.npz"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             fresh = Path(folder) / file.name
             finished = subprocess.run(
-                [sys.executable, "-m", "bench.problem", model, optimizer, str(fresh)],
+                [sys.executable, "-m", "bench.problem", model, optimizer, recipe, str(fresh)],
                 process_group=0,  # Ctrl-C is for the parent to answer
             )
             if finished.returncode:
@@ -140,13 +142,13 @@ def _problem(model: str, optimizer: str) -> Path:
 
 
 def _sources(*names: str) -> str:
-    """Fingerprint of files of `resnet_impls`, and of the two modules that define the checks."""
+    """Fingerprint of files of `resnet_impls`, and of the modules that define the checks."""
     digest = hashlib.sha256()
     folder = Path(next(iter(resnet_impls.__path__)))
+    checks = ("problem.py", "identity.py", "recipes.py", "workloads.py")
     for path in (
         *(folder / name for name in names),
-        Path(__file__).with_name("problem.py"),
-        Path(__file__).with_name("identity.py"),
+        *(Path(__file__).with_name(name) for name in checks),
     ):
         digest.update(path.read_bytes())
     return digest.hexdigest()

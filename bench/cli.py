@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure a matrix of cells, or what is left of an interrupted run."""
-    from bench.run import certified, shared_data
+    from bench.run import certified, check_weights, shared_data
     from bench.run_folder import RunFolder, check_free
 
     if options.resume:
@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     earlier = RunFolder.open(options.resume) if options.resume else None
     asked = earlier.run["options"] if earlier else requested(options)
     cells = requested_cells(asked)
+    check_weights(cells)
     now = datetime.now(UTC)
     path = options.out or Path(f"results/{now:%Y%m%d-%H%M%S}-{options.profile}")
     if not earlier:
@@ -122,6 +123,7 @@ def _measure(
             timeout_s=timeout_s,
             seed=asked["seed"],
             on_turn=display.turn,
+            weights=folder.path / "weights" if asked.get("save_weights") else None,
         )
         with closing(records):
             for record in records:

@@ -1,18 +1,20 @@
 """The certificate: does an implementation compute what `resnet_impls.numpy_reference` computes?
 
 Both start from the same weights, see the same batches, and are compared by relative L2 error after
-1, 5 and 20 optimizer steps. It has two halves. In float64 rounding is far below any difference of
-meaning, so that half proves the semantics; in the precision that is timed, with the mode and the
-layout that are timed, the other half proves that this very executable computes that function.
+1, 5 and 20 optimizer steps, in which the learning rate changes as in the whole run. It has two
+halves. In float64 rounding is far below any difference of meaning, so that half proves the
+semantics; in the precision that is timed, with the mode and the layout that are timed, the other
+half proves that this very executable computes that function.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from bench.problem import LEARNING_RATES, STEPS, Problem, Solution
-from bench.workloads import Implementation
+from bench.problem import STEPS, Problem, Solution, learning_rates
+from bench.workloads import Implementation, Train
 from resnet_impls.weights import Weights
 
 # A step of SGD from rest shows the gradient, (before - after) / rate; a power of two costs no
@@ -74,11 +76,16 @@ class Check:
 
 
 def checks(
-    build: Build, problem: Problem, solution: Solution, optimizer: str, precision: str
+    build: Build,
+    problem: Problem,
+    solution: Solution,
+    optimizer: str,
+    recipe: str,
+    precision: str,
 ) -> list[Check]:
     """Compare an implementation with the reference; those with a limit for `precision`, in order.
 
-    Raises whatever the implementation raises.
+    `solution` is that of `optimizer` and `recipe`. Raises whatever the implementation raises.
     """
     limits = LIMITS[precision]
     dtype = np.float64 if precision == "fp64" else np.float32
@@ -86,7 +93,7 @@ def checks(
     images, labels = problem.images.astype(dtype), problem.labels
     errors = {
         name: error
-        for name, error in _errors(build, start, images, labels, solution, optimizer)
+        for name, error in _errors(build, start, images, labels, solution, optimizer, recipe)
         if name in limits
     }
     return [Check(name, float(errors[name]), limits[name]) for name in limits]
@@ -99,8 +106,10 @@ def _errors(
     labels: np.ndarray,
     solution: Solution,
     optimizer: str,
+    recipe: str,
 ) -> Iterator[tuple[str, float]]:
-    trained = build(start, optimizer, LEARNING_RATES[optimizer])
+    rates = learning_rates(optimizer, recipe)
+    trained = build(start, optimizer, rates[0])
     loaded = trained.weights()
     # A bias before a batch norm has no gradient: only the list of tensors gives it away.
     odd = loaded.keys() ^ start.keys()
@@ -112,9 +121,10 @@ def _errors(
     trained.place(images, labels)
     yield "evaluation logits", relative(trained.predict(images[0]), solution.logits)
 
-    losses = np.zeros(0)
-    for step in STEPS:
-        losses = np.concatenate([losses, trained.train(step - len(losses))])
+    training = Train(trained, rates)
+    for earlier, step in pairwise((0, *STEPS)):
+        training.run(step - earlier)
+        losses = np.concatenate(training.losses)
         ours, theirs = trained.weights(), solution.weights[step]
         yield "loss of step 1", relative(losses[:1], solution.losses[:1])
         for what, names in (

@@ -13,6 +13,7 @@ from bench.cells import (
     OPTIMIZERS,
     PRECISIONS,
     PROFILES,
+    RECIPES,
     WORKLOADS,
     Cell,
     UsageError,
@@ -22,7 +23,7 @@ from bench.cells import (
 # Options of `run` that say which cells to measure, as `matrix` takes them
 MATRIX = (
     *("impl", "mode", "model", "workload", "device", "precision", "batch_size", "optimizer"),
-    *("dataset", "seed", "steps", "all_modes"),
+    *("recipe", "dataset", "seed", "load_weights", "steps", "all_modes"),
 )
 
 
@@ -36,6 +37,8 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
     asked["steps"] = options.steps or profile.steps
     asked["all_modes"] = profile.all_modes
     asked["certify"] = not options.no_certify
+    asked["load_weights"] = options.load_weights and str(options.load_weights.absolute())
+    asked["save_weights"] = options.save_weights
     asked["replicates"] = options.replicates or profile.replicates
     asked["data_dir"] = options.data_dir and str(options.data_dir.absolute())
     if options.data_dir and options.dataset != "cifar10":
@@ -49,7 +52,8 @@ def requested_cells(asked: Mapping[str, Any]) -> list[Cell]:
 
     if "cuda" in asked["device"] and not machine.gpus():
         raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
-    return matrix(**{name: asked[name] for name in MATRIX})
+    # a run of an earlier version may not know every option
+    return matrix(**{name: asked[name] for name in MATRIX if name in asked})
 
 
 def check_resumable(options: argparse.Namespace) -> None:
@@ -121,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     add("--precision", nargs="+", choices=PRECISIONS, default=["fp32"], help="(fp32)")
     add("--mode", nargs="+", choices=MODES, help="(each backend's first in `list`)")
     add("--optimizer", nargs="+", choices=OPTIMIZERS, default=["adam"], help="(adam)")
+    add("--recipe", choices=RECIPES, default="constant", help=RECIPE_HELP)
     add(
         "--timeout", type=seconds, metavar="S", default=600.0, help="longest turn of a worker (600)"
     )
@@ -135,6 +140,8 @@ def parser() -> argparse.ArgumentParser:
     add("--dataset", choices=DATASETS, default="digits", help="(digits, which is built in)")
     add("--data-dir", type=Path, metavar="DIR", help="folder that holds CIFAR-10")
     add("--seed", type=natural, metavar="N", default=0, help="of weights, batches and order (0)")
+    add("--load-weights", type=Path, metavar="FILE", help="start from these (drawn from the seed)")
+    add("--save-weights", action="store_true", help="keep trained weights, in the run's folder")
     add("--out", type=Path, metavar="DIR", help="folder of this run (results/<run_id>)")
     add("--resume", type=Path, metavar="DIR", help="measure what is missing of an earlier run")
     add("--no-certify", action="store_true", help="measure without proof of identity; rows say so")
@@ -147,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
     )
     # Of what `run` would measure, nothing of this changes the executable.
     certify.set_defaults(profile="quick", workload=["train"], batch_size=[64], dataset="digits")
+    certify.set_defaults(load_weights=None, save_weights=False)
     certify.set_defaults(seed=0, steps=None, replicates=None, data_dir=None, no_certify=False)
 
     add = commands.add_parser("report", help="derive the reports of runs again").add_argument
@@ -158,6 +166,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+RECIPE_HELP = (
+    "how training goes: constant learning rate (the default), or article: divided by 3 after each "
+    "quarter of the steps, over randomly moved and mirrored images"
+)
 IMPL_HELP = (
     "implementations: a name of `list`, one of its backends as in keras_functional[jax], the path "
     "of a Python file that ends with a class Implementation, or all (all)"

@@ -1,6 +1,6 @@
 """What a certificate asks: weights, batches, and the reference's answer to them.
 
-`python -m bench.problem MODEL OPTIMIZER FILE` works one out, in a process of its own.
+`python -m bench.problem MODEL OPTIMIZER RECIPE FILE` works one out, in a process of its own.
 """
 
 import sys
@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from bench.cells import LEARNING_RATES
+from bench.recipes import RECIPES
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 from resnet_impls.numpy_reference import Pass, Reference
 from resnet_impls.weights import Weights, initial_weights
 
 STEPS = (1, 5, 20)  # after these the weights are compared
 BATCHES = 4  # fewer than the steps, so that the order in which they come round is compared too
-LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
 
 # ReLUs that a first batch may enter: its margin, the smallest distance of their inputs from 0, is
 # to exceed MARGIN, else float32 rounding alone moves some across the kink and changes the gradient.
@@ -85,21 +86,22 @@ def pose(architecture: Architecture) -> Problem:
     return Problem(architecture, weights, images, labels)
 
 
-def solve(problem: Problem, optimizer: str) -> Solution:
+def learning_rates(optimizer: str, recipe: str) -> list[float]:
+    """The learning rate of each of the 20 steps."""
+    return list(RECIPES[recipe].learning_rates(LEARNING_RATES[optimizer], STEPS[-1]))
+
+
+def solve(problem: Problem, optimizer: str, recipe: str) -> Solution:
     """What the reference makes of the problem, in float64."""
-
-    def reference() -> Reference:
-        rate = LEARNING_RATES[optimizer]
-        return Reference(
-            problem.architecture, problem.weights, optimizer=optimizer, learning_rate=rate
-        )
-
+    rates = learning_rates(optimizer, recipe)
     images, labels = problem.images, problem.labels
-    trained = reference()
+    trained = Reference(
+        problem.architecture, problem.weights, optimizer=optimizer, learning_rate=rates[0]
+    )
     logits = trained.predict(images[0])
     _, gradients, _, _ = trained.gradients(images[0], labels[0])
     losses, weights = [], {}
-    for step in range(STEPS[-1]):
+    for step, trained.learning_rate in enumerate(rates):
         losses.append(trained.train_step(images[step % BATCHES], labels[step % BATCHES]))
         if step + 1 in STEPS:
             weights[step + 1] = {name: value.copy() for name, value in trained.weights.items()}
@@ -133,9 +135,9 @@ def load(path: Path, architecture: Architecture) -> tuple[Problem, Solution]:
 
 
 def main() -> int:
-    model, optimizer, file = sys.argv[1:]
+    model, optimizer, recipe, file = sys.argv[1:]
     problem = pose(small(ARCHITECTURES[model]))
-    save(Path(file), problem, solve(problem, optimizer))
+    save(Path(file), problem, solve(problem, optimizer, recipe))
     return 0
 
 

@@ -20,7 +20,7 @@ from bench.cells import Cell, UsageError
 from bench.cli import EXPECTED
 from bench.options import parser, requested, requested_cells
 from bench.records import Record
-from bench.run import certified, measure, shared_data
+from bench.run import certified, check_weights, measure, shared_data
 from bench.statistics import step_s
 
 # Of each record's values, what goes to `extra_info`: those known, as medians over the processes.
@@ -75,12 +75,16 @@ def pytest_configure(config: pytest.Config) -> None:
         try:
             words = shlex.split(config.getoption("--resnet-bench"))
             options = parser().parse_args(["run", *words])
-            if options.out or options.resume:
-                raise UsageError("pytest keeps the results: leave out --out and --resume")
+            if options.out or options.resume or options.save_weights:
+                raise UsageError(
+                    "pytest keeps the results: leave out --out, --resume and --save-weights"
+                )
             asked = requested(options)
             config.stash[ASKED] = asked | {"named": "all" not in options.impl}
             config.stash[ASKED] |= {"timeout": options.timeout, "machine": options.machine_name}
-            config.stash[CELLS] = requested_cells(asked)
+            cells = requested_cells(asked)
+            check_weights(cells)
+            config.stash[CELLS] = cells
         except (UsageError, ValueError) as error:  # ValueError: a quotation mark stands alone
             raise pytest.UsageError(f"--resnet-bench: {error}") from None
 

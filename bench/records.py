@@ -38,7 +38,9 @@ class Record:
     precision: str
     batch_size: int
     optimizer: str | None = None
-    learning_rate: float | None = None
+    recipe: str | None = None
+    weights: str | None = None  # the file that the weights were loaded from
+    learning_rate: float | None = None  # of the first step
     dataset: str
     seed: int
     steps: int
@@ -116,6 +118,8 @@ def from_json(line: str) -> Record:
         if not isinstance(value, list):
             raise ValueError(f"{name} is not a list")
         known[name] = tuple(value)
+    if known["workload"] == "train":
+        known.setdefault("recipe", "constant")  # there was no other before the field
     return Record(**known)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import certify, data, machine, statistics
-from bench.cells import Cell, implementation, obstacle
+from bench.cells import Cell, UsageError, implementation, obstacle
 from bench.certify import Certificate
 from bench.records import Record
 from bench.schedule import Outcome, Schedule, Task
+from resnet_impls import weights as weights_files
 from resnet_impls.architecture import ARCHITECTURES
 
 
@@ -42,6 +43,20 @@ def shared_data(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[dict[C
             )
             folders |= dict.fromkeys(members, folder)
         yield folders
+
+
+def check_weights(cells: Iterable[Cell]) -> None:
+    """Raises UsageError where the weights to start from are not those of a cell's model."""
+    for file, model in dict.fromkeys((cell.weights, cell.model) for cell in cells):
+        if file is not None:
+            try:
+                weights_files.load(Path(file), ARCHITECTURES[model])
+            except (OSError, ValueError) as error:
+                problem = error.strerror if isinstance(error, OSError) else error
+                raise UsageError(
+                    f"--load-weights {file}: {problem}; give a file that --save-weights wrote of "
+                    f"{model}"
+                ) from None
 
 
 def certified(
@@ -74,12 +89,14 @@ def measure(
     timeout_s: float,
     seed: int,
     on_turn: Callable[[Task, str, int], None] = lambda task, turn, steps: None,
+    weights: Path | None = None,
 ) -> Generator[Record, None, None]:
-    """Measure `tasks` and yield a Record for each as soon as it is known.
+    """Measure `tasks` and yield a Record for each as soon as it is known; trained weights go to
+    the folder `weights`.
 
     Closing the iterator, or an exception in it, ends every worker.
     """
-    schedule = Schedule(data_folders, logs, timeout_s, seed, on_turn)
+    schedule = Schedule(data_folders, logs, timeout_s, seed, on_turn, weights)
     outcomes = schedule.run(tasks)
     with closing(outcomes):
         for (cell, replicate), outcome in outcomes:

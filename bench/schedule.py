@@ -100,6 +100,7 @@ class Schedule:
     timeout_s: float
     seed: int
     on_turn: Callable[[Task, str, int], None] = lambda task, turn, steps: None
+    weights: Path | None = None  # the folder that trained weights are saved in
 
     def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
         """Yield the outcome of every task, failures included, as soon as it is known.
@@ -146,13 +147,19 @@ class Schedule:
                     yield measurement.outcome
 
         for measurement in live:
-            self._turn(measurement, "finish")
+            self._turn(measurement, "finish", weights_file=self._weights_file(measurement.task))
             yield measurement.outcome
 
     def _start(self, task: Task) -> Measurement:
         cell, replicate = task
         log = self.logs / f"{_slug(cell)}-{replicate}.log"
         return Measurement(task, Child(cell, self.data_folders[cell], log))
+
+    def _weights_file(self, task: Task) -> str | None:
+        cell, replicate = task
+        if self.weights is None or cell.workload != "train":
+            return None
+        return str(self.weights.absolute() / f"{_slug(cell)}-{replicate}.safetensors")
 
     def _turn(self, measurement: Measurement, turn: str, **request: Any) -> bool:
         self.on_turn(measurement.task, turn, request.get("steps", 0))

@@ -23,9 +23,10 @@ from typing import Any
 from bench import data, identity, memory, problem
 from bench.cells import Cell, implementation, installed
 from bench.channel import Channel, ChannelClosed
-from bench.workloads import WORKLOADS, Implementation
+from bench.recipes import RECIPES, augmented
+from bench.workloads import Implementation, Infer, Train
 from resnet_impls.architecture import ARCHITECTURES, Architecture
-from resnet_impls.weights import Weights, fingerprint, initial_weights
+from resnet_impls.weights import Weights, fingerprint, initial_weights, load, save
 
 # What a framework's error says when it is memory that ran out.
 OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory")
@@ -44,7 +45,10 @@ class Worker:
         """Import the framework, build the network and place the batches on the device."""
         cell = self.cell
         architecture = ARCHITECTURES[cell.model]
-        weights = initial_weights(architecture, cell.seed)
+        if cell.weights:
+            weights = load(Path(cell.weights), architecture)
+        else:
+            weights = initial_weights(architecture, cell.seed)
         images, labels = self.data.batches(cell.batch_size, cell.steps, cell.seed)
 
         start = perf_counter()
@@ -56,7 +60,7 @@ class Worker:
         self.implementation.place(images, labels)
         built = perf_counter()
 
-        self.workload = WORKLOADS[cell.workload](self.implementation)
+        self.workload = self._workload()
         training = cell.workload == "train"
         flops = architecture.training_flops if training else architecture.forward_flops
         packages = next(b.packages for b in self.row.backends if b.name == cell.backend)
@@ -73,6 +77,7 @@ class Worker:
 
     def warm_up(self, steps: int) -> dict[str, Any]:
         """The first step, where frameworks compile, and `steps` more; each is timed apart."""
+        self.workload.prepare(1 + steps)
         start = perf_counter()
         self.workload.run(1)
         first = perf_counter()
@@ -87,17 +92,21 @@ class Worker:
 
     def block(self, steps: int) -> dict[str, Any]:
         """Run `steps` steps; the clock is read at both ends, when the device is idle."""
+        self.workload.prepare(steps)
         start = perf_counter()
         self.workload.run(steps)
         return {"block_s": perf_counter() - start}
 
-    def finish(self) -> dict[str, Any]:
-        """Peak memory of what was timed, then what the workload led to."""
+    def finish(self, weights_file: str | None) -> dict[str, Any]:
+        """Peak memory of what was timed, then what the workload led to, its weights in a file."""
         peaks: dict[str, Any] = {"host_peak_mib": memory.host_peak_mib()}
         if self.cell.device == "cuda":
             used, reserved = memory.device_peak_mib(self.cell.backend)
             peaks |= {"device_peak_mib": used, "device_reserved_mib": reserved}
-        return peaks | self.workload.outcome(self.data, self.cell.batch_size)
+        outcome = self.workload.outcome(self.data, self.cell.batch_size)
+        if weights_file:
+            save(Path(weights_file), self.implementation.weights())
+        return peaks | outcome
 
     def certify(self, problem_file: str) -> dict[str, Any]:
         """Compare with the reference, in this cell's mode and precision; needs no other turn."""
@@ -106,7 +115,8 @@ class Worker:
         module = self._module()
         build = partial(self._implementation, module, architecture)
         optimizer = self.cell.optimizer or "adam"
-        checks = identity.checks(build, posed, solution, optimizer, self.cell.precision)
+        recipe = self.cell.recipe or "constant"
+        checks = identity.checks(build, posed, solution, optimizer, recipe, self.cell.precision)
         # JSON has neither nan nor infinity: null is an error that is no number
         return {
             "checks": [
@@ -114,6 +124,20 @@ class Worker:
                 for check in checks
             ]
         }
+
+    def _workload(self) -> Train | Infer:
+        cell = self.cell
+        if cell.workload == "infer":
+            return Infer(self.implementation, trained=cell.weights is not None)
+        recipe = RECIPES[str(cell.recipe)]
+        rates = recipe.learning_rates(cell.learning_rate or 0.0, cell.steps)
+        if recipe.parts > 1 and not hasattr(self.implementation, "set_learning_rate"):
+            raise NotImplementedError("the recipe needs a method set_learning_rate(rate)")
+        feed = None
+        if recipe.augmented:
+            data = self.data
+            feed = augmented(data.train_images, data.train_labels, cell.batch_size, cell.seed)
+        return Train(self.implementation, rates, feed)
 
     def _module(self) -> ModuleType:
         try:

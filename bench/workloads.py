@@ -1,11 +1,15 @@
 """What is done inside a block, and what is learnt once all blocks are done."""
 
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import groupby, islice
 from typing import Any, Protocol
 
 import numpy as np
 
 from bench.data import Dataset
-from resnet_impls.weights import Weights
+from bench.recipes import Batch
+from resnet_impls.weights import Weights, fingerprint
 
 
 class Implementation(Protocol):
@@ -13,6 +17,9 @@ class Implementation(Protocol):
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Put K batches on the device: images (K, B, H, W, 3) float32, labels (K, B) int32."""
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Take the next optimizer steps at this rate; their state stays what it is."""
 
     def train(self, steps: int) -> np.ndarray:
         """Run the next optimizer steps, cycling through the batches; losses (steps,) float32."""
@@ -28,13 +35,42 @@ class Implementation(Protocol):
 
 
 class Train:
-    """Optimizer steps from the same weights over the same batches, then the test accuracy."""
+    """Optimizer steps from the same weights over the same batches, then the test accuracy.
 
-    def __init__(self, implementation: Implementation) -> None:
+    `rates` holds the learning rate of every step. `feed`, where there is one, yields a batch for
+    each; else the batches that were placed come round again and again.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        rates: Sequence[float] | np.ndarray,
+        feed: Iterator[Batch] | None = None,
+    ) -> None:
         self.implementation = implementation
+        self.rates = [float(rate) for rate in rates]
+        self.rate = self.rates[0]  # the one in force
+        self.feed = feed
+        self.fed: list[str] = []  # fingerprints
         self.losses: list[np.ndarray] = []
 
+    def prepare(self, steps: int) -> None:
+        """Place what the next `steps` steps need; not to be timed."""
+        if self.feed:
+            images, labels = map(np.stack, zip(*islice(self.feed, steps), strict=True))
+            self.fed.append(fingerprint({"images": images, "labels": labels}))
+            self.implementation.place(images, labels)
+
     def run(self, steps: int) -> None:
+        """Take the next `steps` steps, without a pause but where the learning rate changes."""
+        done = sum(map(len, self.losses))
+        for rate, equal in groupby(self.rates[done : done + steps]):
+            if rate != self.rate:
+                self.implementation.set_learning_rate(rate)
+                self.rate = rate
+            self._run(len(list(equal)))
+
+    def _run(self, steps: int) -> None:
         losses = self.implementation.train(steps)
         self.losses.append(losses)
         if np.shape(losses) != (steps,):
@@ -49,28 +85,34 @@ class Train:
         if not np.isfinite(losses).all():
             step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
             raise ValueError(f"the training loss became {losses[step - 1]} at step {step}")
-        return {
+        learnt: dict[str, Any] = {
             "losses": [float(loss) for loss in losses],
             "final_loss": float(losses[-1]),
             "test_accuracy": accuracy(self.implementation, data, batch_size),
         }
+        if self.feed:
+            learnt["data_sha256"] = sha256("".join(self.fed).encode()).hexdigest()
+        return learnt
 
 
 class Infer:
     """Batched forward passes in evaluation mode."""
 
-    def __init__(self, implementation: Implementation) -> None:
+    def __init__(self, implementation: Implementation, trained: bool) -> None:
         self.implementation = implementation
+        self.trained = trained
+
+    def prepare(self, steps: int) -> None:
+        """Nothing: the batches are where they belong."""
 
     def run(self, steps: int) -> None:
         self.implementation.infer(steps)
 
     def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
-        """Nothing: untrained weights have no accuracy worth a column."""
-        return {}
-
-
-WORKLOADS: dict[str, type[Train] | type[Infer]] = {"train": Train, "infer": Infer}
+        """The accuracy of weights that were loaded; untrained ones have none worth a column."""
+        if not self.trained:
+            return {}
+        return {"test_accuracy": accuracy(self.implementation, data, batch_size)}
 
 
 def accuracy(implementation: Implementation, data: Dataset, batch_size: int) -> float:

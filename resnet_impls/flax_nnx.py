@@ -139,12 +139,13 @@ class Implementation:
         nnx.update(model, nnx.from_flat_state(tensors))
         self.names = {flax_name(name): name for name in weights}
 
-        if optimizer == "adam":
-            rule = optax.adam(learning_rate, eps=1e-8)
+        if optimizer == "adam":  # injected: the rate is part of the state, where it can change
+            rule = optax.inject_hyperparams(lambda rate: optax.adam(rate, eps=1e-8))
         else:
-            rule = optax.sgd(learning_rate, momentum=0.9)
+            rule = optax.inject_hyperparams(lambda rate: optax.sgd(rate, momentum=0.9))
         # Split once here: `nnx.jit` would traverse the modules again at every call.
-        optimizer_def, self.optimizer = nnx.split(nnx.Optimizer(model, rule, wrt=nnx.Param))
+        updates = nnx.Optimizer(model, rule(learning_rate), wrt=nnx.Param)
+        optimizer_def, self.optimizer = nnx.split(updates)
         model_def, self.model = nnx.split(model)
 
         def loss_fn(model, images, labels):
@@ -172,6 +173,10 @@ class Implementation:
             (self.to_device(x), jax.device_put(y, self.device))
             for x, y in zip(images, labels, strict=True)
         )
+
+    def set_learning_rate(self, rate: float) -> None:
+        value = self.optimizer["opt_state"]["hyperparams"]["rate"]
+        value[...] = jax.device_put(jnp.asarray(rate, value[...].dtype), self.device)
 
     def train(self, steps: int) -> np.ndarray:
         losses = []

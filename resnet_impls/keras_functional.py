@@ -149,6 +149,14 @@ class Implementation:
             for x, y in zip(images, labels, strict=True)
         )
 
+    def set_learning_rate(self, rate: float) -> None:
+        optimizer = self.model.optimizer
+        if isinstance(optimizer, keras.optimizers.SGD):  # its momentum is already times the rate
+            factor = rate / float(ops.convert_to_numpy(optimizer.learning_rate))
+            for momentum in optimizer.momentums:
+                momentum.assign(momentum * factor)
+        optimizer.learning_rate = rate
+
     def train(self, steps: int) -> np.ndarray:
         losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
         return np.array(losses)

@@ -95,12 +95,12 @@ class Adam(tf.Module):
         super().__init__()
         self.slots = [(v, *(Variable(tf.zeros_like(v)) for _ in range(2))) for v in variables]
         self.step = Variable(0, dtype=variables[0].dtype)
-        self.learning_rate = learning_rate
+        self.learning_rate = Variable(learning_rate, dtype=variables[0].dtype)
 
     def apply(self, gradients: Sequence[Tensor]) -> None:
         step = self.step.assign_add(1)
         rates = {
-            "lr": tf.constant(self.learning_rate, step.dtype),
+            "lr": self.learning_rate,
             "beta1": tf.constant(0.9, step.dtype),
             "beta2": tf.constant(0.999, step.dtype),
             "beta1_power": 0.9**step,
@@ -120,10 +120,10 @@ class SGD(tf.Module):
     def __init__(self, variables: Sequence[Variable], learning_rate: float) -> None:
         super().__init__()
         self.slots = [(v, Variable(tf.zeros_like(v))) for v in variables]
-        self.rates = {"lr": learning_rate, "momentum": 0.9}
+        self.learning_rate = Variable(learning_rate, dtype=variables[0].dtype)
 
     def apply(self, gradients: Sequence[Tensor]) -> None:
-        rates = {name: tf.constant(x, gradients[0].dtype) for name, x in self.rates.items()}
+        rates = {"lr": self.learning_rate, "momentum": tf.constant(0.9, gradients[0].dtype)}
         for (v, b), gradient in zip(self.slots, gradients, strict=True):
             tf.raw_ops.ResourceApplyMomentum(var=v.handle, accum=b.handle, grad=gradient, **rates)
 
@@ -151,6 +151,7 @@ class Implementation:
         self.model = ResNet(architecture, weights)
         variables = self.model.trainable_variables
         rule = (Adam if optimizer == "adam" else SGD)(variables, learning_rate)
+        self.learning_rate = rule.learning_rate
 
         @tf.function(jit_compile=mode == "compiled")
         def train_step(images: Tensor, labels: Tensor) -> Tensor:
@@ -172,6 +173,9 @@ class Implementation:
             (tf.constant(x, self.dtype), tf.constant(y, tf.int32))
             for x, y in zip(images, labels, strict=True)
         )
+
+    def set_learning_rate(self, rate: float) -> None:
+        self.learning_rate.assign(rate)
 
     def train(self, steps: int) -> np.ndarray:
         losses = [self.train_step(x, y) for x, y in islice(self.batches, steps)]

@@ -94,6 +94,9 @@ class Implementation:
             for x, y in zip(images, labels, strict=True)
         )
 
+    def set_learning_rate(self, rate: float) -> None:
+        self.optimizer.param_groups[0]["lr"] = rate
+
     def train(self, steps: int) -> np.ndarray:
         self.model.train()
         losses = []

@@ -1,7 +1,8 @@
-"""Initial weights and their fingerprint: the same bytes for every framework."""
+"""Weights: drawn, saved, loaded and fingerprinted, the same bytes for every framework."""
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -36,6 +37,48 @@ def initial_weights(architecture: Architecture, seed: int) -> Weights:
             value = np.full(shape, 1.0 if leaf in ("scale", "variance") else 0.0)
         weights[name] = value.astype(np.float32)
     return weights
+
+
+def save(path: Path, weights: Weights) -> None:
+    """Write tensors as a safetensors file, which appears only when it is whole."""
+    from safetensors.numpy import save_file  # only where it is needed
+
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, temporary)
+    temporary.replace(path)
+
+
+def load(path: Path, architecture: Architecture) -> Weights:
+    """Read the weights of `architecture` from a safetensors file; nothing in it is executed.
+
+    Raises ValueError that says what is wrong with the file, OSError where it cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"no safetensors file ({error})") from None
+    shapes = architecture.parameters | architecture.statistics
+    for problem, names in (
+        ("no", shapes.keys() - found.keys()),
+        ("an unexpected", found.keys() - shapes.keys()),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ValueError(f"{problem} tensor {min(names)}{more}; {architecture.name} differs")
+    for name, shape in shapes.items():
+        value = found[name]
+        if value.shape != shape or value.dtype != np.float32:
+            raise ValueError(
+                f"{name} is {value.dtype} {value.shape}; in {architecture.name} it is float32 "
+                f"{shape}"
+            )
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} holds values that are not finite numbers")
+    return {name: found[name] for name in shapes}
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:

@@ -32,6 +32,7 @@ def record(**changes: Any) -> Record:
         "precision": "fp32",
         "batch_size": 64,
         "optimizer": "adam",
+        "recipe": "constant",
         "learning_rate": 1e-3,
         "dataset": "digits",
         "seed": 0,

@@ -72,6 +72,8 @@ def make_cell(fake: Path) -> Callable[..., Cell]:
             "precision": "fp32",
             "batch_size": 64,
             "optimizer": "sgd",
+            "recipe": "constant",
+            "weights": None,
             "dataset": "digits",
             "seed": 0,
             "steps": 10,
@@ -104,7 +106,7 @@ def ask_all() -> Callable[..., dict[str, Any]]:
     def ask(child: Child, timeout_s: float = 60) -> dict[str, Any]:
         answers = child.ask("build", 60) | child.ask("warm_up", timeout_s, steps=2)
         answers |= child.ask("block", timeout_s, steps=child.cell.steps - 3)
-        return answers | child.ask("finish", timeout_s)
+        return answers | child.ask("finish", timeout_s, weights_file=None)
 
     return ask
 

@@ -33,6 +33,9 @@ class Implementation:
         batches = [(grid(x), y) for x, y in zip(images, labels, strict=True)]
         self.batches = cycle(batches)
 
+    def set_learning_rate(self, rate: float) -> None:
+        self.learning_rate = np.float32(rate)
+
     def train(self, steps: int) -> np.ndarray:
         batches = islice(self.batches, steps)
         return np.array([self.step(features, labels) for features, labels in batches], np.float32)

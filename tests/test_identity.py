@@ -50,7 +50,7 @@ Posed = tuple[Problem, dict[str, Solution]]
 @pytest.fixture(scope="module")
 def posed() -> Posed:
     stated = problem.pose(TINY)
-    return stated, {rule: problem.solve(stated, rule) for rule in ("adam", "sgd")}
+    return stated, {rule: problem.solve(stated, rule, "article") for rule in ("adam", "sgd")}
 
 
 def certify(
@@ -68,7 +68,7 @@ def certify(
         )
 
     stated, solutions = posed
-    return identity.checks(build, stated, solutions[optimizer], optimizer, precision)
+    return identity.checks(build, stated, solutions[optimizer], optimizer, "article", precision)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -184,6 +184,27 @@ class LabelSmoothing(Implementation):
         head.register_forward_hook(lambda _, inputs, logits: logits * 1.0001)
 
 
+class RateChangesLate(Implementation):
+    def set_learning_rate(self, rate: float) -> None:
+        super().train(1)
+        super().set_learning_rate(rate)
+
+
+class RateStays(Implementation):
+    def set_learning_rate(self, rate: float) -> None:
+        pass
+
+
+class RateInMomentum(Implementation):
+    """Keeps momentum times the rate, as Keras does, and so carries old rates along."""
+
+    def set_learning_rate(self, rate: float) -> None:
+        group = self.optimizer.param_groups[0]
+        for state in self.optimizer.state.values():
+            state["momentum_buffer"] *= group["lr"] / rate
+        group["lr"] = rate
+
+
 class FrozenHead(Implementation):
     def changed(self) -> None:
         self.model.head.bias.requires_grad_(False)
@@ -232,6 +253,9 @@ def planted(deviation: type[Implementation]) -> type[Implementation]:
         (BatchStatisticsInEvaluation, "sgd", "evaluation logits"),
         (LabelSmoothing, "sgd", "evaluation logits"),
         (FrozenHead, "sgd", "gradients"),
+        (RateChangesLate, "adam", "parameters after step 20"),
+        (RateStays, "adam", "parameters after step 20"),
+        (RateInMomentum, "sgd", "parameters after step 20"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
