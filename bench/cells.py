@@ -138,7 +138,8 @@ def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
     chosen: dict[tuple[str, str], tuple[Implementation, Backend]] = {}
     for text in names:
         name, bracket, wanted = text.partition("[") if not text.endswith(".py") else (text, "", "")
-        rows = CATALOGUE.values() if text == "all" else [implementation(name)]
+        every = [row for row in CATALOGUE.values() if not row.exhibit]
+        rows = every if text == "all" else [implementation(name)]
         for row in rows:
             backends = {backend.name: backend for backend in row.backends}
             if bracket:

@@ -3,7 +3,7 @@
 To add a framework, add its file to this folder and its row to `CATALOGUE`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_impls.architecture import ARCHITECTURES
 
@@ -33,6 +33,7 @@ class Implementation:
     backends: tuple[Backend, ...]
     module: str  # dotted name, or the path of a Python file
     models: tuple[str, ...] = tuple(ARCHITECTURES)
+    exhibit: bool = False  # runs where it is named; `all` leaves it out
 
 
 _KERAS = (
@@ -72,5 +73,21 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation("keras_sequential", "Keras", _KERAS, "resnet_impls.keras_sequential"),
         Implementation("keras_functional", "Keras", _KERAS, "resnet_impls.keras_functional"),
         Implementation("keras_subclass", "Keras", _KERAS, "resnet_impls.keras_subclass"),
+        Implementation(
+            "article_torch",
+            "PyTorch",
+            (Backend("torch", ("torch",), ("eager",), ("fp32",)),),
+            "resnet_impls.article_torch",
+            models=("resnet14",),
+            exhibit=True,
+        ),
+        Implementation(
+            "article_keras",
+            "Keras",
+            tuple(replace(backend, precisions=("fp32",)) for backend in _KERAS),
+            "resnet_impls.article_keras",
+            models=("resnet14",),
+            exhibit=True,
+        ),
     )
 }

@@ -1,0 +1,173 @@
+"""An exhibit: the article's PyTorch model, as a learner writes it, with PyTorch's own defaults.
+
+Its counterpart is `article_keras`, which the article takes for the same network.
+"""
+
+from collections import OrderedDict
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_impls.architecture import Architecture, Conv
+from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.weights import Weights
+
+# Canonical leaf name -> PyTorch's. Kernels are HWIO here and OIHW there, the dense one (in, out)
+# here and (out, in) there.
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+
+
+def torch_name(name: str) -> str:
+    """PyTorch's name of a tensor: `stem.conv.kernel` is `stem.conv.weight` there."""
+    path, _, leaf = name.rpartition(".")
+    return f"{path}.{LEAVES[leaf]}"
+
+
+def conv3x3(conv: Conv) -> nn.Conv2d:
+    """A 3x3 convolution, as in the article, in its shortcuts too."""
+    return nn.Conv2d(
+        conv.inputs, conv.outputs, kernel_size=3, stride=conv.stride, padding=1, bias=False
+    )
+
+
+class ConvNorm(nn.Module):
+    """`bn(conv(x))`."""
+
+    def __init__(self, conv: Conv) -> None:
+        super().__init__()
+        self.conv = conv3x3(conv)
+        self.bn = nn.BatchNorm2d(conv.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
+        return self.bn(self.conv(x))
+
+
+class Residual(nn.Module):
+    """The two convolutions of a block."""
+
+    def __init__(self, conv1: Conv, conv2: Conv) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(conv1)
+        self.bn1 = nn.BatchNorm2d(conv1.outputs)
+        self.conv2 = conv3x3(conv2)
+        self.bn2 = nn.BatchNorm2d(conv2.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Block(nn.Module):
+    """`relu(residual(x) + shortcut(x))`."""
+
+    def __init__(self, block: BlockPlan) -> None:
+        super().__init__()
+        self.residual = Residual(*block.residual)
+        self.shortcut = ConvNorm(block.shortcut) if block.shortcut else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
+        return F.relu(self.residual(x) + self.shortcut(x))
+
+
+class ResNet(nn.Sequential):
+    """Stem, stages, global average pool, dense head: (B, 3, H, W) -> logits (B, classes)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.stem = ConvNorm(architecture.stem)
+        self.relu = nn.ReLU()
+        for index, blocks in enumerate(architecture.stages, start=1):
+            stage = OrderedDict((block.name.rpartition(".")[2], Block(block)) for block in blocks)
+            self.add_module(f"stage{index}", nn.Sequential(stage))
+        self.pool = nn.AdaptiveAvgPool2d(1)  # (B, C, 1, 1)
+        self.flatten = nn.Flatten()  # (B, C)
+        self.head = nn.Linear(architecture.features, architecture.classes)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ImportError("this PyTorch finds no CUDA device")
+        self.device = torch.device(device)
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
+
+        self.model = ResNet(architecture).to(self.device, self.dtype)
+        state = self.model.state_dict()
+        for name, value in weights.items():
+            state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
+        self.names = {torch_name(name): name for name in weights}
+
+        parameters = self.model.parameters()
+        self.optimizer: torch.optim.Optimizer
+        if optimizer == "adam":
+            self.optimizer = torch.optim.Adam(parameters, learning_rate)
+        else:
+            self.optimizer = torch.optim.SGD(parameters, learning_rate, momentum=0.9)
+
+    def set_learning_rate(self, rate: float) -> None:
+        self.optimizer.param_groups[0]["lr"] = rate
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.batches = cycle(
+            (self.to_device(x), torch.from_numpy(y).to(self.device, torch.int64))
+            for x, y in zip(images, labels, strict=True)
+        )
+
+    def train(self, steps: int) -> np.ndarray:
+        self.model.train()
+        losses = []
+        for images, labels in islice(self.batches, steps):
+            self.optimizer.zero_grad()
+            loss = F.cross_entropy(self.model(images), labels)
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses).cpu().numpy()  # the copy waits for the device
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        with torch.no_grad():
+            return self.model(self.to_device(images)).cpu().numpy()
+
+    def infer(self, steps: int) -> None:
+        self.model.eval()
+        with torch.no_grad():
+            for images, _ in islice(self.batches, steps):
+                self.model(images)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def weights(self) -> Weights:
+        state = self.model.state_dict()
+        tensors = {
+            self.names.get(name, name): tensor.cpu().numpy()
+            for name, tensor in state.items()
+            if not name.endswith("num_batches_tracked")
+        }
+        return {name: x.transpose(FROM_TORCH[x.ndim]).copy() for name, x in tensors.items()}
+
+    def to_device(self, images: np.ndarray) -> Tensor:
+        """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, and so in memory too."""
+        tensor = torch.from_numpy(images).to(self.device, self.dtype, copy=True)
+        return tensor.permute(0, 3, 1, 2).contiguous()
