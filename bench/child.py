@@ -21,6 +21,7 @@ ANSWERS = {
     "block": ("block_s",),
     "finish": ("host_peak_mib",),
     "certify": (),
+    "describe": (),
 }
 
 # How often a waiting parent looks whether the worker still lives: a worker's own children may hold

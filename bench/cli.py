@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import __version__
-from bench.cells import Cell, UsageError
-from bench.options import check_resumable, parser, requested, requested_cells
+from bench.cells import Cell, UsageError, unknown
+from bench.options import (
+    check_resumable,
+    described_cells,
+    parser,
+    requested,
+    requested_cells,
+)
 
 if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
     from rich.console import Console
@@ -209,6 +215,27 @@ def list_catalogue(options: argparse.Namespace) -> int:
     return 0
 
 
+def describe(options: argparse.Namespace) -> int:
+    """Show a model layer by layer, or side by side as implementations build it."""
+    from bench.describe import build
+    from bench.terminal import built_tables, description_table, status_line
+    from resnet_impls.architecture import ARCHITECTURES
+
+    if options.model not in ARCHITECTURES:
+        raise UsageError(unknown("model", options.model, ARCHITECTURES))
+    architecture = ARCHITECTURES[options.model]
+    if options.impl is None:
+        console().print(description_table(architecture))
+        return 0
+    contenders = list(build(described_cells(options)))
+    absent = [contender for contender in contenders if contender.status != "ok"]
+    if built := [contender for contender in contenders if contender not in absent]:
+        console().print(built_tables(architecture, built))
+    for contender in absent:
+        console().print(status_line(contender), soft_wrap=True)
+    return 1 if absent else 0
+
+
 def show_machine(options: argparse.Namespace) -> int:
     """Show the facts about this machine that every run keeps, as JSON."""
     import json
@@ -224,5 +251,6 @@ COMMANDS = {
     "run": run,
     "report": report,
     "certify": certify,
+    "describe": describe,
     "machine": show_machine,
 }

@@ -56,6 +56,23 @@ def requested_cells(asked: Mapping[str, Any]) -> list[Cell]:
     return matrix(**{name: asked[name] for name in MATRIX if name in asked})
 
 
+def described_cells(options: argparse.Namespace) -> list[Cell]:
+    """The cells whose networks `describe` has built: on the CPU, each in its default mode."""
+    return matrix(
+        impl=options.impl,
+        mode=None,
+        model=[options.model],
+        workload=["train"],
+        device=["cpu"],
+        precision=["fp32"],
+        batch_size=[1],
+        optimizer=["sgd"],
+        dataset="synthetic",
+        seed=0,
+        steps=1,
+    )
+
+
 def check_resumable(options: argparse.Namespace) -> None:
     """Raises UsageError where options would change what an earlier run was asked for."""
     bare = vars(parser().parse_args(["run", "--resume", str(options.resume)]))
@@ -119,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
 
     executables = Parser(add_help=False)
     add = executables.add_argument
-    add("--impl", nargs="+", metavar="NAME", default=["all"], help=IMPL_HELP)
+    add("--impl", nargs="+", metavar="NAME", default=["all"], help=f"{IMPL_HELP} (all)")
     add("--model", nargs="+", metavar="MODEL", default=["resnet14"], help="see `list` (resnet14)")
     add("--device", nargs="+", choices=DEVICES, help="(cuda where there is a GPU, else cpu)")
     add("--precision", nargs="+", choices=PRECISIONS, default=["fp32"], help="(fp32)")
@@ -157,6 +174,11 @@ def parser() -> argparse.ArgumentParser:
     certify.set_defaults(load_weights=None, save_weights=False)
     certify.set_defaults(seed=0, steps=None, replicates=None, data_dir=None, no_certify=False)
 
+    describe = commands.add_parser("describe", help="show a model's layers, or how each built it")
+    add = describe.add_argument
+    add("model", metavar="MODEL", help="see `list`")
+    add("--impl", nargs="+", metavar="NAME", help=f"build side by side these {IMPL_HELP}")
+
     add = commands.add_parser("report", help="derive the reports of runs again").add_argument
     add("folders", nargs="+", type=Path, metavar="DIR", help="a run's folder")
     add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
@@ -172,5 +194,5 @@ RECIPE_HELP = (
 )
 IMPL_HELP = (
     "implementations: a name of `list`, one of its backends as in keras_functional[jax], the path "
-    "of a Python file that ends with a class Implementation, or all (all)"
+    "of a Python file that ends with a class Implementation, or all"
 )

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from bench.cells import Cell, installed
 from bench.certify import Certificate
+from bench.describe import Built, differences, layer, parameter_counts, tensors, totals
 from bench.records import Record
 from bench.schedule import Task
+from resnet_impls.architecture import Architecture, Shape
 from resnet_impls.catalogue import CATALOGUE
 
 STYLES = {"ok": "green", "unavailable": "yellow", "unsupported": "yellow"}  # all others: red
@@ -107,6 +109,89 @@ def certificate_table(cell: Cell, certificate: Certificate) -> Table:
         if half.failure:
             table.add_row(precision, half.failure, "", "", Text("failed", "red"))
     return table
+
+
+def description_table(architecture: Architecture) -> Group:
+    """Every layer of a definition: what it puts out, learns and computes; then the totals."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in ("layer", "kind", "output"):
+        table.add_column(name, no_wrap=True)
+    for name in ("parameters", "MFLOP"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for row in architecture.layers:
+        flops = f"{row.flops / 1e6:,.2f}" if row.flops else ""  # not counted in other kinds
+        table.add_row(row.name, row.kind, sizes(row.output), f"{row.parameters:,}", flops)
+
+    count = totals(tensors(architecture))
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    for what, number, unit in (
+        ("trainable parameters", f"{count['trainable']:,}", ""),
+        ("running statistics", f"{count['not trainable']:,}", "not trainable"),
+        ("forward", f"{architecture.forward_flops / 1e6:,.1f}", "MFLOP per image"),
+        ("training step", f"{architecture.training_flops / 1e6:,.1f}", "MFLOP per image"),
+        ("size", f"{4 * count['all'] / 2**20:,.2f}", "MiB, both in float32"),
+    ):
+        summary.add_row(what, Text(number, justify="right"), unit)
+    return Group(table, "", summary)
+
+
+def built_tables(architecture: Architecture, contenders: Sequence[Built]) -> Group:
+    """Trainable parameters per layer, as defined and as built; then each tensor that differs."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    table.add_column("definition", no_wrap=True, justify="right")
+    for contender in contenders:
+        table.add_column(contender.cell.label, justify="right", overflow="fold")
+
+    defined = tensors(architecture)
+    odd = {c: differences(architecture, c.tensors) for c in contenders}
+    counts = {c: parameter_counts(c.tensors) for c in contenders}
+    expected = parameter_counts(defined)
+    for name in dict.fromkeys(name for each in (expected, *counts.values()) for name in each):
+        cells = [
+            _count(counts[c].get(name), any(layer(d.name) == name for d in odd[c]))
+            for c in contenders
+        ]
+        table.add_row(name, _count(expected.get(name), False), *cells)
+    table.add_row()
+    totalled = {c: totals(c.tensors) for c in contenders}
+    for what, number in totals(defined).items():
+        cells = [_count(totalled[c][what], totalled[c][what] != number) for c in contenders]
+        table.add_row(Text(what, "bold"), f"{number:,}", *cells)
+    if not any(odd.values()):
+        return Group(table)
+
+    listed = Table(
+        title="\n* not as defined",
+        title_justify="left",
+        box=None,
+        header_style="dim",
+        pad_edge=False,
+    )
+    for name in ("contender", "tensor", "defined", "built"):
+        listed.add_column(name, overflow="fold")
+    for contender, found in odd.items():
+        for each in found:
+            shapes = ("no" if s is None else sizes(s) for s in (each.defined, each.built))
+            listed.add_row(contender.cell.label, each.name, *shapes)
+    return Group(table, listed)
+
+
+def _count(number: int | None, marked: bool) -> Text:
+    """A number of parameters, a dash where there is no such layer, an asterisk where `marked`."""
+    text = "–" if number is None else f"{number:,}"
+    return Text(f"* {text}", "red") if marked else Text(text)
+
+
+def sizes(shape: Shape) -> str:
+    """Height, width and channels as one word; a scalar has size 1."""
+    return "×".join(map(str, shape)) or "1"
+
+
+def status_line(contender: Built) -> Text:
+    """One line on a contender that is not there: its status, and why."""
+    line = Text(f"{contender.status:11}", STYLES.get(contender.status, "red"))
+    return line.append(f" {contender.cell.label}  {contender.reason}", "default")
 
 
 def catalogue_table() -> Table:

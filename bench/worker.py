@@ -139,6 +139,20 @@ class Worker:
             feed = augmented(data.train_images, data.train_labels, cell.batch_size, cell.seed)
         return Train(self.implementation, rates, feed)
 
+    def describe(self) -> dict[str, Any]:
+        """Build the network, and tell the shapes of all its tensors; needs no other turn."""
+        cell = self.cell
+        architecture = ARCHITECTURES[cell.model]
+        weights = initial_weights(architecture, cell.seed)
+        built = self._implementation(
+            self._module(),
+            architecture,
+            weights,
+            cell.optimizer or "sgd",
+            cell.learning_rate or 0.0,
+        )
+        return {"tensors": {str(name): value.shape for name, value in built.weights().items()}}
+
     def _module(self) -> ModuleType:
         try:
             return load_module(self.row.module)

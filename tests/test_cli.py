@@ -84,6 +84,12 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("report", "empty"), "empty"),
     (("report", "finished"), "finished"),
     (("report",), "DIR"),
+    (("describe",), "MODEL"),
+    (("describe", "resnet15"), "'resnet15'"),
+    (("describe", "resnet15", "--impl", "torch_module"), "'resnet15'"),
+    (("describe", "resnet14", "--impl", "torch_modul"), "'torch_modul'"),
+    (("describe", "resnet14", "--impl", "keras_functional[mxnet]"), "'mxnet'"),
+    (("describe", "resnet14", "--impl", "nowhere.py"), "nowhere.py"),
     (("race",), "'race'"),
     ((), "COMMAND"),
 ]
@@ -117,6 +123,8 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
 def test_a_mistyped_name_is_told_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--impl", "torch_modul"]) == 2
     assert "did you mean 'torch_module'?" in capsys.readouterr().err
+    assert main(["describe", "resnet141"]) == 2
+    assert "did you mean 'resnet14'?" in capsys.readouterr().err
 
 
 def python(program: str) -> set[str]:
@@ -146,7 +154,9 @@ assert {"bench.cli", "bench.schedule", "bench.reports.csv"} <= sys.modules.keys(
     assert not modules & (frameworks | {"sklearn", "pandas"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["list"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["--version"], ["list"], ["describe", "resnet14"]]
+)
 def test_what_should_answer_at_once_imports_nothing_heavy(arguments: list[str]) -> None:
     modules = python(
         f"""
@@ -161,7 +171,7 @@ except SystemExit as end:
     assert not modules & {"numpy", "scipy", "sklearn", "torch", "tensorflow", "jax", "keras"}
 
 
-@pytest.mark.parametrize("command", ["list", "run", "certify", "report", "machine"])
+@pytest.mark.parametrize("command", ["list", "run", "certify", "describe", "report", "machine"])
 def test_help_names_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
