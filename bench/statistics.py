@@ -30,6 +30,13 @@ def estimate(samples: Sequence[float]) -> Estimate | None:
 
     Values like throughput and time vary by factors, so the logarithm is the scale on which their
     scatter is symmetric. None without samples; no interval with one.
+
+    Student's t and no bootstrap, since runs have few processes. In simulated runs with heavy
+    tails, disturbed blocks and drift (`tests/benchmarks/coverage.py`) t's interval of a speed ratio
+    holds the truth in 95 to 98 of 100 with 3 to 20 processes; a bootstrap of the processes,
+    percentile or BCa, in 75 with 3, 88 with 7 and 91 to 95 with 20. One of processes and then of
+    their rounds is as bad where blocks are quiet. None knows of a drift that outlasts processes:
+    it cancels in a ratio, but the interval of a speed then holds the truth in 70 to 85 of 100.
     """
     if not samples:
         return None
