@@ -52,7 +52,7 @@ def check_weights(cells: Iterable[Cell]) -> None:
             try:
                 weights_files.load(Path(file), ARCHITECTURES[model])
             except (OSError, ValueError) as error:
-                problem = error.strerror if isinstance(error, OSError) else error
+                problem = getattr(error, "strerror", None) or error
                 raise UsageError(
                     f"--load-weights {file}: {problem}; give a file that --save-weights wrote of "
                     f"{model}"
