@@ -32,8 +32,17 @@ def test_what_one_framework_learnt_another_evaluates_alike(
     assert learnt.recipe == "article"
 
     evaluated = tmp_path / "evaluated"
-    asked = ("--impl", "torch_module", "flax_nnx", "keras_subclass[torch]", "--workload", "infer")
-    finished = resnet_bench(*run, *asked, "--steps", 2, "--load-weights", file, "--out", evaluated)
+    asked_there = (
+        "--impl",
+        "torch_module",
+        "flax_nnx",
+        "keras_subclass[torch]",
+        "--workload",
+        "infer",
+    )
+    finished = resnet_bench(
+        *run, *asked_there, "--steps", 2, "--load-weights", file, "--out", evaluated
+    )
     assert finished.returncode == 0, finished.stderr
     rows = read(evaluated)
     assert len(rows) == 3
