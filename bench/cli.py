@@ -143,7 +143,7 @@ def _conclude(folder: "RunFolder", asked: Mapping[str, Any], interrupted: bool) 
 
     folder.write_reports()
     rows = folder.records()
-    for table in ranking.tables(rows):
+    for table in ranking.tables(rows, [folder.run]):
         console().print(table)
     console().print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
     if interrupted:

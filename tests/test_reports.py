@@ -16,9 +16,9 @@ from markdown_it.token import Token
 
 from bench.cells import Cell
 from bench.records import FIELDS, Record
-from bench.reports import REPORTS, markdown
+from bench.reports import REPORTS, markdown, ranking
 from bench.reports import csv as tables
-from bench.statistics import estimate
+from bench.statistics import estimate, summarise
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 
 FAILED = record(status="oom", reason="no memory", replicate=1, **TENSORFLOW)
@@ -127,6 +127,20 @@ def test_a_tie_is_called_a_tie() -> None:
     assert "torch_module eager, keras_functional[jax] compiled tie, the first at" in text
     assert "tie" in table_cells(text)
     assert "slower are" not in text
+
+
+def test_rows_that_cannot_be_told_apart_share_a_letter_in_every_report() -> None:
+    equal = processes([1.0, 1.1, 1.0]), processes([1.05, 1.0, 1.05], **JAX)
+    records = [*equal[0], *equal[1], *processes([3.0, 3.1, 3.3], **TENSORFLOW)]
+    assert [row["group"] for row in rows(tables.summary(records, [run()]))] == ["a", "a", "b"]
+    (contest,) = summarise(records)
+    cells = table_cells(report(*records))
+    assert [cells[cells.index(s.cell.label) + 4] for s in contest] == ["a", "a", "b"]
+    (table,) = ranking.tables(records, [run()])
+    assert [list(column.cells) for column in table.columns if column.header == "group"] == [
+        ["a", "a", "b"]
+    ]
+    assert ">group<" in ranking.svg(records, [run()])
 
 
 def test_a_single_process_has_no_verdict() -> None:

@@ -1,6 +1,7 @@
 """From samples to intervals and verdicts."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,18 @@ import pytest
 from scipy import stats
 
 from bench.records import Record
-from bench.statistics import Estimate, estimate, speed_ratio, step_s, summarise, throughput, verdict
+from bench.statistics import (
+    Estimate,
+    compare,
+    estimate,
+    speed_ratio,
+    step_s,
+    summarise,
+    throughput,
+    verdict,
+)
 from benchmarks.coverage import ratio
-from builders import JAX, TENSORFLOW, processes, record, timed
+from builders import JAX, TENSORFLOW, processes, record, run, timed
 
 
 def near(*values: float) -> Estimate:
@@ -117,6 +127,97 @@ def test_verdict_follows_from_where_the_interval_lies(
     ratio: Estimate | None, expected: str | None
 ) -> None:
     assert verdict(ratio) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "floor", "expected"),
+    [
+        (Estimate(1.02, 1.01, 1.03), 0.015, "faster"),
+        (Estimate(1.02, 1.01, 1.03), 0.025, "tie"),
+        (Estimate(1 / 1.02, 0.97, 0.99), 0.015, "slower"),
+        (Estimate(1 / 1.02, 0.97, 0.99), 0.025, "tie"),
+        (Estimate(1.02), 0.025, None),
+    ],
+)
+def test_a_difference_below_the_noise_floor_is_a_tie(
+    ratio: Estimate, floor: float, expected: str | None
+) -> None:
+    assert verdict(ratio, floor) == expected
+
+
+def test_two_cells_are_compared_with_interval_p_value_and_verdict() -> None:
+    ours = [1.0, 1.1, 1.05, 1.02]
+    theirs = [1.2, 1.25, 1.15, 1.3]
+    found = compare(processes(ours), processes(theirs))
+    assert found is not None
+    assert found.ratio == speed_ratio(processes(ours), processes(theirs))
+    assert found.p_value == pytest.approx(stats.ttest_rel(np.log(ours), np.log(theirs)).pvalue)
+    assert found.verdict == "faster"
+    back = compare(processes(theirs), processes(ours), floor=0.5)
+    assert back is not None
+    assert (back.p_value, back.verdict) == (pytest.approx(found.p_value), "tie")
+
+
+def test_two_cells_that_were_not_interleaved_are_not_compared() -> None:
+    assert compare([timed([1.0], cohort="0")], [timed([1.0], cohort="1")]) is None
+    alone = compare([timed([1.0])], [timed([2.0])])
+    assert alone is not None
+    assert (alone.ratio, alone.p_value, alone.verdict) == (Estimate(2.0), None, None)
+
+
+def contest(effects: Sequence[float], logs: np.ndarray) -> list[Record]:
+    """A cell for each of `effects`, slower by that factor's logarithm; `logs` (cells, processes)
+    is noise."""
+    return [
+        row
+        for number, (effect, noise) in enumerate(zip(effects, logs, strict=True))
+        for row in processes(np.exp(effect + noise).tolist(), implementation=f"{number:02}.py")
+    ]
+
+
+def test_rows_that_cannot_be_told_apart_share_a_letter() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, (5, 7))
+    rows = [*contest([0, 0, 0.3, 0.3, 0.6], noise), record(status="crashed", **TENSORFLOW)]
+    (found,) = summarise(rows)
+    assert [s.group for s in found] == ["a", "a", "b", "b", "c", None]
+    assert [s.verdict for s in found] == [None, "tie", "slower", "slower", "slower", None]
+
+
+def test_without_an_interval_there_is_no_letter() -> None:
+    (found,) = summarise([timed([1.0]), timed([2.0], **JAX)])
+    assert [s.group for s in found] == [None, None]
+    ((alone,),) = summarise(processes([1.0, 1.1]))
+    assert alone.group is None
+
+
+def test_many_equal_cells_are_seldom_told_apart() -> None:
+    random = np.random.default_rng(0)
+    different = 0
+    for _ in range(100):
+        (found,) = summarise(contest([0.0] * 8, random.normal(0, 0.02, (8, 3))))
+        different += {s.group for s in found} != {"a"}
+        for s in found[1:]:
+            shared = set(s.group or "") & set(found[0].group or "")
+            assert s.verdict == ("tie" if shared else "slower")
+    assert different <= 11  # 5 expected; without the adjustment it is 80
+
+
+def test_the_floor_of_the_run_makes_ties() -> None:
+    rows = contest([0, 0.02, 0.3], np.random.default_rng(0).normal(0, 0.001, (3, 5)))
+    for value, expected in ((0.01, [None, "slower", "slower"]), (0.03, [None, "tie", "slower"])):
+        (found,) = summarise(rows, [run(noise_floor={"cpu": {"value": value}})])
+        assert [s.verdict for s in found] == expected
+        assert (found[0].group == found[1].group) == (expected[1] == "tie")
+    (found,) = summarise(rows, [run(noise_floor={"cuda": {"value": 0.03}})])
+    assert found[1].verdict == "slower"
+    (found,) = summarise(rows, [run(run_id="other", noise_floor={"cpu": {"value": 0.03}})])
+    assert found[1].verdict == "slower"
+
+
+def test_a_large_ranking_compares_every_pair() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, (40, 20))
+    (found,) = summarise(contest((np.arange(40) // 2 * 0.1).tolist(), noise))
+    assert [s.group for s in found[:6]] == ["a", "a", "b", "b", "c", "c"]
 
 
 def test_cells_are_ranked_fastest_first_and_without_a_speed_last() -> None:

@@ -38,11 +38,11 @@ def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str
         *("machine", "processor", *keys, "processes", "failures"),
         *_interval("throughput_images_per_s"),
         *_interval("speed_against_fastest"),
-        "verdict",
+        *("verdict", "group"),
         *(f"{name}_median" for name in MEDIANS),
     )
     rows = []
-    for contest in summarise(records):
+    for contest in summarise(records, runs):
         for s in contest:
             machine = (*s.records, *s.failures)[0].machine
             rows.append(
@@ -51,7 +51,7 @@ def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str
                     *(len(s.records), len(s.failures)),
                     *_values(s.throughput_images_per_s),
                     *_values(s.speed_against_fastest),
-                    _text(s.verdict),
+                    *(_text(s.verdict), _text(s.group)),
                     *(_text(s.median(name)) for name in MEDIANS),
                 ]
             )

@@ -10,7 +10,7 @@ from bench.statistics import Estimate, Summary, summarise
 
 def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     """The report of one run, or of several merged."""
-    contests = summarise(records)
+    contests = summarise(records, runs)
     sections = [
         "# " + _escape(", ".join(run["run_id"] for run in runs)),
         "\n".join(f"- {answer(contest)}" for contest in contests),
@@ -32,8 +32,12 @@ READING = """\
 - **images/s** is the batch size over the median block's time per step; the brackets hold its 95 %
   interval across processes. First step and warm-up are not in it.
 - **against fastest** is the ratio of speeds, from blocks that ran in the same rounds: a drift of
-  the machine that hits both cancels, so its interval is the one to trust. A *tie* is a ratio whose
-  interval holds 1. With a single process there is no interval and no verdict.
+  the machine that hits both cancels, so its interval is the one to trust. A *tie* is a difference
+  that may be chance: the interval holds 1, or only just leaves it out where so many rows are
+  compared, or the difference is below the machine's noise floor. With a single process there is no
+  interval and no verdict.
+- **group**: rows that share a letter cannot be told apart, each compared with each. Of all the
+  differences that letters and verdicts state, 5 % are expected to be chance.
 - **first step** holds the compilation, where there is any. **host peak** is the worker's largest
   resident memory, **of it set-up** what it held before the first step."""
 
@@ -74,7 +78,7 @@ def _contest(contest: Sequence[Summary]) -> str:
     if not ranked:
         return f"{title}\n\nNothing could be measured."
     training = contest[0].cell.workload == "train"
-    header = ["", "images/s", "against fastest", "", "GFLOP/s", "first step s"]
+    header = ["", "images/s", "against fastest", "", "group", "GFLOP/s", "first step s"]
     header += ["host peak MiB", "of it set-up"]
     if contest[0].cell.device == "cuda":
         header += ["device peak MiB", "reserved MiB"]
@@ -87,6 +91,7 @@ def _contest(contest: Sequence[Summary]) -> str:
             _interval(s.throughput_images_per_s),
             _interval(s.speed_against_fastest, 2),
             "fastest" if s is ranked[0] else s.verdict or "–",
+            s.group or "–",
             _number(s.median("achieved_gflop_per_s"), 0),
             _number(s.median("first_step_s"), 2),
             _number(s.median("host_peak_mib"), 0),

@@ -13,10 +13,10 @@ from bench.records import Record
 from bench.statistics import Estimate, summarise
 
 
-def tables(records: Sequence[Record]) -> list[Table]:
+def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list[Table]:
     """One ranking per contest, fastest first."""
     rankings = []
-    for contest in summarise(records):
+    for contest in summarise(records, runs):
         training = contest[0].cell.workload == "train"
         table = Table(
             title="\n" + contest[0].cell.contest_label,
@@ -26,7 +26,10 @@ def tables(records: Sequence[Record]) -> list[Table]:
             pad_edge=False,
         )
         table.add_column("", no_wrap=True)
-        for name in ("images/s", "against fastest", "", "peak MiB", *["accuracy"] * training):
+        for name in ("images/s", "against fastest", ""):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("group", no_wrap=True)
+        for name in ("peak MiB", *["accuracy"] * training):
             table.add_column(name, justify="right", no_wrap=True)
         for index, s in enumerate(contest):
             if not s.records:
@@ -37,6 +40,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
                 _interval(s.throughput_images_per_s, ",.0f"),
                 _interval(s.speed_against_fastest, ".2f"),
                 s.verdict or ("" if index else "fastest"),
+                s.group or "–",
                 _number(s.median("host_peak_mib"), ",.0f"),
             ]
             if training:
@@ -48,8 +52,8 @@ def tables(records: Sequence[Record]) -> list[Table]:
 
 def svg(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     """The tables as an SVG image."""
-    console = Console(record=True, width=100, file=StringIO(), markup=False)
-    for table in tables(records):
+    console = Console(record=True, width=120, file=StringIO(), markup=False)
+    for table in tables(records, runs):
         console.print(table)
     title = " · ".join(dict.fromkeys(record.processor for record in records))
     return console.export_svg(title=title, theme=DEFAULT_TERMINAL_THEME)
