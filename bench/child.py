@@ -14,12 +14,13 @@ from typing import Any
 from bench.cells import Cell
 from bench.channel import Channel, ChannelClosed
 
-# The positive numbers that the answer to each turn must hold.
+# The positive numbers, or lists of them, that the answer to each turn must hold.
 ANSWERS = {
     "build": ("import_s", "build_s", "host_baseline_mib"),
     "warm_up": ("first_step_s", "host_mib"),
     "block": ("block_s",),
     "finish": ("host_peak_mib",),
+    "latency": ("latency_ms",),
     "certify": (),
     "describe": (),
 }
@@ -148,5 +149,7 @@ class Child:
 
 
 def is_positive(value: Any) -> bool:
-    """Whether `value` is a finite number above 0."""
+    """Whether `value` is a finite number above 0, or a list of such."""
+    if isinstance(value, list):
+        return bool(value) and all(map(is_positive, value))
     return isinstance(value, int | float) and math.isfinite(value) and value > 0

@@ -19,7 +19,7 @@ from bench import machine
 from bench.cells import Cell, UsageError
 from bench.cli import EXPECTED
 from bench.options import parser, requested, requested_cells
-from bench.records import Record
+from bench.records import SEQUENCES, Record
 from bench.run import certified, check_weights, measure, shared_data
 from bench.statistics import step_s
 
@@ -27,7 +27,8 @@ from bench.statistics import step_s
 EXTRA = tuple(
     field.name
     for field in fields(Record)
-    if field.name.endswith(("_s", "_mib", "_loss", "_accuracy")) and field.name != "block_s"
+    if field.name.endswith(("_s", "_mib", "_loss", "_accuracy", "_ms_median"))
+    and field.name not in SEQUENCES
 )
 
 ASKED = pytest.StashKey[dict[str, Any]]()

@@ -76,6 +76,7 @@ class Record:
     data_sha256: str | None = None
     block_steps: tuple[int, ...] = ()
     block_s: tuple[float, ...] = ()  # seconds of each block of `block_steps` steps
+    latency_ms: tuple[float, ...] = ()  # single steps, each from idle device to idle device
     losses: tuple[float, ...] = ()  # training loss of every step
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -95,7 +96,7 @@ _REQUIRED = {
     for f in fields(Record)
     if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 }
-_TUPLES = ("block_steps", "block_s", "losses")
+SEQUENCES = ("block_steps", "block_s", "latency_ms", "losses")
 
 
 def from_json(line: str) -> Record:
@@ -113,7 +114,7 @@ def from_json(line: str) -> Record:
     if missing:
         raise ValueError(f"not a record: no {', '.join(missing)}")
     known = {name: value for name, value in values.items() if name in FIELDS}
-    for name in _TUPLES:
+    for name in SEQUENCES:
         value = known.pop(name, [])
         if not isinstance(value, list):
             raise ValueError(f"{name} is not a list")

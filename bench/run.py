@@ -138,8 +138,12 @@ def record(
     )
     speed = statistics.throughput(row)
     gflop = row.gflop_per_image
+    latency = statistics.latency(row)
     return replace(
         row,
         throughput_images_per_s=speed,
+        step_ms_median=latency.median,
+        step_ms_p95=latency.p95,
+        step_ms_p99=latency.p99,
         achieved_gflop_per_s=speed * gflop if speed and gflop else None,
     )

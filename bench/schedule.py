@@ -21,6 +21,8 @@ from bench.child import Child, Failure
 
 BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
 MIN_BLOCKS = 10  # where there are steps enough
+LATENCY_S = 0.012  # spent on single steps for each step of the cell: a few per cent of a run
+LATENCY_SAMPLES = (20, 200)  # at most, for few steps and for many
 MEMORY_FRACTION = 0.8  # of what is available, for the workers of a cohort
 
 Task = tuple[Cell, int]  # a cell and its replicate
@@ -33,7 +35,7 @@ class Measurement:
     def __init__(self, task: Task, child: Child) -> None:
         self.task = task
         self.child = child
-        self.values: Outcome = {"block_steps": [], "block_s": []}
+        self.values: Outcome = {"block_steps": [], "block_s": [], "latency_ms": []}
 
     def turn(self, turn: str, timeout_s: float, **request: Any) -> bool:
         """Have the worker do one turn and keep its answer; False where it failed, and is ended."""
@@ -46,10 +48,11 @@ class Measurement:
         if turn == "block":
             self.values["block_steps"].append(request["steps"])
             self.values["block_s"].append(answer["block_s"])
+        elif turn == "latency":
+            self.values["latency_ms"] += answer["latency_ms"]
         else:
             self.values |= answer
         if turn == "finish":
-            self.child.end()
             self.values["status"] = "ok"
         return True
 
@@ -60,7 +63,9 @@ class Measurement:
 
     @property
     def step_s(self) -> float:
-        """Seconds per step while warming up: enough to choose the length of a block by."""
+        """Seconds per step so far, in blocks or else while warming up: to choose lengths by."""
+        if self.values["block_s"]:
+            return sum(self.values["block_s"]) / sum(self.values["block_steps"])
         steps = warm_up_steps(self.task[0].steps)
         return self.values["warmup_s"] / steps if steps else self.values["first_step_s"]
 
@@ -81,6 +86,21 @@ def split(steps: int, typical: int) -> list[int]:
     blocks = max(1, min(steps, max(MIN_BLOCKS, round(steps / typical))))
     base, longer = divmod(steps, blocks)
     return [base + 1] * longer + [base] * (blocks - longer)
+
+
+def latency_turns(steps: int, step_s: float) -> list[int]:
+    """Single steps to time in each round, in a cell of `steps` steps of about `step_s` seconds.
+
+    A quarter of the steps and 20 at least, but no more than there is time for: slow cells have
+    fewer samples. The number of rounds depends on `steps` alone.
+    """
+    budget_s = LATENCY_S * steps
+    rounds = max(1, round(budget_s / BLOCK_S))
+    fewest, most = LATENCY_SAMPLES
+    samples = min(most, max(fewest, steps // 4))
+    samples = min(samples, max(1, round(budget_s / step_s) - rounds))  # each round has one untimed
+    base, more = divmod(samples, rounds)
+    return [base + 1] * more + [base] * (rounds - more)
 
 
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -146,8 +166,21 @@ class Schedule:
                     live.remove(measurement)
                     yield measurement.outcome
 
+        for measurement in tuple(live):
+            file = self._weights_file(measurement.task)
+            if not self._turn(measurement, "finish", weights_file=file):
+                live.remove(measurement)
+                yield measurement.outcome
+
+        for turns in _latency_rounds(live):
+            for measurement in order.sample(live, len(live)):
+                steps = turns[measurement]
+                if steps and not self._turn(measurement, "latency", steps=steps):
+                    live.remove(measurement)
+                    yield measurement.outcome
+
         for measurement in live:
-            self._turn(measurement, "finish", weights_file=self._weights_file(measurement.task))
+            measurement.child.end()
             yield measurement.outcome
 
     def _start(self, task: Task) -> Measurement:
@@ -174,6 +207,12 @@ def _blocks(live: Sequence[Measurement]) -> list[int]:
     timed = steps - 1 - warm_up_steps(steps)
     step_s = statistics.median(measurement.step_s for measurement in live)
     return split(timed, max(1, round(BLOCK_S / step_s))) if timed else []
+
+
+def _latency_rounds(live: Sequence[Measurement]) -> list[dict[Measurement, int]]:
+    """How many single steps each worker times in each round."""
+    shares = [latency_turns(m.task[0].steps, m.step_s) for m in live]
+    return [dict(zip(live, steps, strict=True)) for steps in zip(*shares, strict=True)]
 
 
 def _fits(live: Sequence[Measurement], available_mib: float) -> bool:

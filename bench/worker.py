@@ -1,7 +1,8 @@
 """The child: one cell in a fresh process, the only place that imports an implementation.
 
 The parent asks for turns and this process answers each with JSON-ready values: `build`, then
-`warm_up`, then `block` as often as it likes, then `finish`. Between turns it is suspended.
+`warm_up`, then `block` as often as it likes, then `finish`, then `latency`. Between turns it is
+suspended.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ import socket
 import sys
 import traceback
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
@@ -107,6 +109,15 @@ class Worker:
         if weights_file:
             save(Path(weights_file), self.implementation.weights())
         return peaks | outcome
+
+    def latency(self, steps: int) -> dict[str, Any]:
+        """Time `steps` single steps, each from an idle device to an idle device."""
+        self.workload.run(1)  # no sample: it finds the caches as other workers left them
+        ends = [perf_counter()]
+        for _ in range(steps):
+            self.workload.run(1)
+            ends.append(perf_counter())
+        return {"latency_ms": [(end - start) * 1e3 for start, end in pairwise(ends)]}
 
     def certify(self, problem_file: str) -> dict[str, Any]:
         """Compare with the reference, in this cell's mode and precision; needs no other turn."""

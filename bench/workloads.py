@@ -62,9 +62,12 @@ class Train:
             self.implementation.place(images, labels)
 
     def run(self, steps: int) -> None:
-        """Take the next `steps` steps, without a pause but where the learning rate changes."""
-        done = sum(map(len, self.losses))
-        for rate, equal in groupby(self.rates[done : done + steps]):
+        """Take the next `steps` steps, without a pause but where the learning rate changes; those
+        beyond the last of `rates` go on at that.
+        """
+        done, last = sum(map(len, self.losses)), len(self.rates) - 1
+        rates = (self.rates[min(step, last)] for step in range(done, done + steps))
+        for rate, equal in groupby(rates):
             if rate != self.rate:
                 self.implementation.set_learning_rate(rate)
                 self.rate = rate

@@ -106,7 +106,8 @@ def ask_all() -> Callable[..., dict[str, Any]]:
     def ask(child: Child, timeout_s: float = 60) -> dict[str, Any]:
         answers = child.ask("build", 60) | child.ask("warm_up", timeout_s, steps=2)
         answers |= child.ask("block", timeout_s, steps=child.cell.steps - 3)
-        return answers | child.ask("finish", timeout_s, weights_file=None)
+        answers |= child.ask("finish", timeout_s, weights_file=None)
+        return answers | child.ask("latency", timeout_s, steps=2)
 
     return ask
 

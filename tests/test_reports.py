@@ -122,6 +122,16 @@ def test_figures_carry_their_intervals() -> None:
     assert f"{expected.value:,.0f} [{expected.low:,.0f}, {expected.high:,.0f}]" in cells
 
 
+def test_costs_of_which_nothing_is_known_have_no_column() -> None:
+    known = {"step_ms_median": 12.34, "step_ms_p95": 45.67}
+    costs = section(report(timed([1.0], **known), timed([2.0], **JAX)), "train resnet14")
+    costs = costs.split("### What it costs")[1]
+    assert "| step ms | p95 |" in costs
+    assert {"12.3", "45.7", "–"} < set(table_cells(costs))
+    assert "p99" not in costs
+    assert "device" not in costs
+
+
 def test_a_tie_is_called_a_tie() -> None:
     text = report(*processes([1.0, 1.1, 1.0]), *processes([1.05, 1.0, 1.05], **JAX))
     assert "torch_module eager, keras_functional[jax] compiled tie, the first at" in text

@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from bench.schedule import (
     Schedule,
     Task,
     by_contest,
+    latency_turns,
     split,
     warm_up_steps,
 )
@@ -154,6 +155,58 @@ def test_one_worker_runs_at_a_time(
         ticks = [tick for other in written if other is not diary for tick in other["ticks"]]
         assert any(low < tick < high for low, high in late for tick in diary["ticks"])
         assert not any(low < tick < high for low, high in late for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("steps", "step_s", "samples"),
+    [(4, 0.001, 20), (100, 0.001, 25), (400, 0.01, 100), (5000, 0.001, 200), (100, 0.1, 10)],
+)
+def test_a_quarter_of_the_steps_is_timed_alone_where_there_is_time(
+    steps: int, step_s: float, samples: int
+) -> None:
+    turns = latency_turns(steps, step_s)
+    assert sum(turns) == samples
+    assert max(turns) - min(turns) <= 1
+
+
+@pytest.mark.parametrize("steps", [1, 100, 400])
+def test_the_slowest_cell_times_one_step_in_as_many_rounds_as_the_fastest(steps: int) -> None:
+    assert sum(latency_turns(steps, 1e3)) == 1
+    assert len(latency_turns(steps, 1e3)) == len(latency_turns(steps, 1e-6))
+
+
+EVENTS = """
+def train(self, steps):
+    self.note(f"train {steps}")
+    return super().train(steps)
+
+def predict(self, images):
+    self.note("predict")
+    return super().predict(images)
+
+def note(self, event):
+    with (HERE / "events").open("a") as file:
+        print(os.getpid(), event, file=file)
+"""
+
+
+def test_single_steps_are_timed_in_turns_after_all_else(
+    make_cell: MakeCell,
+    faulty: MakeFaulty,
+    make_schedule: MakeSchedule,
+) -> None:
+    path = faulty("events", EVENTS)
+    tasks = [(make_cell(path, mode=mode, steps=100), 0) for mode in MODES[:2]]
+    outcomes = [outcome for _, outcome in make_schedule(tasks).run(tasks)]
+    assert [len(outcome["latency_ms"]) for outcome in outcomes] == [25, 25]
+    assert [len(outcome["losses"]) for outcome in outcomes] == [100, 100]
+
+    events = [line.split(" ", 1) for line in path.with_name("events").read_text().splitlines()]
+    last = max(number for number, (_, event) in enumerate(events) if event == "predict")
+    assert {event for _, event in events[last + 1 :]} == {"train 1"}
+    turns = [pid for pid, _ in groupby(pid for pid, _ in events[last + 1 :])]
+    assert len(turns) > 2
+    assert len(events[last + 1 :]) == 2 * (25 + len(latency_turns(100, 1e-6)))
 
 
 def test_rounds_are_shuffled_by_the_seed_alone(

@@ -38,6 +38,8 @@ READING = """\
   interval and no verdict.
 - **group**: rows that share a letter cannot be told apart, each compared with each. Of all the
   differences that letters and verdicts state, 5 % are expected to be chance.
+- **step ms** is the median latency of single steps, each awaited before the next begins; **p95**
+  and **p99** are left out where there are under 20 and 100 of them.
 - **first step** holds the compilation, where there is any. **host peak** is the worker's largest
   resident memory, **of it set-up** what it held before the first step."""
 
@@ -78,10 +80,7 @@ def _contest(contest: Sequence[Summary]) -> str:
     if not ranked:
         return f"{title}\n\nNothing could be measured."
     training = contest[0].cell.workload == "train"
-    header = ["", "images/s", "against fastest", "", "group", "GFLOP/s", "first step s"]
-    header += ["host peak MiB", "of it set-up"]
-    if contest[0].cell.device == "cuda":
-        header += ["device peak MiB", "reserved MiB"]
+    header = ["", "images/s", "against fastest", "", "group"]
     if training:
         header += ["final loss", "test accuracy"]
     rows = []
@@ -92,20 +91,38 @@ def _contest(contest: Sequence[Summary]) -> str:
             _interval(s.speed_against_fastest, 2),
             "fastest" if s is ranked[0] else s.verdict or "–",
             s.group or "–",
-            _number(s.median("achieved_gflop_per_s"), 0),
-            _number(s.median("first_step_s"), 2),
-            _number(s.median("host_peak_mib"), 0),
-            _number(s.median("host_baseline_mib"), 0),
         ]
-        if contest[0].cell.device == "cuda":
-            row.append(_number(s.median("device_peak_mib"), 0))
-            row.append(_number(s.median("device_reserved_mib"), 0))
         if training:
             row.append(_number(s.median("final_loss"), 4))
             accuracy = s.median("test_accuracy")
             row.append("–" if accuracy is None else f"{accuracy:.1%}")
         rows.append(row)
-    return f"{title}\n\n{table(header, rows)}"
+    return f"{title}\n\n{table(header, rows)}\n\n### What it costs\n\n{_costs(ranked)}"
+
+
+# Column -> the field whose median it shows, and its digits
+COSTS = {
+    "step ms": ("step_ms_median", 1),
+    "p95": ("step_ms_p95", 1),
+    "p99": ("step_ms_p99", 1),
+    "GFLOP/s": ("achieved_gflop_per_s", 0),
+    "first step s": ("first_step_s", 2),
+    "host peak MiB": ("host_peak_mib", 0),
+    "of it set-up": ("host_baseline_mib", 0),
+    "device peak MiB": ("device_peak_mib", 0),
+    "reserved MiB": ("device_reserved_mib", 0),
+}
+
+
+def _costs(ranked: Sequence[Summary]) -> str:
+    """Time, memory and work; columns of which nothing is known are left out."""
+    medians = {column: [s.median(field) for s in ranked] for column, (field, _) in COSTS.items()}
+    known = [column for column, values in medians.items() if values != [None] * len(ranked)]
+    rows = [
+        [s.cell.label, *(_number(medians[column][index], COSTS[column][1]) for column in known)]
+        for index, s in enumerate(ranked)
+    ]
+    return table(["", *known], rows)
 
 
 def _failures(records: Iterable[Record]) -> str:
