@@ -1,18 +1,18 @@
 """`report.md`: the answer first, then the tables that carry it, then how to repeat it."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.statistics import Estimate, Summary, summarise
+from bench.reports.text import escape, interval, number, table
+from bench.statistics import Summary, summarise
 
 
 def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     """The report of one run, or of several merged."""
     contests = summarise(records, runs)
     sections = [
-        "# " + _escape(", ".join(run["run_id"] for run in runs)),
+        "# " + escape(", ".join(run["run_id"] for run in runs)),
         "\n".join(f"- {answer(contest)}" for contest in contests),
     ]
     sections += [_contest(contest) for contest in contests]
@@ -46,17 +46,17 @@ READING = """\
 
 def answer(contest: Sequence[Summary]) -> str:
     """One sentence: what is fastest, by how much, and what ties with it."""
-    title = f"**{_escape(contest[0].cell.contest_label)}** on {_escape(contest[0].processor)}: "
+    title = f"**{escape(contest[0].cell.contest_label)}** on {escape(contest[0].processor)}: "
     ranked = [s for s in contest if s.throughput_images_per_s]
     if not ranked:
         return title + "nothing could be measured."
     best, *others = ranked
-    speed = _interval(best.throughput_images_per_s)
+    speed = interval(best.throughput_images_per_s)
     labels = {
-        told: [_escape(s.cell.label) for s in others if s.verdict == told]
+        told: [escape(s.cell.label) for s in others if s.verdict == told]
         for told in ("tie", "slower", None)
     }
-    name = _escape(best.cell.label)
+    name = escape(best.cell.label)
     if labels["tie"]:
         text = f"{', '.join([name, *labels['tie']])} tie, the first at {speed} images/s"
     elif labels["slower"] or not others:
@@ -65,7 +65,7 @@ def answer(contest: Sequence[Summary]) -> str:
         text = f"{name} ran at {speed} images/s"
     if labels["slower"]:
         text += "; slower are " + ", ".join(
-            f"{_escape(s.cell.label)} ({_interval(s.speed_against_fastest, 2)}×)"
+            f"{escape(s.cell.label)} ({interval(s.speed_against_fastest, 2)}×)"
             for s in others
             if s.verdict == "slower"
         )
@@ -75,7 +75,7 @@ def answer(contest: Sequence[Summary]) -> str:
 
 
 def _contest(contest: Sequence[Summary]) -> str:
-    title = f"## {_escape(contest[0].cell.contest_label)}"
+    title = f"## {escape(contest[0].cell.contest_label)}"
     ranked = [s for s in contest if s.records]
     if not ranked:
         return f"{title}\n\nNothing could be measured."
@@ -87,13 +87,13 @@ def _contest(contest: Sequence[Summary]) -> str:
     for s in ranked:
         row = [
             s.cell.label,
-            _interval(s.throughput_images_per_s),
-            _interval(s.speed_against_fastest, 2),
+            interval(s.throughput_images_per_s),
+            interval(s.speed_against_fastest, 2),
             "fastest" if s is ranked[0] else s.verdict or "–",
             s.group or "–",
         ]
         if training:
-            row.append(_number(s.median("final_loss"), 4))
+            row.append(number(s.median("final_loss"), 4))
             accuracy = s.median("test_accuracy")
             row.append("–" if accuracy is None else f"{accuracy:.1%}")
         rows.append(row)
@@ -119,7 +119,7 @@ def _costs(ranked: Sequence[Summary]) -> str:
     medians = {column: [s.median(field) for s in ranked] for column, (field, _) in COSTS.items()}
     known = [column for column, values in medians.items() if values != [None] * len(ranked)]
     rows = [
-        [s.cell.label, *(_number(medians[column][index], COSTS[column][1]) for column in known)]
+        [s.cell.label, *(number(medians[column][index], COSTS[column][1]) for column in known)]
         for index, s in enumerate(ranked)
     ]
     return table(["", *known], rows)
@@ -166,7 +166,7 @@ def _same_work(records: Sequence[Record]) -> str:
                 same = f"the same in all {len(rows)} processes ({prints.pop()[:12]})"
             else:
                 same = f"**DIFFERENT** ({', '.join(sorted(p[:12] for p in prints))})"
-            lines.append(f"- {_escape(label)}: {what} {same}")
+            lines.append(f"- {escape(label)}: {what} {same}")
     return "\n".join(lines) or "Nothing was measured."
 
 
@@ -176,39 +176,13 @@ def _machines(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> s
         machine = run["machine"]
         gpus = ", ".join(f"{g['name']} ({g['memory_gib']} GiB)" for g in machine["gpus"]) or "none"
         lines.append(
-            f"- {_escape(machine['machine'])}: {_escape(machine['cpu'])}, "
+            f"- {escape(machine['machine'])}: {escape(machine['cpu'])}, "
             f"{machine['physical_cores']} cores ({machine['logical_cores']} logical), "
-            f"{machine['memory_gib']} GiB, GPU {_escape(gpus)}; {_escape(machine['os'])}"
+            f"{machine['memory_gib']} GiB, GPU {escape(gpus)}; {escape(machine['os'])}"
         )
     versions: dict[str, set[str]] = {}
     for record in records:
-        for package, number in record.versions.items():
-            versions.setdefault(package, set()).add(number)
+        for package, version in record.versions.items():
+            versions.setdefault(package, set()).add(version)
     stated = ", ".join(f"{name} {' / '.join(sorted(versions[name]))}" for name in sorted(versions))
-    return "\n".join([*lines, f"- {_escape(stated)}"])
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are figures."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
-    lines += [[_escape(cell) for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escape(text: str) -> str:
-    """Text from outside, kept from acting as Markdown or HTML."""
-    special = r"[\\`*<>&|~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])"
-    return re.sub(f"({special})", r"\\\1", " ".join(text.split()))
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def _interval(estimate: Estimate | None, digits: int = 0) -> str:
-    if estimate is None:
-        return "–"
-    if estimate.low is None or estimate.high is None:
-        return _number(estimate.value, digits)
-    low, high = _number(estimate.low, digits), _number(estimate.high, digits)
-    return f"{_number(estimate.value, digits)} [{low}, {high}]"
+    return "\n".join([*lines, f"- {escape(stated)}"])

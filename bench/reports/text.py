@@ -1,0 +1,34 @@
+"""Pieces of Markdown: figures, tables, and text from outside that must stay text."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.statistics import Estimate
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are figures."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    lines += [[escape(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """Text from outside, kept from acting as Markdown or HTML."""
+    special = r"[\\`*<>&|~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])"
+    return re.sub(f"({special})", r"\\\1", " ".join(text.split()))
+
+
+def number(value: float | None, digits: int) -> str:
+    """`1,234.5`; a dash where the value is unknown."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def interval(estimate: Estimate | None, digits: int = 0) -> str:
+    """`880 [846, 915]`, without the brackets where there is no interval."""
+    if estimate is None:
+        return "–"
+    if estimate.low is None or estimate.high is None:
+        return number(estimate.value, digits)
+    low, high = number(estimate.low, digits), number(estimate.high, digits)
+    return f"{number(estimate.value, digits)} [{low}, {high}]"
