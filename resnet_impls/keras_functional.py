@@ -78,6 +78,7 @@ def conv_bn(x, conv: Conv):
         conv.stride,
         padding=padding,
         use_bias=False,
+        kernel_initializer="zeros",  # to draw them, JAX would compile for each shape
         name=layer_name(conv.name),
     )(x)
     return BatchNormalization(
@@ -105,7 +106,8 @@ def ResNet(architecture: Architecture) -> keras.Model:
         for block in blocks:
             x = Block(x, block)
     x = layers.GlobalAveragePooling2D()(x)  # (B, C)
-    logits = layers.Dense(architecture.classes, dtype=keras.backend.floatx(), name="head")(x)
+    classes, floatx = architecture.classes, keras.backend.floatx()
+    logits = layers.Dense(classes, kernel_initializer="zeros", dtype=floatx, name="head")(x)
     return keras.Model(inputs, logits)
 
 

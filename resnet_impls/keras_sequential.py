@@ -76,6 +76,7 @@ def conv_bn(conv: Conv) -> list[layers.Layer]:
         conv.stride,
         padding="same" if conv.stride == 1 else "valid",
         use_bias=False,
+        kernel_initializer="zeros",  # to draw them, JAX would compile for each shape
         name=layer_name(conv.name),
     )
     norm = BatchNormalization(
@@ -115,7 +116,8 @@ def ResNet(architecture: Architecture) -> keras.Model:
         for block in blocks:
             model.add(Block(block))
     model.add(layers.GlobalAveragePooling2D())  # (B, C)
-    model.add(layers.Dense(architecture.classes, dtype=keras.backend.floatx(), name="head"))
+    classes, floatx = architecture.classes, keras.backend.floatx()
+    model.add(layers.Dense(classes, kernel_initializer="zeros", dtype=floatx, name="head"))
     return model
 
 

@@ -76,6 +76,7 @@ def conv_bn(conv: Conv) -> list[layers.Layer]:
         conv.stride,
         padding="same" if conv.stride == 1 else "valid",
         use_bias=False,
+        kernel_initializer="zeros",  # to draw them, JAX would compile for each shape
         name=layer_name(conv.name),
     )
     norm = BatchNormalization(
@@ -115,7 +116,8 @@ class ResNet(keras.Model):
             self.stem += [layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)]
         self.blocks = [Block(block) for blocks in architecture.stages for block in blocks]
         self.pool = layers.GlobalAveragePooling2D()  # (B, C)
-        self.head = layers.Dense(architecture.classes, dtype=keras.backend.floatx(), name="head")
+        classes, floatx = architecture.classes, keras.backend.floatx()
+        self.head = layers.Dense(classes, kernel_initializer="zeros", dtype=floatx, name="head")
 
     def call(self, x, training=None):
         for layer in (*self.stem, *self.blocks, self.pool):
