@@ -92,9 +92,18 @@ class Child:
         Raises Failure where the worker reports an error, dies, gives no answer in `timeout_s`
         seconds, or answers nonsense.
         """
+        self.begin(turn, **request)
+        return self.answer(turn, timeout_s)
+
+    def begin(self, turn: str, **request: Any) -> None:
+        """Let the worker run for one turn, whose `answer` is to be fetched."""
         self._signal(signal.SIGCONT)
-        try:
+        with contextlib.suppress(ChannelClosed):  # `answer` will say so
             self.channel.send({"turn": turn, **request})
+
+    def answer(self, turn: str, timeout_s: float) -> dict[str, Any]:
+        """What comes of the turn that was begun, as `ask` returns it; the worker is suspended."""
+        try:
             answer = self._wait(time.monotonic() + timeout_s)
         except TimeoutError:
             raise Failure("timeout", f"its {turn} did not end within {timeout_s:g} s") from None

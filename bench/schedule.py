@@ -39,8 +39,13 @@ class Measurement:
 
     def turn(self, turn: str, timeout_s: float, **request: Any) -> bool:
         """Have the worker do one turn and keep its answer; False where it failed, and is ended."""
+        self.child.begin(turn, **request)
+        return self.keep(turn, timeout_s, **request)
+
+    def keep(self, turn: str, timeout_s: float, **request: Any) -> bool:
+        """As `turn`, of a turn that was begun."""
         try:
-            answer = self.child.ask(turn, timeout_s, **request)
+            answer = self.child.answer(turn, timeout_s)
         except Failure as failure:
             self.child.end()
             self.values |= {"status": failure.status, "reason": failure.reason}
@@ -149,16 +154,19 @@ class Schedule:
         """Take as many of `pending` as memory holds, and measure them side by side."""
         live: list[Measurement] = []
         available_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
-        while pending and (not live or _fits(live, available_mib)):
-            task = pending.pop(0)
-            measurement = self._start(task)
-            ending.callback(measurement.child.end)
-            if self._turn(measurement, "build") and self._turn(
-                measurement, "warm_up", steps=warm_up_steps(task[0].steps)
-            ):
-                live.append(measurement)
-            else:
-                yield measurement.outcome
+        while pending and (room := _room(live, available_mib)):
+            built = []
+            for measurement in self._built(pending, room, ending):
+                if "status" in measurement.values:
+                    yield measurement.outcome
+                else:
+                    built.append(measurement)
+            for measurement in built:
+                warm_up = warm_up_steps(measurement.task[0].steps)
+                if self._turn(measurement, "warm_up", steps=warm_up):
+                    live.append(measurement)
+                else:
+                    yield measurement.outcome
 
         for steps in _blocks(live):
             for measurement in order.sample(live, len(live)):
@@ -183,10 +191,28 @@ class Schedule:
             measurement.child.end()
             yield measurement.outcome
 
-    def _start(self, task: Task) -> Measurement:
-        cell, replicate = task
-        log = self.logs / f"{_slug(cell)}-{replicate}.log"
-        return Measurement(task, Child(cell, self.data_folders[cell], log))
+    def _built(self, pending: list[Task], room: int, ending: ExitStack) -> list[Measurement]:
+        """The next of `pending`, as many as have `room`, each with its network or its failure.
+
+        First replicates are built one by one, and that is timed. To save time the others are built
+        side by side, one on each processor; how long that took is then told of none.
+        """
+        at_once = 1 if pending[0][1] == 0 else psutil.cpu_count() or 1
+        batch = []
+        for cell, replicate in pending[: min(room, at_once)]:
+            log = self.logs / f"{_slug(cell)}-{replicate}.log"
+            child = Child(cell, self.data_folders[cell], log)
+            ending.callback(child.end)
+            batch.append(Measurement((cell, replicate), child))
+        del pending[: len(batch)]
+        for measurement in batch:
+            self.on_turn(measurement.task, "build", 0)
+            measurement.child.begin("build")
+        for measurement in batch:
+            measurement.keep("build", self.timeout_s)
+            if len(batch) > 1:
+                measurement.values |= dict.fromkeys(("import_s", "build_s"))
+        return batch
 
     def _weights_file(self, task: Task) -> str | None:
         cell, replicate = task
@@ -215,10 +241,12 @@ def _latency_rounds(live: Sequence[Measurement]) -> list[dict[Measurement, int]]
     return [dict(zip(live, steps, strict=True)) for steps in zip(*shares, strict=True)]
 
 
-def _fits(live: Sequence[Measurement], available_mib: float) -> bool:
-    """Whether one more worker as large as the largest fits beside those that live."""
+def _room(live: Sequence[Measurement], available_mib: float) -> int:
+    """How many more workers as large as the largest fit beside those that live; one alone does."""
+    if not live:
+        return 1
     sizes = [measurement.host_mib for measurement in live]
-    return sum(sizes) + max(sizes) < available_mib
+    return max(0, int((available_mib - sum(sizes)) / max(sizes)))
 
 
 def _slug(cell: Cell) -> str:

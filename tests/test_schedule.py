@@ -293,6 +293,21 @@ def test_memory_decides_how_many_live_side_by_side(
     assert cohorts(list(make_schedule(tasks).run(tasks))) == [1, 1, 1]
 
 
+def test_builds_are_timed_where_none_goes_on_beside_them(
+    make_cell: MakeCell, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.cpu_count", lambda: 2)
+    tasks = [(make_cell(mode=mode), replicate) for mode in MODES for replicate in range(2)]
+    known = defaultdict(list)
+    for (_, replicate), outcome in make_schedule(tasks).run(tasks):
+        assert outcome["status"] == "ok"
+        assert outcome["first_step_s"] > 0
+        known[replicate].append(outcome["import_s"] is not None)
+        assert known[replicate][-1] == (outcome["build_s"] is not None)
+    assert known[0] == [True] * 3
+    assert sorted(known[1]) == [False, False, True]  # the first tells how much room there is
+
+
 def test_what_cannot_run_is_told_once_and_starts_no_worker(
     make_cell: MakeCell, make_schedule: MakeSchedule, tmp_path: Path
 ) -> None:

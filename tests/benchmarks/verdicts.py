@@ -1,0 +1,198 @@
+"""How often a verdict is right: cells that are equal, and cells that are slower by a known part.
+
+`python tests/benchmarks/verdicts.py ours` measures copies of one PyTorch cell side by side, as
+`resnet-bench run` does, half of them slowed down, and counts the verdicts over all pairs.
+
+`python tests/benchmarks/verdicts.py pytest-benchmark` runs the same work under pytest-benchmark,
+plain and slowed down in turns, and counts what its comparison with the run before says: a
+regression where the median has grown by more than a threshold.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from itertools import combinations, product
+from pathlib import Path
+
+from bench import machine
+from bench.cells import Cell, matrix
+from bench.records import Record
+from bench.run import measure, shared_data
+from bench.statistics import compare
+
+PLAIN = "from resnet_impls.torch_module import Implementation\n"
+SLOWED = """\
+from time import perf_counter
+from resnet_impls.torch_module import Implementation as Plain
+
+class Implementation(Plain):
+    def train(self, steps):
+        start = perf_counter()
+        losses = super().train(steps)
+        end = start + {factor} * (perf_counter() - start)
+        while perf_counter() < end:
+            pass
+        return losses
+"""
+BENCHMARK = """\
+import sys
+import numpy as np
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.weights import initial_weights
+sys.path.insert(0, {folder!r})
+from {module} import Implementation
+
+def test_train(benchmark):
+    network = ARCHITECTURES["resnet14"]
+    built = Implementation(
+        network, initial_weights(network, 0), device="cpu", precision="fp32", mode="eager",
+        optimizer="sgd", learning_rate=0.05,
+    )
+    stream = np.random.default_rng(0)
+    images = stream.standard_normal(({steps}, {batch}, 32, 32, 3), np.float32)
+    built.place(images, stream.integers(0, 10, images.shape[:2]).astype(np.int32))
+    built.train(5)
+    benchmark.pedantic(built.train, (1,), rounds={steps})
+"""
+
+
+def implementations(folder: Path, slowdown: float, copies: int) -> tuple[list[Path], list[Path]]:
+    """Files of `copies` plain implementations, and of as many that take longer by `slowdown`."""
+    written: tuple[list[Path], list[Path]] = ([], [])
+    for kind, (name, text) in enumerate(
+        (("plain", PLAIN), ("slowed", SLOWED.format(factor=1 + slowdown)))
+    ):
+        for copy in range(copies):
+            path = folder / f"{name}{copy}.py"
+            path.write_text(text, encoding="utf-8")
+            written[kind].append(path)
+    return written
+
+
+def cells(paths: list[Path], steps: int, batch: int) -> list[Cell]:
+    return matrix(
+        impl=[str(path) for path in paths],
+        mode=["eager"],
+        model=["resnet14"],
+        workload=["train"],
+        device=["cpu"],
+        precision=["fp32"],
+        batch_size=[batch],
+        optimizer=["sgd"],
+        dataset="digits",
+        seed=0,
+        steps=steps,
+    )
+
+
+def ours(options: argparse.Namespace, folder: Path) -> None:
+    plain_files, slowed_files = implementations(folder, options.slowdown, options.copies)
+    plain = cells(plain_files, options.steps, options.batch)
+    slowed = cells(slowed_files, options.steps, options.batch)
+    equal: Counter[str | None] = Counter()
+    planted: Counter[str | None] = Counter()
+    measured_s = []
+    for run in range(options.runs):
+        rows: dict[Cell, list[Record]] = {cell: [] for cell in (*plain, *slowed)}
+        tasks = [(cell, index) for cell in rows for index in range(options.replicates)]
+        with shared_data(rows, None) as data_folders:
+            for record in measure(
+                tasks,
+                data_folders,
+                {},
+                run_id=str(run),
+                machine_facts=machine.facts(),
+                logs=folder,
+                timeout_s=600,
+                seed=run,
+            ):
+                assert record.status == "ok", record.reason
+                rows[record.cell].append(record)
+        for a, b in (*combinations(plain, 2), *combinations(slowed, 2)):
+            equal[_verdict(rows[a], rows[b])] += 1
+        for a, b in product(slowed, plain):
+            planted[_verdict(rows[a], rows[b])] += 1
+            measured_s.append(sum(sum(r.block_s) for r in (*rows[a], *rows[b])))
+        print(
+            f"equal cells: {_counts(equal)}; slower by {options.slowdown:.0%}: {_counts(planted)}; "
+            f"{sum(measured_s) / len(measured_s):.0f} s of measuring for each comparison",
+            flush=True,
+        )
+
+
+def _verdict(ours: list[Record], theirs: list[Record]) -> str | None:
+    found = compare(ours, theirs)
+    return found.verdict if found else None
+
+
+def pytest_benchmark(options: argparse.Namespace, folder: Path) -> None:
+    [[plain], [slowed]] = implementations(folder, options.slowdown, 1)
+    # of as many timed steps as all processes of one cell have together
+    steps = options.replicates * (options.steps - options.steps // 10 - 1)
+    texts = {
+        kind: BENCHMARK.format(
+            folder=str(folder), module=path.stem, steps=steps, batch=options.batch
+        )
+        for kind, path in (("plain", plain), ("slowed", slowed))
+    }
+    equal: Counter[str] = Counter()
+    planted: Counter[str] = Counter()
+    storage = folder / "storage"
+    _regression(folder, texts["plain"], storage, options.threshold, save=True)
+    for _ in range(options.runs):
+        # each is compared with the last plain run, which is the newest that was saved
+        for kind, counts in (("slowed", planted), ("plain", equal)):
+            save = kind == "plain"
+            found = _regression(folder, texts[kind], storage, options.threshold, save=save)
+            counts["slower" if found else "no regression"] += 1
+        print(
+            f"equal runs: {_counts(equal)}; slower by {options.slowdown:.0%}: {_counts(planted)}; "
+            f"threshold {options.threshold}",
+            flush=True,
+        )
+
+
+def _regression(folder: Path, text: str, storage: Path, threshold: str, *, save: bool) -> bool:
+    """Run a benchmark; whether it is slower than the newest saved one by `threshold`."""
+    test = folder / "test_train.py"
+    test.write_text(text, encoding="utf-8")
+    compared = ["--benchmark-compare", f"--benchmark-compare-fail={threshold}"]
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", str(test), "-q", "-p", "no:cacheprovider"),
+            *(f"--rootdir={folder}", "-c", "/dev/null", f"--benchmark-storage={storage}"),
+            *(compared if storage.exists() else []),
+            *(["--benchmark-autosave"] if save else []),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if finished.returncode and "Performance has regressed" not in finished.stdout + finished.stderr:
+        raise RuntimeError(finished.stdout + finished.stderr)
+    return finished.returncode != 0
+
+
+def _counts(counts: Counter[str] | Counter[str | None]) -> str:
+    total = sum(counts.values())
+    return ", ".join(f"{number} of {total} {name}" for name, number in counts.most_common())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("ours", "pytest-benchmark"))
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--copies", type=int, default=4, help="of each kind, side by side")
+    parser.add_argument("--replicates", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--slowdown", type=float, default=0.05)
+    parser.add_argument("--threshold", default="median:3%")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        {"ours": ours, "pytest-benchmark": pytest_benchmark}[options.what](options, Path(name))
+
+
+if __name__ == "__main__":
+    main()
