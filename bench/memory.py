@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from typing import Any
 
 import psutil
 
@@ -17,6 +18,12 @@ def host_peak_mib() -> float:
     """Largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux
+
+
+def held_mib(device: str, backend: str) -> dict[str, float | None]:
+    """What this process holds now, `host_mib` and `device_mib`; None where nobody tells."""
+    used = device_mib(backend) if device == "cuda" else None
+    return {"host_mib": host_mib(), "device_mib": used}
 
 
 def finds_cuda(backend: str) -> bool:
@@ -37,6 +44,24 @@ def finds_cuda(backend: str) -> bool:
         except (RuntimeError, AssertionError):  # the latter where JAX was installed without CUDA
             return False
     return True  # a user's own file answers for itself
+
+
+def device_mib(backend: str) -> float | None:
+    """GPU memory in use now, in MiB, by the backend's own count; None where it does not tell."""
+    used: Any = None
+    if backend == "torch":
+        import torch
+
+        used = torch.cuda.memory_allocated()
+    elif backend == "tensorflow":
+        import tensorflow
+
+        used = tensorflow.config.experimental.get_memory_info("GPU:0")["current"]
+    elif backend == "jax":
+        import jax
+
+        used = (jax.local_devices()[0].memory_stats() or {}).get("bytes_in_use")
+    return None if used is None else used / MIB
 
 
 def device_peak_mib(backend: str) -> tuple[float | None, float | None]:

@@ -62,6 +62,9 @@ class Record:
     host_peak_mib: float | None = None
     device_peak_mib: float | None = None
     device_reserved_mib: float | None = None
+    device_process_mib: float | None = None
+    host_leak_kib_per_step: float | None = None
+    device_leak_kib_per_step: float | None = None
     final_loss: float | None = None
     test_accuracy: float | None = None  # fraction of the test images, 0 to 1
     gflop_per_image: float | None = None
@@ -71,11 +74,23 @@ class Record:
     certificate_float64: str | None = None
     certificate_timed: str | None = None
     steady: bool | None = None
+    busy: bool | None = None  # others took much of the machine meanwhile
+    load_1min: float | None = None
+    cpu_mhz: float | None = None
+    gpu_mhz: float | None = None
+    temperature_c: float | None = None
+    throttled: bool | None = None
 
     weights_sha256: str | None = None
     data_sha256: str | None = None
     block_steps: tuple[int, ...] = ()
     block_s: tuple[float, ...] = ()  # seconds of each block of `block_steps` steps
+    block_own_cores: tuple[float, ...] = ()  # processors that the worker kept busy
+    block_other_cores: tuple[float, ...] = ()  # and those that other processes did
+    block_stolen_cores: tuple[float, ...] = ()  # and those that the hypervisor took
+    block_host_mib: tuple[float, ...] = ()  # resident memory after each block
+    block_device_mib: tuple[float, ...] = ()
+    block_j: tuple[float, ...] = ()  # energy
     latency_ms: tuple[float, ...] = ()  # single steps, each from idle device to idle device
     losses: tuple[float, ...] = ()  # training loss of every step
     versions: dict[str, str] = field(default_factory=dict)
@@ -96,7 +111,7 @@ _REQUIRED = {
     for f in fields(Record)
     if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 }
-SEQUENCES = ("block_steps", "block_s", "latency_ms", "losses")
+SEQUENCES = tuple(f.name for f in fields(Record) if f.default == ())
 
 
 def from_json(line: str) -> Record:

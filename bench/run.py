@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import certify, data, machine, statistics
+from bench import certify, data, energy, machine, statistics
 from bench.cells import Cell, UsageError, implementation, obstacle
 from bench.certify import Certificate
 from bench.records import Record
 from bench.schedule import Outcome, Schedule, Task
+from bench.steadiness import busy, leak
 from resnet_impls import weights as weights_files
 from resnet_impls.architecture import ARCHITECTURES
 
@@ -138,6 +139,7 @@ def record(
     )
     speed = statistics.throughput(row)
     gflop = row.gflop_per_image
+    host, device = leak(row, "host"), leak(row, "device")
     latency = statistics.latency(row)
     return replace(
         row,
@@ -146,4 +148,8 @@ def record(
         step_ms_p95=latency.p95,
         step_ms_p99=latency.p99,
         achieved_gflop_per_s=speed * gflop if speed and gflop else None,
+        host_leak_kib_per_step=host and host.kib_per_step,
+        device_leak_kib_per_step=device and device.kib_per_step,
+        energy_j_per_image=energy.j_per_image(row),
+        busy=busy(row),
     )

@@ -18,6 +18,8 @@ import psutil
 
 from bench.cells import Cell, obstacle
 from bench.child import Child, Failure
+from bench.state import Watch
+from bench.steadiness import settled
 
 BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
 MIN_BLOCKS = 10  # where there are steps enough
@@ -35,10 +37,15 @@ class Measurement:
     def __init__(self, task: Task, child: Child) -> None:
         self.task = task
         self.child = child
+        self.watch = Watch(task[0].device, child.process.pid)
         self.values: Outcome = {"block_steps": [], "block_s": [], "latency_ms": []}
 
     def turn(self, turn: str, timeout_s: float, **request: Any) -> bool:
         """Have the worker do one turn and keep its answer; False where it failed, and is ended."""
+        if turn == "block":
+            self.watch.begin()
+        elif turn == "finish":
+            self.values |= self.watch.summary()
         self.child.begin(turn, **request)
         return self.keep(turn, timeout_s, **request)
 
@@ -53,6 +60,10 @@ class Measurement:
         if turn == "block":
             self.values["block_steps"].append(request["steps"])
             self.values["block_s"].append(answer["block_s"])
+            seen = self.watch.end(answer["cpu_s"])
+            seen |= {f"block_{name}": answer[name] for name in ("host_mib", "device_mib")}
+            for name, value in seen.items():
+                self.values.setdefault(name, []).append(value)
         elif turn == "latency":
             self.values["latency_ms"] += answer["latency_ms"]
         else:
@@ -67,6 +78,12 @@ class Measurement:
         return float(self.values["host_mib"])
 
     @property
+    def block_step_s(self) -> list[float]:
+        """Seconds per step of each block so far."""
+        pairs = zip(self.values["block_s"], self.values["block_steps"], strict=True)
+        return [seconds / steps for seconds, steps in pairs]
+
+    @property
     def step_s(self) -> float:
         """Seconds per step so far, in blocks or else while warming up: to choose lengths by."""
         if self.values["block_s"]:
@@ -77,8 +94,11 @@ class Measurement:
     @property
     def outcome(self) -> tuple[Task, Outcome]:
         """What becomes a record."""
-        values = {name: value for name, value in self.values.items() if name != "host_mib"}
-        return self.task, values
+        return self.task, {
+            name: value
+            for name, value in self.values.items()
+            if name != "host_mib" and not (isinstance(value, list) and None in value)
+        }
 
 
 def warm_up_steps(steps: int) -> int:
@@ -187,8 +207,10 @@ class Schedule:
                     live.remove(measurement)
                     yield measurement.outcome
 
-        for measurement in live:
+        steady = settled([measurement.block_step_s for measurement in live])
+        for measurement, is_steady in zip(live, steady, strict=True):
             measurement.child.end()
+            measurement.values["steady"] = is_steady
             yield measurement.outcome
 
     def _built(self, pending: list[Task], room: int, ending: ExitStack) -> list[Measurement]:

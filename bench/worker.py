@@ -26,6 +26,7 @@ from bench import data, identity, memory, problem
 from bench.cells import Cell, implementation, installed
 from bench.channel import Channel, ChannelClosed
 from bench.recipes import RECIPES, augmented
+from bench.state import own_cpu_s
 from bench.workloads import Implementation, Infer, Train
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 from resnet_impls.weights import Weights, fingerprint, initial_weights, load, save
@@ -94,10 +95,13 @@ class Worker:
 
     def block(self, steps: int) -> dict[str, Any]:
         """Run `steps` steps; the clock is read at both ends, when the device is idle."""
+        cpu_s = own_cpu_s()
         self.workload.prepare(steps)
         start = perf_counter()
         self.workload.run(steps)
-        return {"block_s": perf_counter() - start}
+        block_s = perf_counter() - start
+        held = memory.held_mib(self.cell.device, self.cell.backend)
+        return {"block_s": block_s, "cpu_s": own_cpu_s() - cpu_s} | held
 
     def finish(self, weights_file: str | None) -> dict[str, Any]:
         """Peak memory of what was timed, then what the workload led to, its weights in a file."""

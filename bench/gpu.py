@@ -1,0 +1,95 @@
+"""What NVIDIA's driver tells of the GPU that workers compute on; None for what it does not.
+
+The parent asks, between blocks, and takes no memory on the GPU for that.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+MIB = 1024**2
+
+# Clocks held down by heat or in an emergency; the ordinary limit of power is not among them
+SLOWDOWNS = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
+
+
+class Gpu:
+    """One GPU, by its NVML handle."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+
+    def energy_mj(self) -> int | None:
+        """Energy since the driver was loaded, in mJ; GPUs before Volta do not count it."""
+        import pynvml
+
+        return _tell(pynvml.nvmlDeviceGetTotalEnergyConsumption, self.handle)
+
+    def state(self, group: int) -> dict[str, Any]:
+        """Now, by the names of Record's fields: temperature, clock, whether that is held down,
+        and the memory of a process group.
+        """
+        import pynvml
+
+        gpu = self.handle
+        reasons = _tell(pynvml.nvmlDeviceGetCurrentClocksEventReasons, gpu)
+        return {
+            "temperature_c": _tell(
+                pynvml.nvmlDeviceGetTemperature, gpu, pynvml.NVML_TEMPERATURE_GPU
+            ),
+            "gpu_mhz": _tell(pynvml.nvmlDeviceGetClockInfo, gpu, pynvml.NVML_CLOCK_SM),
+            "throttled": None if reasons is None else held_down(reasons),
+            "device_process_mib": self.process_mib(group),
+        }
+
+    def process_mib(self, group: int) -> float | None:
+        """GPU memory of all processes of a process group, their contexts included, in MiB.
+
+        None where the driver lists none of them: it may know a container's by other ids.
+        """
+        import pynvml
+
+        processes = _tell(pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle) or []
+        used = [p.usedGpuMemory for p in processes if _group(p.pid) == group]
+        return sum(used) / MIB if used and None not in used else None
+
+
+@cache
+def visible_gpu() -> Gpu | None:
+    """The first that CUDA_VISIBLE_DEVICES lets a worker see; None where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()  # for as long as this process lives
+    except pynvml.NVMLError:
+        return None
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if first.isdigit():
+        handle = _tell(pynvml.nvmlDeviceGetHandleByIndex, int(first))
+    else:  # GPU-… and MIG-… are names
+        handle = _tell(pynvml.nvmlDeviceGetHandleByUUID, first)
+    return None if handle is None else Gpu(handle)
+
+
+def held_down(reasons: int) -> bool:
+    """Whether NVML's reasons for the present clocks include heat, or an emergency of power."""
+    import pynvml
+
+    return any(reasons & getattr(pynvml, f"nvmlClocksEventReason{n}") for n in SLOWDOWNS)
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:  # it has ended, or lives in another container
+        return None
+
+
+def _tell(call: Callable[..., Any], *arguments: Any) -> Any:
+    import pynvml
+
+    try:
+        return call(*arguments)
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError):
+        return None
