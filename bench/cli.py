@@ -139,12 +139,14 @@ def _measure(
 
 def _conclude(folder: "RunFolder", asked: Mapping[str, Any], interrupted: bool) -> int:
     """Write the reports, show the ranking, and say by the exit code how it went."""
-    from bench.reports import ranking
+    from bench.reports import ranking, state
 
     folder.write_reports()
     rows = folder.records()
     for table in ranking.tables(rows, [folder.run]):
         console().print(table)
+    if trouble := state.notice(rows):
+        console().print(trouble, soft_wrap=True)
     console().print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
     if interrupted:
         print(

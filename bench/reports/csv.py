@@ -23,9 +23,13 @@ MEDIANS = (
     "host_peak_mib",
     "device_peak_mib",
     "device_reserved_mib",
+    "device_process_mib",
+    "host_leak_kib_per_step",
+    "device_leak_kib_per_step",
     "final_loss",
     "test_accuracy",
     "achieved_gflop_per_s",
+    "energy_j_per_image",
 )
 
 

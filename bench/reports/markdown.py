@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
+from bench.reports import state
 from bench.reports.text import escape, interval, number, table
 from bench.statistics import Summary, summarise
 
@@ -21,6 +22,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
         sections.append("## Not ranked\n\n" + _failures(failures))
     sections.append("## Certificates\n\n" + _certificates(records))
     sections.append("## Same work\n\n" + _same_work(records))
+    sections.append(state.section(contests))
     sections.append("## Machine and versions\n\n" + _machines(records, runs))
     sections.append("## How to read this\n\n" + READING)
     repeat = "\n".join(run["command"] for run in runs)
@@ -97,7 +99,8 @@ def _contest(contest: Sequence[Summary]) -> str:
             accuracy = s.median("test_accuracy")
             row.append("–" if accuracy is None else f"{accuracy:.1%}")
         rows.append(row)
-    return f"{title}\n\n{table(header, rows)}\n\n### What it costs\n\n{_costs(ranked)}"
+    costs = f"### What it costs\n\n{_costs(ranked)}"
+    return "\n\n".join([title, table(header, rows), *state.remarks(ranked), costs])
 
 
 # Column -> the field whose median it shows, and its digits
@@ -111,6 +114,8 @@ COSTS = {
     "of it set-up": ("host_baseline_mib", 0),
     "device peak MiB": ("device_peak_mib", 0),
     "reserved MiB": ("device_reserved_mib", 0),
+    "process MiB": ("device_process_mib", 0),
+    "J/image": ("energy_j_per_image", 4),
 }
 
 
