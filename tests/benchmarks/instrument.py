@@ -3,6 +3,9 @@
 `python tests/benchmarks/instrument.py cost` interleaves a worker with a bare PyTorch script:
 step time of the one over the other, and the parent's processor time and memory while both measure.
 
+`python tests/benchmarks/instrument.py turn` alternates blocks that are asked for and no more with
+blocks that are watched as in a run: what a turn takes beyond its block, and of the parent's time.
+
 `python tests/benchmarks/instrument.py drift` measures a cell against itself, interleaved block by
 block and one after the other: the error of the ratio, whose true value is 1.
 """
@@ -17,13 +20,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import psutil
 
 from bench.cells import Cell, matrix
 from bench.child import Child, environment
 from bench.run import shared_data
+from bench.schedule import Measurement
 
 TIMEOUT_S = 600.0
 BLOCK_STEPS = 5
@@ -48,15 +52,20 @@ class Worker:
     """A warmed-up worker of CELL."""
 
     def __init__(self, data: Path, log: Path) -> None:
-        self.child = Child(CELL, data, log)
-        self.child.ask("build", TIMEOUT_S)
-        self.child.ask("warm_up", TIMEOUT_S, steps=10)
+        self.measurement = Measurement((CELL, 0), Child(CELL, data, log))
+        self.measurement.turn("build", TIMEOUT_S)
+        self.measurement.turn("warm_up", TIMEOUT_S, steps=10)
 
     def block_s(self) -> float:
-        return float(self.child.ask("block", TIMEOUT_S, steps=BLOCK_STEPS)["block_s"])
+        assert self.measurement.turn("block", TIMEOUT_S, steps=BLOCK_STEPS)
+        return float(self.measurement.values["block_s"][-1])
+
+    def unwatched_block_s(self) -> float:
+        answer = self.measurement.child.ask("block", TIMEOUT_S, steps=BLOCK_STEPS)
+        return float(answer["block_s"])
 
     def end(self) -> None:
-        self.child.end()
+        self.measurement.child.end()
 
 
 class BareLoop:
@@ -110,6 +119,24 @@ def cost(data: Path, log: Path, rounds: int) -> None:
     print(f"parent: {cpu_s / wall_s:.2%} of one core, {parent.memory_info().rss / 2**20:.0f} MiB")
 
 
+def turn(data: Path, log: Path, rounds: int) -> None:
+    worker = Worker(data, log)
+    ways = {"asked for": worker.unwatched_block_s, "watched": worker.block_s}
+    beyond_ms: dict[str, list[float]] = {way: [] for way in ways}
+    parent_ms: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way in random.sample(list(ways), 2):
+            start, cpu_s = perf_counter(), process_time()
+            block_s = ways[way]()
+            parent_ms[way].append((process_time() - cpu_s) * 1e3)
+            beyond_ms[way].append((perf_counter() - start - block_s) * 1e3)
+    worker.end()
+    for way in ways:
+        beyond, parent = statistics.median(beyond_ms[way]), statistics.median(parent_ms[way])
+        print(f"{way}: {beyond:.2f} ms beyond the block, {parent:.2f} ms of the parent's CPU")
+    print(f"medians of {rounds}; parent: {psutil.Process().memory_info().rss / 2**20:.0f} MiB")
+
+
 def drift(data: Path, log: Path, rounds: int, repeats: int) -> None:
     errors: dict[str, list[float]] = {"interleaved": [], "one after the other": []}
     for _ in range(repeats):
@@ -132,7 +159,7 @@ def drift(data: Path, log: Path, rounds: int, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "drift"))
+    parser.add_argument("what", choices=("cost", "turn", "drift"))
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -140,6 +167,8 @@ def main() -> None:
         log = Path(folder) / "log"
         if options.what == "cost":
             cost(folders[CELL], log, options.rounds)
+        elif options.what == "turn":
+            turn(folders[CELL], log, options.rounds)
         else:
             drift(folders[CELL], log, options.rounds, options.repeats)
 
