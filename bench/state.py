@@ -5,6 +5,7 @@ between. What was busy beyond the worker's own account was other processes; stea
 hypervisor gave to other guests.
 """
 
+import os
 import resource
 import statistics
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import psutil
 from bench.energy import cpu_meter, gpu_meter
 from bench.gpu import visible_gpu
 
+BUSY = ("user", "nice", "system", "irq", "softirq")  # steal and idle are none of it
 CPUS = Path("/sys/devices/system/cpu")
 # What a processor's own sensors are called in Linux: Intel, AMD, ARM boards
 CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
@@ -31,19 +33,25 @@ def own_cpu_s() -> float:
 
 @dataclass(frozen=True)
 class Counters:
-    """What all processors did since the machine started, in seconds, and when that was read."""
+    """What the processors that we may use did since the machine started, and when it was read.
+
+    In seconds; None where the system does not tell.
+    """
 
     at_s: float
-    busy_s: float
-    stolen_s: float | None  # None where the system does not tell
+    busy_s: float | None
+    stolen_s: float | None
 
     @classmethod
     def read(cls) -> "Counters":
-        """Both now; the kernel counts in steps of some milliseconds."""
-        times = psutil.cpu_times()
-        kinds = ("user", "nice", "system", "irq", "softirq")
-        busy_s = sum(getattr(times, kind, 0.0) for kind in kinds)
-        return cls(perf_counter(), busy_s, getattr(times, "steal", None))
+        """All of it now; the kernel counts in steps of some milliseconds."""
+        times = psutil.cpu_times(percpu=True)
+        if hasattr(os, "sched_getaffinity"):  # not on macOS, which binds no process to processors
+            times = [times[cpu] for cpu in os.sched_getaffinity(0) if cpu < len(times)] or times
+        busy_s = sum(getattr(cpu, kind, 0.0) for cpu in times for kind in BUSY)
+        stolen = [cpu.steal for cpu in times if hasattr(cpu, "steal")]
+        # Some sandboxes show zeros, though they have been busy at least with starting us
+        return cls(perf_counter(), busy_s or None, sum(stolen) if stolen and busy_s else None)
 
 
 # What is seen of a GPU after each block -> how the blocks are summed up
@@ -84,13 +92,12 @@ class Watch:
         if self.gpu:
             self.seen.append(self.gpu.state(self.group))
         wall_s = after.at_s - before.at_s
-        stolen = None
-        if after.stolen_s is not None and before.stolen_s is not None:
-            stolen = (after.stolen_s - before.stolen_s) / wall_s
+        busy_s = _since(before.busy_s, after.busy_s)
+        stolen_s = _since(before.stolen_s, after.stolen_s)
         return {
             "block_own_cores": own_cpu_s / wall_s,
-            "block_other_cores": (after.busy_s - before.busy_s - own_cpu_s) / wall_s,
-            "block_stolen_cores": stolen,
+            "block_other_cores": None if busy_s is None else (busy_s - own_cpu_s) / wall_s,
+            "block_stolen_cores": None if stolen_s is None else stolen_s / wall_s,
             "block_j": joules,
         }
 
@@ -110,6 +117,10 @@ class Watch:
             if now is not None and self.throttles is not None:
                 known["throttled"] = now > self.throttles
         return known
+
+
+def _since(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
 
 
 def cpu_mhz() -> float | None:
