@@ -29,14 +29,16 @@ def settled(cohort: Sequence[Sequence[float]]) -> list[bool | None]:
     `cohort` holds the seconds per step of each cell's blocks, round by round. A cell has not
     settled where the halves of its blocks differ by Mann and Whitney's test (5 %) and their medians
     by more than 3 %: both as measured, and once the others' common factor of each round, which is
-    the machine's, is taken out, in the same direction. So settled cells are marked in 5 of 100 runs
-    at most, and however the machine drifts. Where blocks scatter by 2 %, a cell that is 10 % slower
-    in its later half is found in 98 of 100 with 10 blocks; one that slows down by 10 % bit by bit
-    in 45 with 10 blocks, and in 80 with 20. None with fewer than 8 blocks.
+    the machine's, is taken out, in the same direction. None with fewer than 8 blocks.
+
+    By simulation (`tests/test_steadiness.py`; blocks scatter by 2 %, and by another 3 % with the
+    machine): settled cells are marked in 2 of 100 runs, in 5 of a cohort of one, and in 2 where the
+    machine slows down by 10 %. A cell whose later half is 10 % slower is found in 91 to 99 of 100
+    with 10 blocks; one that slows down by 10 % bit by bit in 32 to 50 with 10 blocks and in 80 to
+    88 with 20. It may get its only neighbours marked too, in 3 to 14.
 
     What slows down in a cohort of one may be the cell or the machine: nothing tells. In larger
-    ones a cell's drift goes unseen where the machine drifts just as much the other way, and in
-    small ones a cell that drifts may get its neighbour marked, in about 10 of 100 runs.
+    ones a cell's drift goes unseen where the machine drifts just as much the other way.
     """
     logs = [[math.log(seconds) for seconds in blocks] for blocks in cohort]
     return [_settled(own, logs[:index] + logs[index + 1 :]) for index, own in enumerate(logs)]
