@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.cells import Cell
 from bench.channel import Channel, ChannelClosed
+from bench.suspension import Suspension
 
 # The positive numbers, or lists of them, that the answer to each turn must hold.
 ANSWERS = {
@@ -21,6 +22,7 @@ ANSWERS = {
     "block": ("block_s",),
     "finish": ("host_peak_mib",),
     "latency": ("latency_ms",),
+    "audit": (),
     "certify": (),
     "describe": (),
 }
@@ -42,7 +44,6 @@ class Failure(Exception):
 def environment(cell: Cell) -> dict[str, str]:
     """Settings that a framework reads from its environment, before it is imported."""
     settings = {
-        "KERAS_BACKEND": cell.backend,
         "JAX_PLATFORMS": cell.device,
         # Take GPU memory as needed: several workers live side by side on one device.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -53,6 +54,8 @@ def environment(cell: Cell) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": "4294967296",
         "PYTHONUNBUFFERED": "1",
     }
+    if not cell.implementation.endswith(".py"):  # whose author chooses
+        settings["KERAS_BACKEND"] = cell.backend
     if cell.precision == "fp64":
         settings["JAX_ENABLE_X64"] = "true"
     if cell.device == "cpu":
@@ -84,6 +87,7 @@ class Child:
                 pass_fds=[theirs.fileno()],
                 process_group=0,
             )
+        self.suspension = Suspension(self.process.pid)
         self.channel.send({"cell": cell.as_dict(), "data_folder": data_folder and str(data_folder)})
 
     def ask(self, turn: str, timeout_s: float, **request: Any) -> dict[str, Any]:
@@ -97,6 +101,7 @@ class Child:
 
     def begin(self, turn: str, **request: Any) -> None:
         """Let the worker run for one turn, whose `answer` is to be fetched."""
+        self.suspension.end()
         self._signal(signal.SIGCONT)
         with contextlib.suppress(ChannelClosed):  # `answer` will say so
             self.channel.send({"turn": turn, **request})
@@ -112,6 +117,7 @@ class Child:
         except ValueError as error:
             raise Failure("crashed", f"answered its {turn} with garbage: {error}") from None
         self._signal(signal.SIGSTOP)
+        self.suspension.begin()
         if "status" in answer:
             raise Failure(str(answer["status"]), str(answer.get("reason")))
         for name in ANSWERS[turn]:

@@ -80,6 +80,7 @@ class Record:
     gpu_mhz: float | None = None
     temperature_c: float | None = None
     throttled: bool | None = None
+    compilations_while_timed: int | None = None
 
     weights_sha256: str | None = None
     data_sha256: str | None = None

@@ -121,8 +121,9 @@ def record(
         halves = {"float64": certificate.float64, "timed": certificate.timed}
         outcome |= {f"certificate_{name}": half.verdict for name, half in halves.items()}
         failed = [f"{name}: {half.verdict}" for name, half in halves.items() if not half.passed]
-        if failed and outcome["status"] == "ok":
-            outcome |= {"status": "uncertified", "reason": "; ".join(failed)}
+        if failed and outcome["status"] in ("ok", "uncertified"):  # the latter by its audit
+            reasons = [outcome.get("reason"), *failed]
+            outcome |= {"status": "uncertified", "reason": "; ".join(filter(None, reasons))}
     outcome = {
         name: tuple(value) if isinstance(value, list) else value for name, value in outcome.items()
     }

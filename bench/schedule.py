@@ -66,6 +66,10 @@ class Measurement:
                 self.values.setdefault(name, []).append(value)
         elif turn == "latency":
             self.values["latency_ms"] += answer["latency_ms"]
+        elif turn == "audit":
+            faults = [*answer["faults"], self.child.suspension.fault]
+            if reason := "; ".join(filter(None, faults)):
+                self.values |= {"status": "uncertified", "reason": reason}
         else:
             self.values |= answer
         if turn == "finish":
@@ -209,6 +213,7 @@ class Schedule:
 
         steady = settled([measurement.block_step_s for measurement in live])
         for measurement, is_steady in zip(live, steady, strict=True):
+            self._turn(measurement, "audit", step_s=measurement.step_s)
             measurement.child.end()
             measurement.values["steady"] = is_steady
             yield measurement.outcome

@@ -1,8 +1,8 @@
 """The child: one cell in a fresh process, the only place that imports an implementation.
 
 The parent asks for turns and this process answers each with JSON-ready values: `build`, then
-`warm_up`, then `block` as often as it likes, then `finish`, then `latency`. Between turns it is
-suspended.
+`warm_up`, then `block` as often as it likes, then `finish`, `latency` and `audit`. Between turns
+it is suspended.
 """
 
 import ctypes
@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from bench import data, identity, memory, problem
+from bench.audit import Audit
 from bench.cells import Cell, implementation, installed
 from bench.channel import Channel, ChannelClosed
 from bench.recipes import RECIPES, augmented
@@ -64,6 +65,7 @@ class Worker:
         built = perf_counter()
 
         self.workload = self._workload()
+        self.auditor = Audit(architecture, weights)
         training = cell.workload == "train"
         flops = architecture.training_flops if training else architecture.forward_flops
         packages = next(b.packages for b in self.row.backends if b.name == cell.backend)
@@ -87,6 +89,7 @@ class Worker:
         if steps:
             self.workload.run(steps)
         warm = perf_counter()
+        self.auditor.warm()
         return {
             "first_step_s": first - start,
             "warmup_s": warm - first if steps else None,
@@ -106,6 +109,7 @@ class Worker:
     def finish(self, weights_file: str | None) -> dict[str, Any]:
         """Peak memory of what was timed, then what the workload led to, its weights in a file."""
         peaks: dict[str, Any] = {"host_peak_mib": memory.host_peak_mib()}
+        peaks["compilations_while_timed"] = self.auditor.compilations.count
         if self.cell.device == "cuda":
             used, reserved = memory.device_peak_mib(self.cell.backend)
             peaks |= {"device_peak_mib": used, "device_reserved_mib": reserved}
@@ -122,6 +126,11 @@ class Worker:
             self.workload.run(1)
             ends.append(perf_counter())
         return {"latency_ms": [(end - start) * 1e3 for start, end in pairwise(ends)]}
+
+    def audit(self, step_s: float) -> dict[str, Any]:
+        """Whether the times, `step_s` seconds per step, can be true; the last turn of all."""
+        faults = self.auditor.faults(self.workload, self.data, self.cell.batch_size, step_s)
+        return {"faults": faults}
 
     def certify(self, problem_file: str) -> dict[str, Any]:
         """Compare with the reference, in this cell's mode and precision; needs no other turn."""

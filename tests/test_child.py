@@ -139,12 +139,17 @@ def test_a_worker_on_the_cpu_sees_no_gpu(make_cell: MakeCell) -> None:
 
 
 def test_a_worker_on_the_gpu_takes_memory_as_needed(make_cell: MakeCell) -> None:
-    settings = environment(make_cell(device="cuda", backend="jax"))
+    cell = make_cell(device="cuda", implementation="keras_functional", backend="jax")
+    settings = environment(cell)
     assert "CUDA_VISIBLE_DEVICES" not in settings
     assert settings["KERAS_BACKEND"] == "jax"
     assert settings["JAX_PLATFORMS"] == "cuda"
     assert settings["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert settings["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_the_backend_of_keras_is_left_to_the_author_of_a_file(make_cell: MakeCell) -> None:
+    assert "KERAS_BACKEND" not in environment(make_cell())
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
