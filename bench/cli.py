@@ -85,7 +85,9 @@ def description(
 ) -> dict[str, Any]:
     """What `run.json` says of a new run."""
     from bench import machine
+    from bench.doctor import noise
 
+    facts = machine.facts(options.machine_name)
     return {
         "schema": 1,
         "run_id": path.resolve().name,
@@ -93,7 +95,8 @@ def description(
         "resnet_bench": __version__,
         "command": shlex.join(["resnet-bench", *sys.argv[1:]]),
         "options": asked,
-        "machine": machine.facts(options.machine_name),
+        "machine": facts,
+        "noise_floor": noise.known(asked["device"], asked["replicates"], facts),
     }
 
 
@@ -238,6 +241,13 @@ def describe(options: argparse.Namespace) -> int:
     return 1 if absent else 0
 
 
+def doctor(options: argparse.Namespace) -> int:
+    """Have the instrument examine itself, or measure this machine's noise floor."""
+    from bench.doctor import command
+
+    return command.run(options, console())
+
+
 def show_machine(options: argparse.Namespace) -> int:
     """Show the facts about this machine that every run keeps, as JSON."""
     import json
@@ -254,5 +264,6 @@ COMMANDS = {
     "report": report,
     "certify": certify,
     "describe": describe,
+    "doctor": doctor,
     "machine": show_machine,
 }

@@ -183,6 +183,12 @@ def parser() -> argparse.ArgumentParser:
     add("folders", nargs="+", type=Path, metavar="DIR", help="a run's folder")
     add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
 
+    doctor = commands.add_parser("doctor", help="plant faults, and see that they are caught")
+    add = doctor.add_argument
+    add("--aa", action="store_true", help="measure the noise floor instead; runs take it over")
+    add("--impl", metavar="NAME", help="what --aa compares with itself (torch_module)")
+    add("--device", choices=DEVICES, help="where --aa does (cuda where there is a GPU, else cpu)")
+
     add = commands.add_parser("machine", help="show what this machine is, as JSON").add_argument
     add("--machine-name", metavar="NAME", help="name to show instead of the host's")
     return top

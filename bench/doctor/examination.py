@@ -1,0 +1,224 @@
+"""Self-tests: faults that are planted, and whether the instrument catches them.
+
+Each fault is a small implementation in `planted/`, measured by the real parent in real workers, as
+a user's own file would be.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import certify, machine
+from bench.cells import Cell, matrix
+from bench.run import shared_data
+from bench.schedule import Outcome, Schedule, warm_up_steps
+
+PLANTED = Path(__file__).with_name("planted")
+STEPS = 40
+TIMEOUT_S = 120.0
+DELAY_MS = 20.0  # of slow.py
+DELAY_ERROR = 0.01
+LEAK_KIB = 1024.0  # per step, of leaky.py
+LEAK_ERROR = 0.25
+GPU_BATCH = 1024  # so much work per step that a GPU lags behind who does not wait for it
+ROUNDED = (("NumPy", "tf32.py", "cpu"), ("GPU", "tf32_cuda.py", "cuda"))
+NO_GPU = "this machine shows no NVIDIA GPU"
+
+Seen = tuple[str, bool | None]  # what was seen, and whether that is right; None: it shows nothing
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One self-test: its verdict is `passed`, `failed` or `not run`."""
+
+    test: str
+    planted: str
+    seen: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A planted file, and what is to be seen of its outcome."""
+
+    test: str
+    planted: str
+    file: str
+    judge: Callable[[Outcome, Outcome], Seen]  # takes its outcome, and that of honest.py
+    workload: str = "train"
+    device: str = "cpu"
+    beside: str | None = None  # a file that is measured side by side, both apart from the others
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Its own, and that of `beside`."""
+        batch_size = GPU_BATCH if self.device == "cuda" else 32 if self.beside else 64
+        files = [self.file, self.beside] if self.beside else [self.file]
+        return [_cell(file, self.workload, self.device, batch_size) for file in files]
+
+
+def examine() -> Iterator[Finding]:
+    """Run all self-tests, in about a minute; what needs a GPU or a framework says so without."""
+    faults = [fault for fault in FAULTS if fault.device == "cpu" or machine.gpus()]
+    cells = list(dict.fromkeys(cell for fault in faults for cell in fault.cells))
+    with (
+        tempfile.TemporaryDirectory(prefix="resnet-bench-") as logs,
+        shared_data(cells, None) as folders,
+    ):
+        schedule = Schedule(folders, Path(logs), TIMEOUT_S, seed=0)
+        found = schedule.run([(cell, 0) for cell in cells])
+        outcomes = {cell: outcome for (cell, _), outcome in found}
+    honest = outcomes[FAULTS[0].cells[0]]
+    for fault in FAULTS:
+        verdict = "not run"
+        if fault not in faults:
+            seen = NO_GPU
+        elif (outcome := outcomes[fault.cells[0]])["status"] == "unavailable":
+            seen = f"needs a framework: {outcome['reason']}"
+        else:
+            seen, right = fault.judge(outcome, honest)
+            verdict = {True: "passed", False: "failed", None: "not run"}[right]
+        yield Finding(fault.test, fault.planted, seen, verdict)
+    for where, file, device in ROUNDED:
+        yield _tf32(where, file, device)
+
+
+def _tf32(where: str, file: str, device: str) -> Finding:
+    """Whether the timed half of a certificate tells TF32 from fp32, and no other half does."""
+    test, planted = f"TF32 under the label fp32, {where}", "convolutions keep 10 bits of mantissa"
+    if device == "cuda" and not machine.gpus():
+        return Finding(test, planted, NO_GPU, "not run")
+    cell = _cell(file, "train", device, 64)
+    [certificate] = [c for _, c in certify.certify([cell], timeout_s=600, remembered=False) if c]
+    failure = certificate.timed.failure or ""
+    if failure.startswith("unavailable"):
+        return Finding(test, planted, f"needs a framework: {failure}", "not run")
+    seen = f"float64 {certificate.float64.verdict}; as timed {certificate.timed.verdict}"
+    right = certificate.float64.passed and bool(certificate.timed.failed)
+    return Finding(test, planted, seen, "passed" if right else "failed")
+
+
+def _cell(file: str, workload: str, device: str, batch_size: int) -> Cell:
+    [cell] = matrix(
+        impl=[str(PLANTED / file)],
+        mode=["eager"],
+        model=["resnet14"],
+        workload=[workload],
+        device=[device],
+        precision=["fp32"],
+        batch_size=[batch_size],
+        optimizer=["sgd"],
+        dataset="digits",
+        seed=0,
+        steps=STEPS,
+    )
+    return cell
+
+
+def _told(outcome: Outcome) -> str:
+    return f"{outcome['status']}: {outcome['reason']}" if "reason" in outcome else outcome["status"]
+
+
+def _status(status: str, words: str = "") -> Callable[[Outcome, Outcome], Seen]:
+    """Judges by the status, and by words that the reason must hold."""
+
+    def judge(outcome: Outcome, honest: Outcome) -> Seen:
+        right = outcome["status"] == status and words in outcome.get("reason", "")
+        return _told(outcome), right
+
+    return judge
+
+
+def _delay(outcome: Outcome, honest: Outcome) -> Seen:
+    if outcome["status"] != "ok":
+        return _told(outcome), False
+    blocks = zip(outcome["block_s"], outcome["block_steps"], strict=True)
+    samples_ms = [seconds / steps * 1e3 for seconds, steps in blocks], outcome["latency_ms"]
+    medians_ms = [statistics.median(each) for each in samples_ms]
+    seen = f"{medians_ms[0]:.2f} ms in blocks, {medians_ms[1]:.2f} ms alone"
+    if all(abs(ms / DELAY_MS - 1) <= DELAY_ERROR for ms in medians_ms):
+        return seen, True
+    if all(abs(min(each) / DELAY_MS - 1) <= DELAY_ERROR for each in samples_ms):
+        return f"{seen}, each exact at best: the machine is too busy to tell", None
+    return seen, False
+
+
+def leak_kib_per_step(outcome: Outcome, control: Outcome) -> float:
+    """Host memory that each step keeps, in KiB: growth beyond that of `control`, from set-up to the
+    last step.
+    """
+    growth_mib = [o["host_peak_mib"] - o["host_baseline_mib"] for o in (outcome, control)]
+    return float((growth_mib[0] - growth_mib[1]) * 1024 / STEPS)
+
+
+def _leak(outcome: Outcome, honest: Outcome) -> Seen:
+    for each in (outcome, honest):
+        if each["status"] != "ok":
+            return _told(each), False
+    found = leak_kib_per_step(outcome, honest)
+    return f"{found:,.0f} KiB per step", abs(found / LEAK_KIB - 1) <= LEAK_ERROR
+
+
+def _recompilation(outcome: Outcome, honest: Outcome) -> Seen:
+    if outcome["status"] != "ok":
+        return _told(outcome), False
+    timed = STEPS - 1 - warm_up_steps(STEPS)
+    count = outcome["compilations_while_timed"]
+    return f"{count} compilations in {timed} timed steps", (count or 0) >= timed
+
+
+EARLY = _status("uncertified", "of its work still to do")
+
+FAULTS = (
+    Fault("no fault", "none", "honest.py", _status("ok")),
+    Fault("known delay", f"each step takes {DELAY_MS:g} ms", "slow.py", _delay),
+    *(
+        Fault(
+            f"missing synchronisation, {workload}",
+            f"{workload} returns before its work is done",
+            "unsynchronised.py",
+            EARLY,
+            workload,
+        )
+        for workload in ("train", "infer")
+    ),
+    Fault(
+        "missing synchronisation, GPU",
+        "infer returns without torch.cuda.synchronize",
+        "unsynchronised_cuda.py",
+        EARLY,
+        "infer",
+        "cuda",
+    ),
+    Fault(
+        "lazy step",
+        "training changes no parameter",
+        "lazy.py",
+        _status("uncertified", "training left all parameters"),
+    ),
+    Fault("leak", f"each step keeps {LEAK_KIB:,.0f} KiB", "leaky.py", _leak),
+    *(
+        Fault(
+            f"recompilation, {framework}",
+            "each step compiles anew",
+            f"recompiling_{framework.lower()}.py",
+            _recompilation,
+        )
+        for framework in ("torch", "JAX", "TensorFlow")
+    ),
+    Fault(
+        "NaN",
+        "the loss is no number from step 5 on",
+        "diverging.py",
+        _status("crashed", "loss became nan at step 5"),
+    ),
+    Fault(
+        "work while suspended",
+        "a process outside the worker's group computes on",
+        "restless.py",
+        _status("uncertified", "that it was suspended"),
+        beside="slow.py",
+    ),
+)

@@ -1,0 +1,155 @@
+"""The noise floor: the difference that a machine shows between a cell and itself.
+
+Two workers of the same cell are measured side by side as two contenders of a run are, in some pairs
+of fresh processes. What is learnt is kept for this machine, and later runs take it over.
+"""
+
+import hashlib
+import json
+import math
+import os
+import statistics
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+from bench.cells import PROFILES, Cell, UsageError, matrix, obstacle
+from bench.certify import CACHE
+from bench.child import Failure
+from bench.run import shared_data
+from bench.schedule import Outcome, Schedule
+from bench.statistics import CONFIDENCE
+
+PAIRS = 5
+FACTS = ("cpu", "physical_cores", "logical_cores", "memory_gib", "gpus")  # what a floor belongs to
+CONTENDERS = ("torch_module", "flax_nnx", "tensorflow_module")  # the first that is there
+
+
+def cell(impl: str | None, device: str | None) -> Cell:
+    """The cell to compare with itself. Raises UsageError where it is not one, or cannot run."""
+    device = device or ("cuda" if machine.gpus() else "cpu")
+    if device == "cuda" and not machine.gpus():
+        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    for name in [impl] if impl else CONTENDERS:
+        cells = matrix(
+            impl=[name],
+            mode=None,
+            model=["resnet14"],
+            workload=["train"],
+            device=[device],
+            precision=["fp32"],
+            batch_size=[64],
+            optimizer=["adam"],
+            dataset="digits",
+            seed=0,
+            steps=PROFILES["quick"].steps,
+        )
+        if len(cells) > 1:
+            labels = ", ".join(each.label.rpartition(" ")[0] for each in cells)
+            raise UsageError(
+                f"--impl {name}: --aa compares one with itself, and this names {len(cells)}; "
+                f"choose from {labels}"
+            )
+        forbidden = obstacle(cells[0])
+        if forbidden is None:
+            return cells[0]
+        if impl:
+            raise UsageError(f"--impl {impl}: {forbidden[1]}; name another")
+    raise UsageError(f"--aa: none of {', '.join(CONTENDERS)} is installed; name another by --impl")
+
+
+def log_ratios(cell: Cell) -> Iterator[float]:
+    """Measure the cell against itself, and yield the logarithm of each pair's speed ratio.
+
+    Raises Failure where a worker fails, or memory holds no two of them.
+    """
+    with ExitStack() as ending:
+        logs = ending.enter_context(tempfile.TemporaryDirectory(prefix="resnet-bench-"))
+        folders = ending.enter_context(shared_data([cell], None))
+        schedule = Schedule(folders, Path(logs), timeout_s=600, seed=0)
+        found = schedule.run([(cell, pair) for pair in range(PAIRS)] * 2)
+        ending.enter_context(closing(found))
+        waiting: Outcome | None = None
+        for _, outcome in found:
+            if outcome["status"] != "ok":
+                raise Failure(outcome["status"], outcome["reason"])
+            if waiting is None:
+                waiting = outcome
+                continue
+            if waiting["cohort"] != outcome["cohort"]:
+                raise Failure("oom", "memory holds no two workers side by side; free some")
+            blocks = zip(waiting["block_s"], outcome["block_s"], strict=True)
+            yield math.log(statistics.median(ours / theirs for ours, theirs in blocks))
+            waiting = None
+
+
+def floor(logs: Sequence[float], replicates: int) -> float:
+    """The difference that 95 of 100 comparisons of equal cells stay below (0.01: 1 %).
+
+    `logs` are the logarithms of speed ratios of equal cells, one for each pair of processes, and a
+    comparison takes the mean of `replicates` such. Their true mean is 0, so n of them estimate
+    their variance with n degrees of freedom, and the mean of others, over its estimated error,
+    follows Student's t of as many: with few pairs the floor is the higher for not being known well.
+    """
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(len(logs), (1 + CONFIDENCE) / 2))
+    rms = math.sqrt(statistics.fmean(log**2 for log in logs))
+    return math.expm1(quantile * rms / math.sqrt(replicates))
+
+
+def remember(cell: Cell, logs: Sequence[float]) -> Path:
+    """Keep what was measured of this machine, in place of what was known of the device."""
+    file = _file(machine.facts())
+    found = _read(file) | {
+        cell.device: {
+            "contender": cell.label,
+            "contest": cell.contest_label,
+            "log_ratios": list(logs),
+            "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(file)
+    return file
+
+
+def known(
+    devices: Iterable[str], replicates: int, machine_facts: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The floors of comparisons with so many processes per cell, by device: the `noise_floor` of
+    `run.json`. Devices that were never measured are left out.
+    """
+    found = _read(_file(machine_facts))
+    return {
+        device: {
+            "value": floor(found[device]["log_ratios"], replicates),
+            "replicates": replicates,
+            **found[device],
+        }
+        for device in devices
+        if device in found
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        raise UsageError(f"{file}: is damaged; delete it") from None
+    return found
+
+
+def _file(machine_facts: Mapping[str, Any]) -> Path:
+    key = json.dumps({name: machine_facts[name] for name in FACTS}, sort_keys=True)
+    return CACHE / "noise" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -1,0 +1,1 @@
+"""Implementations with one fault each, which the instrument must catch; run by their paths."""
