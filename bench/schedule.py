@@ -7,6 +7,7 @@ of two cells.
 """
 
 import random
+import secrets
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -156,8 +157,8 @@ class Schedule:
 
         Closing the generator early, or an exception in it, ends all workers.
         """
-        order = random.Random(self.seed)
         for group in by_contest(tasks):
+            order = random.Random(f"seed {self.seed}, replicate {group[0][1]}")
             pending = []
             for task in group:
                 found = obstacle(task[0])
@@ -167,7 +168,7 @@ class Schedule:
                     yield task, dict(zip(("status", "reason"), found, strict=True))
             order.shuffle(pending)
             while pending:
-                cohort = f"{order.getrandbits(32):08x}"
+                cohort = secrets.token_hex(4)  # not by the seed: a resumed run draws that again
                 with ExitStack() as ending:
                     for task, outcome in self._cohort(pending, order, ending):
                         yield task, outcome | {"cohort": cohort}

@@ -228,6 +228,15 @@ def test_rounds_are_shuffled_by_the_seed_alone(
     assert orders[0] == orders[1] != orders[2]
 
 
+def test_cohorts_of_a_resumed_run_are_not_those_it_had_before(
+    make_cell: MakeCell, make_schedule: MakeSchedule
+) -> None:
+    cell = make_cell()
+    parts = [list(make_schedule([task]).run([task])) for task in ((cell, 0), (cell, 1))]
+    names = {outcome["cohort"] for part in parts for _, outcome in part}
+    assert len(names) == 2
+
+
 def test_closing_early_ends_all_workers(make_cell: MakeCell, make_schedule: MakeSchedule) -> None:
     tasks = [(make_cell(mode=mode), 0) for mode in MODES]
     outcomes = make_schedule(tasks).run(tasks)
