@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from bench.cells import Cell
+from bench.cold_start import against_first
 from bench.records import FIELDS, Record
 from bench.statistics import Estimate, summarise
 
@@ -29,6 +30,7 @@ MEDIANS = (
     "final_loss",
     "test_accuracy",
     "achieved_gflop_per_s",
+    "peak_fraction",
     "energy_j_per_image",
 )
 
@@ -46,10 +48,12 @@ def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str
         *_interval("throughput_images_per_s"),
         *_interval("speed_against_fastest"),
         *("verdict", "group"),
+        *_interval("break_even_steps"),
         *(f"{name}_median" for name in MEDIANS),
     )
     rows = []
     for contest in summarise(records, runs):
+        overtaking = against_first(contest)
         for s in contest:
             machine = (*s.records, *s.failures)[0].machine
             rows.append(
@@ -59,6 +63,7 @@ def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str
                     *_values(s.throughput_images_per_s),
                     *_values(s.speed_against_fastest),
                     *(_text(s.verdict), _text(s.group)),
+                    *_values(overtaking.get(s.cell)),
                     *(_text(s.median(name)) for name in MEDIANS),
                 ]
             )

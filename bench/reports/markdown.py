@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import doubts, state
+from bench.reports import cold_start, doubts, state
 from bench.reports.text import escape, interval, number, table
 from bench.statistics import Summary, summarise
 
@@ -17,6 +17,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
         "\n".join(f"- {answer(contest)}" for contest in contests),
     ]
     sections += [_contest(contest) for contest in contests]
+    sections.append(cold_start.section(contests))
     failures = [r for contest in contests for s in contest for r in s.failures]
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
@@ -28,7 +29,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     sections.append("## How to read this\n\n" + READING)
     repeat = "\n".join(run["command"] for run in runs)
     sections.append(f"## Repeat it\n\n```sh\n{repeat}\n```")
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 READING = """\
