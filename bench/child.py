@@ -25,6 +25,7 @@ ANSWERS = {
     "audit": (),
     "certify": (),
     "describe": (),
+    "probe": ("gflop_per_s", "copy_gb_per_s"),
 }
 
 # How often a waiting parent looks whether the worker still lives: a worker's own children may hold

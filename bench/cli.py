@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure a matrix of cells, or what is left of an interrupted run."""
+    from bench.peaks import probe
     from bench.run import certified, check_weights, shared_data
     from bench.run_folder import RunFolder, check_free
 
@@ -71,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
         folder.drop_cut_off_line()
         interrupted = False
         try:
+            if "peaks" not in folder.run:
+                folder.note(peaks=probe(cells, options.timeout, console().print))
             certificates = {}
             if asked["certify"]:
                 certificates = certified(cells, options.timeout, console().print)
@@ -133,6 +136,7 @@ def _measure(
             seed=asked["seed"],
             on_turn=display.turn,
             weights=folder.path / "weights" if asked.get("save_weights") else None,
+            peaks=folder.run.get("peaks", {}),
         )
         with closing(records):
             for record in records:
@@ -252,9 +256,12 @@ def show_machine(options: argparse.Namespace) -> int:
     """Show the facts about this machine that every run keeps, as JSON."""
     import json
 
-    from bench import machine
+    from bench import machine, peaks
 
-    print(json.dumps(machine.facts(options.machine_name), indent=2))
+    facts = machine.facts(options.machine_name)
+    if options.peaks:
+        facts["peaks"] = peaks.of_this_machine()
+    print(json.dumps(facts, indent=2))
     return 0
 
 

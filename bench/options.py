@@ -190,6 +190,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", choices=DEVICES, help="where --aa does (cuda where there is a GPU, else cpu)")
 
     add = commands.add_parser("machine", help="show what this machine is, as JSON").add_argument
+    add("--peaks", action="store_true", help="and its peak rates, measured now for some seconds")
     add("--machine-name", metavar="NAME", help="name to show instead of the host's")
     return top
 

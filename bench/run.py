@@ -11,6 +11,7 @@ from typing import Any
 from bench import certify, data, energy, machine, statistics
 from bench.cells import Cell, UsageError, implementation, obstacle
 from bench.certify import Certificate
+from bench.peaks import Peaks, peak_of
 from bench.records import Record
 from bench.schedule import Outcome, Schedule, Task
 from bench.steadiness import busy, leak
@@ -91,9 +92,10 @@ def measure(
     seed: int,
     on_turn: Callable[[Task, str, int], None] = lambda task, turn, steps: None,
     weights: Path | None = None,
+    peaks: Peaks | None = None,
 ) -> Generator[Record, None, None]:
     """Measure `tasks` and yield a Record for each as soon as it is known; trained weights go to
-    the folder `weights`.
+    the folder `weights`. `peaks` are those of this machine, as `peaks.probe` found them.
 
     Closing the iterator, or an exception in it, ends every worker.
     """
@@ -102,7 +104,9 @@ def measure(
     with closing(outcomes):
         for (cell, replicate), outcome in outcomes:
             certificate = certificates.get(certify.executable(cell))
-            yield record(cell, replicate, outcome, certificate, run_id, machine_facts)
+            yield record(
+                cell, replicate, outcome, certificate, run_id, machine_facts, peak_of(peaks, cell)
+            )
 
 
 def record(
@@ -112,8 +116,9 @@ def record(
     certificate: Certificate | None,
     run_id: str,
     machine_facts: Mapping[str, Any],
+    peak: Mapping[str, Any] | None = None,
 ) -> Record:
-    """The row of one outcome, with the values that follow from it.
+    """The row of one outcome, with the values that follow from it; `peak`: the machine's.
 
     What was measured of an executable whose certificate failed is kept, as `uncertified`.
     """
@@ -142,13 +147,15 @@ def record(
     gflop = row.gflop_per_image
     host, device = leak(row, "host"), leak(row, "device")
     latency = statistics.latency(row)
+    achieved = speed * gflop if speed and gflop else None
     return replace(
         row,
         throughput_images_per_s=speed,
         step_ms_median=latency.median,
         step_ms_p95=latency.p95,
         step_ms_p99=latency.p99,
-        achieved_gflop_per_s=speed * gflop if speed and gflop else None,
+        achieved_gflop_per_s=achieved,
+        peak_fraction=achieved / peak["gflop_per_s"] if achieved and peak else None,
         host_leak_kib_per_step=host and host.kib_per_step,
         device_leak_kib_per_step=device and device.kib_per_step,
         energy_j_per_image=energy.j_per_image(row),

@@ -51,6 +51,11 @@ class RunFolder:
             raise UsageError(f"{path / 'run.json'}: has no sound {', '.join(missing)}")
         return cls(path, run)
 
+    def note(self, **facts: Any) -> None:
+        """Add to the description of the run, here and on disk."""
+        self.run = {**self.run, **facts}
+        _write(self.path / "run.json", json.dumps(self.run, indent=2) + "\n")
+
     def records(self) -> list[Record]:
         """What has been measured so far; a line cut off by a kill is left out."""
         path = self.path / "records.jsonl"

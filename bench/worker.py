@@ -22,7 +22,7 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from bench import data, identity, memory, problem
+from bench import data, identity, memory, peak_probe, problem
 from bench.audit import Audit
 from bench.cells import Cell, implementation, installed
 from bench.channel import Channel, ChannelClosed
@@ -176,6 +176,10 @@ class Worker:
             cell.learning_rate or 0.0,
         )
         return {"tensors": {str(name): value.shape for name, value in built.weights().items()}}
+
+    def probe(self) -> dict[str, Any]:
+        """The peak rates of this cell's device in its precision; needs no other turn."""
+        return peak_probe.best(self.cell.device, self.cell.precision)
 
     def _module(self) -> ModuleType:
         try:

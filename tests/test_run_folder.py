@@ -65,6 +65,11 @@ def test_a_folder_is_reopened_as_it_was_made(folder: RunFolder) -> None:
     assert again.records() == []
 
 
+def test_what_is_noted_of_a_run_is_kept_beside_what_was_asked(folder: RunFolder) -> None:
+    folder.note(peaks={"cpu": {}})
+    assert folder.run == RunFolder.open(folder.path).run == {**RUN, "peaks": {"cpu": {}}}
+
+
 def test_records_come_back_in_the_order_of_their_coming(
     folder: RunFolder, make_record: MakeRecord
 ) -> None:

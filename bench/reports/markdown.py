@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import cold_start, doubts, state
+from bench.reports import cold_start, doubts, roofline, state
 from bench.reports.text import escape, interval, number, table
 from bench.statistics import Summary, summarise
 
@@ -17,7 +17,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
         "\n".join(f"- {answer(contest)}" for contest in contests),
     ]
     sections += [_contest(contest) for contest in contests]
-    sections.append(cold_start.section(contests))
+    sections += [cold_start.section(contests), roofline.section(contests, runs)]
     failures = [r for contest in contests for s in contest for r in s.failures]
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
@@ -111,6 +111,7 @@ COSTS = {
     "p95": ("step_ms_p95", 1),
     "p99": ("step_ms_p99", 1),
     "GFLOP/s": ("achieved_gflop_per_s", 0),
+    "of peak": ("peak_fraction", 2),
     "first step s": ("first_step_s", 2),
     "host peak MiB": ("host_peak_mib", 0),
     "of it set-up": ("host_baseline_mib", 0),

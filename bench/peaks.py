@@ -1,0 +1,132 @@
+"""What a machine can do at best, measured by `bench.peak_probe` in a process of its own.
+
+Peaks are remembered for the day, so that a run does not wait for them again; `run.json` keeps those
+that a run was held against.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import machine, peak_probe
+from bench.cells import PRECISIONS, Cell, installed, matrix, obstacle
+from bench.certify import CACHE
+from bench.child import Child, Failure, environment
+
+# Beginnings of the names of variables that tell numerical libraries how to compute
+SETTINGS = ("OMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_", "NUMEXPR_", "XLA_", "CUDA_")
+
+# device -> "threads/precision" -> gflop_per_s, library, copy_gb_per_s, utc (of the measurement)
+Peaks = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def peak_of(peaks: Peaks | None, cell: Cell) -> Mapping[str, Any] | None:
+    """The peak that `cell` is held against; None where none is known."""
+    return (peaks or {}).get(cell.device, {}).get(_key(cell))
+
+
+def _key(cell: Cell) -> str:
+    return f"all/{cell.precision}"
+
+
+def probe(
+    cells: Iterable[Cell],
+    timeout_s: float,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    remembered: bool = True,
+) -> Peaks:
+    """The peaks of every device and precision among `cells` that can run here.
+
+    `remembered` False measures all of them anew. `say` is told what is measured, and what cannot
+    be; of that there is no peak.
+    """
+    peaks: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for subject in dict.fromkeys(_subject(cell) for cell in cells if obstacle(cell) is None):
+        file = CACHE / "peaks" / f"{_fingerprint(subject)}.json"
+        if remembered and file.exists():
+            found = json.loads(file.read_text(encoding="utf-8"))
+        else:
+            say(f"measuring the peak of the {subject.device} in {subject.precision}")
+            try:
+                found = _measured(subject, timeout_s)
+            except Failure as failure:
+                say(f"no peak of the {subject.device} in {subject.precision}: {failure.reason}")
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_suffix(f".{os.getpid()}")
+            temporary.write_text(json.dumps(found), encoding="utf-8")
+            temporary.replace(file)
+        peaks.setdefault(subject.device, {})[_key(subject)] = found
+    return peaks
+
+
+def of_this_machine() -> Peaks:
+    """The peaks of all devices and precisions that anything installed computes in, measured now."""
+    every = matrix(
+        impl=["all"],
+        mode=None,
+        model=["resnet14", "resnet18"],
+        workload=["infer"],
+        device=["cpu", "cuda"] if machine.gpus() else ["cpu"],
+        precision=PRECISIONS,
+        batch_size=[1],
+        optimizer=["sgd"],
+        dataset="synthetic",
+        seed=0,
+        steps=1,
+    )
+    return probe(every, timeout_s=600, remembered=False)
+
+
+def _subject(cell: Cell) -> Cell:
+    """A cell without all that a peak does not depend on."""
+    return replace(
+        cell,
+        implementation="torch_module",
+        backend="torch",
+        mode="",
+        model="",
+        workload="",
+        batch_size=0,
+        optimizer=None,
+        recipe=None,
+        weights=None,
+        dataset="",
+        seed=0,
+        steps=0,
+    )
+
+
+def _measured(subject: Cell, timeout_s: float) -> dict[str, Any]:
+    """Raises Failure where the process that measures fails."""
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
+        child = Child(subject, None, Path(folder) / "log")
+        try:
+            answer = child.ask("probe", timeout_s)
+        finally:
+            child.end()
+    return answer | {"utc": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def _fingerprint(subject: Cell) -> str:
+    """Of all that a peak depends on, and of the day."""
+    facts = machine.facts()
+    settings = {name: os.environ[name] for name in os.environ if name.startswith(SETTINGS)}
+    depends = {
+        "day": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": {name: facts[name] for name in ("machine", "cpu", "logical_cores", "gpus")},
+        "cores": sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
+        "environment": {**settings, **environment(subject)},
+        "versions": {name: installed(name) for name in ("numpy", "torch", "jax")},
+        "probe": Path(peak_probe.__file__).read_text(encoding="utf-8"),
+        "subject": subject.as_dict(),
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
