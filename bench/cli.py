@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` a
 
     from bench.certify import Certificate
     from bench.run_folder import RunFolder
+    from bench.schedule import Task
 
 # Ends that are no fault of the run: a row says so, and only a cell asked for by name fails the run
 EXPECTED = ("unavailable", "unsupported")
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from bench.peaks import probe
     from bench.run import certified, check_weights, shared_data
     from bench.run_folder import RunFolder, check_free
+    from bench.stopping import rounds
 
     if options.resume:
         check_resumable(options)
@@ -77,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
             certificates = {}
             if asked["certify"]:
                 certificates = certified(cells, options.timeout, console().print)
-            _measure(folder, asked, cells, data_folders, certificates, options.timeout)
+            for left in rounds(folder.run, cells, folder.records, console().print):
+                _measure(folder, asked, left, data_folders, certificates, options.timeout)
         except KeyboardInterrupt:
             interrupted = True
     return _conclude(folder, asked, interrupted)
@@ -106,22 +109,18 @@ def description(
 def _measure(
     folder: "RunFolder",
     asked: Mapping[str, Any],
-    cells: Sequence[Cell],
+    left: Sequence["Task"],
     data_folders: Mapping[Cell, Path],
     certificates: Mapping[Cell, "Certificate"],
     timeout_s: float,
 ) -> None:
-    """Measure what `folder` does not hold yet, and append each record as soon as it is known."""
+    """Measure what is left of a round, and append each record as soon as it is known."""
     from bench.run import measure
     from bench.terminal import Display
 
-    done = {(record.cell, record.replicate) for record in folder.records()}
-    tasks = [(cell, index) for cell in cells for index in range(asked["replicates"])]
-    left = [task for task in tasks if task not in done]
+    cells = len({cell for cell, _ in left})
     console().print(
-        f"{len(cells)} cells × {asked['replicates']} processes, {len(left)} to measure, into "
-        f"{folder.path}",
-        soft_wrap=True,
+        f"{cells} cells, {len(left)} processes to measure, into {folder.path}", soft_wrap=True
     )
     folder.logs.mkdir(exist_ok=True)
     with Display(left, console()) as display:
@@ -147,6 +146,7 @@ def _measure(
 def _conclude(folder: "RunFolder", asked: Mapping[str, Any], interrupted: bool) -> int:
     """Write the reports, show the ranking, and say by the exit code how it went."""
     from bench.reports import ranking, state
+    from bench.stopping import shortfall, unreached
 
     folder.write_reports()
     rows = folder.records()
@@ -154,6 +154,8 @@ def _conclude(folder: "RunFolder", asked: Mapping[str, Any], interrupted: bool) 
         console().print(table)
     if trouble := state.notice(rows):
         console().print(trouble, soft_wrap=True)
+    for standing in unreached(rows, folder.run):
+        console().print(f"not precise enough: {shortfall(standing)}", soft_wrap=True)
     console().print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
     if interrupted:
         print(

@@ -25,6 +25,7 @@ MATRIX = (
     *("impl", "mode", "model", "workload", "device", "precision", "batch_size", "optimizer"),
     *("recipe", "dataset", "seed", "load_weights", "steps", "all_modes"),
 )
+MAX_REPLICATES = 30  # processes per cell, where --precision-target asks for more and more
 
 
 def requested(options: argparse.Namespace) -> dict[str, Any]:
@@ -39,11 +40,25 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
     asked["certify"] = not options.no_certify
     asked["load_weights"] = options.load_weights and str(options.load_weights.absolute())
     asked["save_weights"] = options.save_weights
-    asked["replicates"] = options.replicates or profile.replicates
+    replicates = options.replicates or profile.replicates
+    asked |= {"replicates": replicates} | _precision(options, replicates)
     asked["data_dir"] = options.data_dir and str(options.data_dir.absolute())
     if options.data_dir and options.dataset != "cifar10":
         raise UsageError("--data-dir is where CIFAR-10 lies: it needs --dataset cifar10")
     return asked
+
+
+def _precision(options: argparse.Namespace, replicates: int) -> dict[str, Any]:
+    """When to stop adding processes. Raises UsageError where its cap has nothing to cap."""
+    target, most = options.precision_target, options.max_replicates
+    if most and not target:
+        raise UsageError("--max-replicates is the cap of --precision-target: give both, or neither")
+    if most and most < replicates:
+        raise UsageError(
+            f"--max-replicates {most}: each cell has {replicates} processes in any case; raise it, "
+            "or lower --replicates"
+        )
+    return {"precision_target": target, "max_replicates": target and (most or MAX_REPLICATES)}
 
 
 def requested_cells(asked: Mapping[str, Any]) -> list[Cell]:
@@ -112,6 +127,20 @@ def natural(text: str) -> int:
     return number
 
 
+def fraction(text: str) -> float:
+    """A part of the whole between 0 and 1, written `1%`, `0.5 %` or `0.01`."""
+    digits = text.strip()
+    try:
+        number = float(digits.removesuffix("%")) / (100 if digits.endswith("%") else 1)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a fraction such as 1% or 0.01, above 0 and below 100%"
+        )
+    return number
+
+
 def seconds(text: str) -> float:
     """A finite number of seconds above 0."""
     try:
@@ -154,6 +183,8 @@ def parser() -> argparse.ArgumentParser:
     add("--batch-size", nargs="+", type=positive, metavar="N", default=[64], help="(64)")
     add("--steps", type=positive, metavar="N", help="steps of a cell, warm-up included (profile's)")
     add("--replicates", type=positive, metavar="N", help="processes per cell (profile's)")
+    add("--precision-target", type=fraction, metavar="P", help=PRECISION_HELP)
+    add("--max-replicates", type=positive, metavar="N", help=f"its cap ({MAX_REPLICATES})")
     add("--dataset", choices=DATASETS, default="digits", help="(digits, which is built in)")
     add("--data-dir", type=Path, metavar="DIR", help="folder that holds CIFAR-10")
     add("--seed", type=natural, metavar="N", default=0, help="of weights, batches and order (0)")
@@ -173,6 +204,7 @@ def parser() -> argparse.ArgumentParser:
     certify.set_defaults(profile="quick", workload=["train"], batch_size=[64], dataset="digits")
     certify.set_defaults(load_weights=None, save_weights=False)
     certify.set_defaults(seed=0, steps=None, replicates=None, data_dir=None, no_certify=False)
+    certify.set_defaults(precision_target=None, max_replicates=None)
 
     describe = commands.add_parser("describe", help="show a model's layers, or how each built it")
     add = describe.add_argument
@@ -195,6 +227,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+PRECISION_HELP = (
+    "go on with more processes until every interval is within, say, 1%% of its value (no more than "
+    "the profile's)"
+)
 RECIPE_HELP = (
     "how training goes: constant learning rate (the default), or article: divided by 3 after each "
     "quarter of the steps, over randomly moved and mirrored images"

@@ -80,6 +80,8 @@ def pytest_configure(config: pytest.Config) -> None:
                 raise UsageError(
                     "pytest keeps the results: leave out --out, --resume and --save-weights"
                 )
+            if options.precision_target:
+                raise UsageError("--precision-target is for `resnet-bench run`: leave it out")
             asked = requested(options)
             config.stash[ASKED] = asked | {"named": "all" not in options.impl}
             config.stash[ASKED] |= {"timeout": options.timeout, "machine": options.machine_name}

@@ -61,6 +61,13 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     *(((*RUN, option, "1.5"), "'1.5'") for option in ("--steps", "--batch-size", "--seed")),
     ((*RUN, "--seed", "-1"), "'-1'"),
     ((*RUN, "--timeout", "inf"), "'inf'"),
+    *(
+        ((*RUN, "--precision-target", value), f"{value!r}")
+        for value in ("0", "0%", "-1", "1", "100%", "200%", "nan", "nan%", "inf", "%", "few")
+    ),
+    ((*RUN, "--max-replicates", "9"), "--precision-target"),
+    ((*RUN, "--precision-target", "1%", "--max-replicates", "0"), "'0'"),
+    ((*RUN, "--precision-target", "1%", "--replicates", "5", "--max-replicates", "4"), "4"),
     ((*RUN, "--batch-size", "1438"), "1438"),
     ((*RUN, "--data-dir", "empty"), "--data-dir"),
     ((*RUN, "--dataset", "cifar10", "--data-dir", "nowhere"), "nowhere"),

@@ -160,6 +160,7 @@ def test_plain_pytest_leaves_the_benchmarks_out_and_starts_no_worker(
         ("--impl torch_module --batch-size 9999", "9999"),
         ("--impl torch_module --data-dir nowhere", "--data-dir"),
         ("--impl torch_module --resume somewhere", "--resume"),
+        ("--impl torch_module --precision-target 1%", "--precision-target"),
     ],
 )
 def test_bad_options_give_one_clear_line(cells: str, given: str, run_pytest: Pytest) -> None:

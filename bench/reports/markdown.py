@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import cold_start, doubts, roofline, state
+from bench.reports import cold_start, doubts, precision, roofline, state
 from bench.reports.text import escape, interval, number, table
 from bench.statistics import Summary, summarise
 
@@ -17,6 +17,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
         "\n".join(f"- {answer(contest)}" for contest in contests),
     ]
     sections += [_contest(contest) for contest in contests]
+    sections += [precision.target(records, runs), precision.noise_floor(records, runs)]
     sections += [cold_start.section(contests), roofline.section(contests, runs)]
     failures = [r for contest in contests for s in contest for r in s.failures]
     if failures:

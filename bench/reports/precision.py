@@ -1,0 +1,57 @@
+"""The report's sections on precision: what was asked for, and the noise that machines have."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.records import Record
+from bench.reports.text import escape
+from bench.stopping import LEAST, shortfall, unreached
+
+
+def target(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+    """Which cells did not become as precise as their run was to; empty where no run had a target.
+
+    Each run counts by itself, also where several are merged.
+    """
+    lines = []
+    for run in runs:
+        if wanted := run["options"].get("precision_target"):
+            missed = unreached(records, run)
+            lines.append(
+                f"- {escape(run['run_id'])}: processes were added until every interval was within "
+                f"±{wanted:.2%}, to {run['options']['max_replicates']} per cell at most. "
+                + (f"{len(missed)} cells did not get there:" if missed else "All got there.")
+            )
+            lines += [f"  - {escape(shortfall(standing))}" for standing in missed]
+    if not lines:
+        return ""
+    note = (
+        "An interval that is taken as soon as it is narrow enough is a little too sure of itself: "
+        f"from {LEAST} processes on, as here, it holds the truth in 92 to 93 of 100 simulated runs "
+        "and not in 95."
+    )
+    return "## Precision\n\n" + "\n".join(lines) + f"\n\n{note}"
+
+
+def noise_floor(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+    """The difference, per machine and device, up to which everything is called a tie; empty where
+    nothing is recorded.
+    """
+    machines = {run["run_id"]: run for run in runs}
+    lines = []
+    for run_id, device in dict.fromkeys((r.run_id, r.device) for r in records):
+        run = machines.get(run_id)
+        if run is None:
+            continue
+        place = f"- {escape(run['machine']['machine'])}, {device}: "
+        if floor := run.get("noise_floor", {}).get(device):
+            lines.append(
+                f"{place}{floor['value']:.2%}, by which this machine told a cell from itself; "
+                "smaller differences are ties"
+            )
+        else:
+            lines.append(
+                f"{place}none was measured, and differences count however small they are; "
+                "`resnet-bench doctor --aa` measures one"
+            )
+    return "## Noise floor\n\n" + "\n".join(dict.fromkeys(lines)) if lines else ""
