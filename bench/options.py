@@ -228,8 +228,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 PRECISION_HELP = (
-    "go on with more processes until every interval is within, say, 1%% of its value (no more than "
-    "the profile's)"
+    "go on with more processes until every interval is within, say, 1%% of its value (stop at the "
+    "profile's)"
 )
 RECIPE_HELP = (
     "how training goes: constant learning rate (the default), or article: divided by 3 after each "

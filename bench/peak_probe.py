@@ -144,7 +144,7 @@ def _jax(device: str, precision: str) -> Library:
     import jax.numpy as jnp
 
     kind = {"bf16": jnp.bfloat16, "fp16": jnp.float16}.get(precision, jnp.float32)
-    rounding = "tensorfloat32" if precision == "tf32" else "highest"
+    rounding = {"fp32": "highest", "tf32": "tensorfloat32"}.get(precision)
 
     def multiply(rows: int) -> Run:
         a, b = (jnp.full((rows, rows), 0.5, kind) for _ in range(2))

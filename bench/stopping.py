@@ -145,14 +145,14 @@ def unreached(records: Iterable[Record], run: Mapping[str, Any]) -> list[Standin
 
 
 def shortfall(standing: Standing) -> str:
-    """`infer torch_module eager: ±2.31 % in images/s …`: how far a cell got, and why no further."""
+    """`torch_module eager, infer resnet14 …: ±2.31% in images/s …`: how far, and why no further."""
     widths = [
         "no interval" if width is None else f"±{width:.2%}"
         for width in (standing.speed, standing.ratio)
     ]
     why = standing.obstacle or "interrupted: --resume goes on"
     return (
-        f"{standing.cell.workload} {standing.cell.label} batch {standing.cell.batch_size}: "
+        f"{standing.cell.label}, {standing.cell.contest_label}: "
         f"{widths[0]} in images/s, {widths[1]} against the fastest, by {standing.processes} "
         f"processes ({why})"
     )

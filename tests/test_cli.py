@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import __version__
+from bench.cells import Cell, obstacle
 from bench.cli import main
 
 # Should one of them be taken after all, it does not take long
@@ -209,6 +210,20 @@ def test_machine_shows_facts_as_json(capsys: pytest.CaptureFixture[str]) -> None
     assert facts["cpu"]
     assert facts["logical_cores"] >= 1
     assert facts["memory_gib"] > 0
+
+
+def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.machine.gpus", lambda: ())
+
+    def probe(cells: list[Cell], timeout_s: float, *, remembered: bool) -> dict[str, list[str]]:
+        assert not remembered
+        return {"cpu": sorted({cell.precision for cell in cells if obstacle(cell) is None})}
+
+    monkeypatch.setattr("bench.peaks.probe", probe)
+    assert main(["machine", "--peaks"]) == 0
+    assert json.loads(capsys.readouterr().out)["peaks"] == {"cpu": ["bf16", "fp32"]}
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -166,7 +166,7 @@ def test_a_run_goes_on_to_its_cap_past_a_failing_cell_and_is_resumed(
     assert "(has had 4 processes)" in "".join(ends)
     assert "(process 1: crashed)" in "".join(ends)
     report = (out / "report.md").read_text()
-    assert "2 cells did not get there:" in report.split("## Precision")[1]
+    assert "Not all got there:" in report.split("## Precision")[1]
 
     lines = (out / "records.jsonl").read_text().splitlines(keepends=True)
     last = [json.loads(line)["replicate"] for line in lines].index(3)

@@ -20,7 +20,7 @@ def target(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
             lines.append(
                 f"- {escape(run['run_id'])}: processes were added until every interval was within "
                 f"±{wanted:.2%}, to {run['options']['max_replicates']} per cell at most. "
-                + (f"{len(missed)} cells did not get there:" if missed else "All got there.")
+                + ("Not all got there:" if missed else "All got there.")
             )
             lines += [f"  - {escape(shortfall(standing))}" for standing in missed]
     if not lines:
