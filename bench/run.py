@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import certify, data, energy, machine, statistics
+from bench import certify, data, energy, latency, machine, statistics
 from bench.cells import Cell, UsageError, implementation, obstacle
 from bench.certify import Certificate
 from bench.peaks import Peaks, peak_of
@@ -146,14 +146,14 @@ def record(
     speed = statistics.throughput(row)
     gflop = row.gflop_per_image
     host, device = leak(row, "host"), leak(row, "device")
-    latency = statistics.latency(row)
+    single = latency.percentiles(row)
     achieved = speed * gflop if speed and gflop else None
     return replace(
         row,
         throughput_images_per_s=speed,
-        step_ms_median=latency.median,
-        step_ms_p95=latency.p95,
-        step_ms_p99=latency.p99,
+        step_ms_median=single.median,
+        step_ms_p95=single.p95,
+        step_ms_p99=single.p99,
         achieved_gflop_per_s=achieved,
         peak_fraction=achieved / peak["gflop_per_s"] if achieved and peak else None,
         host_leak_kib_per_step=host and host.kib_per_step,

@@ -19,13 +19,12 @@ import psutil
 
 from bench.cells import Cell, obstacle
 from bench.child import Child, Failure
+from bench.latency import latency_turns
 from bench.state import Watch
 from bench.steadiness import settled
 
 BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
 MIN_BLOCKS = 10  # where there are steps enough
-LATENCY_S = 0.012  # spent on single steps for each step of the cell: a few per cent of a run
-LATENCY_SAMPLES = (20, 200)  # at most, for few steps and for many
 MEMORY_FRACTION = 0.8  # of what is available, for the workers of a cohort
 
 Task = tuple[Cell, int]  # a cell and its replicate
@@ -116,21 +115,6 @@ def split(steps: int, typical: int) -> list[int]:
     blocks = max(1, min(steps, max(MIN_BLOCKS, round(steps / typical))))
     base, longer = divmod(steps, blocks)
     return [base + 1] * longer + [base] * (blocks - longer)
-
-
-def latency_turns(steps: int, step_s: float) -> list[int]:
-    """Single steps to time in each round, in a cell of `steps` steps of about `step_s` seconds.
-
-    A quarter of the steps and 20 at least, but no more than there is time for: slow cells have
-    fewer samples. The number of rounds depends on `steps` alone.
-    """
-    budget_s = LATENCY_S * steps
-    rounds = max(1, round(budget_s / BLOCK_S))
-    fewest, most = LATENCY_SAMPLES
-    samples = min(most, max(fewest, steps // 4))
-    samples = min(samples, max(1, round(budget_s / step_s) - rounds))  # each round has one untimed
-    base, more = divmod(samples, rounds)
-    return [base + 1] * more + [base] * (rounds - more)
 
 
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:

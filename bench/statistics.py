@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.cells import Cell
 from bench.groups import false_discovery_rates, letters
@@ -236,25 +236,3 @@ def _compared(rows: Sequence[Sequence[Record]], floor: float) -> dict[tuple[int,
         if rate >= 1 - CONFIDENCE:
             found[pair] = replace(found[pair], verdict="tie")
     return found
-
-
-class Latency(NamedTuple):
-    """Percentiles of single steps, in milliseconds; None where samples are too few to tell."""
-
-    median: float | None = None
-    p95: float | None = None
-    p99: float | None = None
-
-
-def latency(record: Record) -> Latency:
-    """The median, and the percentiles above which at least one sample lies."""
-    from numpy import percentile
-
-    samples = record.latency_ms
-    if not samples:
-        return Latency()
-    return Latency(
-        statistics.median(samples),
-        float(percentile(samples, 95)) if len(samples) >= 20 else None,
-        float(percentile(samples, 99)) if len(samples) >= 100 else None,
-    )

@@ -12,13 +12,13 @@ import psutil
 import pytest
 
 from bench.cells import Cell
+from bench.latency import latency_turns
 from bench.schedule import (
     MIN_BLOCKS,
     Outcome,
     Schedule,
     Task,
     by_contest,
-    latency_turns,
     split,
     warm_up_steps,
 )
@@ -155,24 +155,6 @@ def test_one_worker_runs_at_a_time(
         ticks = [tick for other in written if other is not diary for tick in other["ticks"]]
         assert any(low < tick < high for low, high in late for tick in diary["ticks"])
         assert not any(low < tick < high for low, high in late for tick in ticks)
-
-
-@pytest.mark.parametrize(
-    ("steps", "step_s", "samples"),
-    [(4, 0.001, 20), (100, 0.001, 25), (400, 0.01, 100), (5000, 0.001, 200), (100, 0.1, 10)],
-)
-def test_a_quarter_of_the_steps_is_timed_alone_where_there_is_time(
-    steps: int, step_s: float, samples: int
-) -> None:
-    turns = latency_turns(steps, step_s)
-    assert sum(turns) == samples
-    assert max(turns) - min(turns) <= 1
-
-
-@pytest.mark.parametrize("steps", [1, 100, 400])
-def test_the_slowest_cell_times_one_step_in_as_many_rounds_as_the_fastest(steps: int) -> None:
-    assert sum(latency_turns(steps, 1e3)) == 1
-    assert len(latency_turns(steps, 1e3)) == len(latency_turns(steps, 1e-6))
 
 
 EVENTS = """

@@ -11,10 +11,8 @@ from scipy import stats
 from bench.records import Record
 from bench.statistics import (
     Estimate,
-    Latency,
     compare,
     estimate,
-    latency,
     speed_ratio,
     step_s,
     summarise,
@@ -281,18 +279,3 @@ def test_medians_leave_out_what_is_unknown() -> None:
 def test_a_median_of_zero_is_a_zero() -> None:
     ((summary,),) = summarise([record(test_accuracy=0.0)])
     assert summary.median("test_accuracy") == 0.0
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
-        (0, Latency()),
-        (1, Latency(1.0)),
-        (19, Latency(10.0)),
-        (21, Latency(11.0, 20.0)),
-        (101, Latency(51.0, 96.0, 100.0)),
-    ],
-)
-def test_no_percentile_is_told_from_too_few_single_steps(count: int, expected: Latency) -> None:
-    shuffled = np.random.default_rng(0).permutation(np.arange(1.0, count + 1))
-    assert latency(record(latency_ms=tuple(shuffled.tolist()))) == expected

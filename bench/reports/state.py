@@ -18,6 +18,7 @@ def remarks(contest: Sequence[Summary]) -> list[str]:
         "Never settled": (is_unsettled, _changed),
         "Kept memory with every step": (leaks, _grown),
         "Slowed down by heat or for want of power": (is_throttled, lambda records: ""),
+        "Compiled in timed blocks, and so is faster than it seems": (compiles, _compiled),
     }
     sentences = []
     for title, (is_so, how_much) in kinds.items():
@@ -47,6 +48,11 @@ def is_throttled(record: Record) -> bool:
     return record.throttled is True
 
 
+def compiles(record: Record) -> bool:
+    """Whether something was compiled in timed blocks, after the warm-up."""
+    return bool(record.compilations_while_timed)
+
+
 def leaks(record: Record) -> bool:
     """Whether host or device memory grew with every step."""
     return any((found := leak(record, where)) and found.leaks for where in ("host", "device"))
@@ -60,6 +66,10 @@ def _taken(records: Sequence[Record]) -> str:
 def _changed(records: Sequence[Record]) -> str:
     later = statistics.median(change(step_s(record)) for record in records)
     return f"; later blocks took {later:+.0%}"
+
+
+def _compiled(records: Sequence[Record]) -> str:
+    return f"; up to {max(record.compilations_while_timed or 0 for record in records)} times"
 
 
 def _grown(records: Sequence[Record]) -> str:
@@ -88,6 +98,7 @@ COUNTS: dict[str, Callable[[Record], bool]] = {
     "busy": is_busy,
     "unsettled": is_unsettled,
     "throttled": is_throttled,
+    "compiling": compiles,
     "leaking": leaks,
 }
 
@@ -98,7 +109,8 @@ other machines. The last column counts processes in trouble: *busy* where others
 tenth of the processor time that the worker had, in more than a quarter of its blocks; *unsettled*
 where the later half of the blocks differs from the earlier, the machine's own drift apart;
 *leaking* where memory grew beyond doubt and by more than 1 MiB; *throttled* where the processor was
-held down. They are marked and never left out."""
+held down; *compiling* where something was compiled in timed blocks. They are marked and never left
+out."""
 
 
 def section(contests: Sequence[Sequence[Summary]]) -> str:

@@ -1,0 +1,40 @@
+"""Latency of single steps: how many are timed, and what percentiles they allow."""
+
+import numpy as np
+import pytest
+
+from bench.latency import Latency, latency_turns, percentiles
+from builders import record
+
+
+@pytest.mark.parametrize(
+    ("steps", "step_s", "samples"),
+    [(4, 0.001, 20), (100, 0.001, 25), (400, 0.01, 100), (5000, 0.001, 200), (100, 0.1, 10)],
+)
+def test_a_quarter_of_the_steps_is_timed_alone_where_there_is_time(
+    steps: int, step_s: float, samples: int
+) -> None:
+    turns = latency_turns(steps, step_s)
+    assert sum(turns) == samples
+    assert max(turns) - min(turns) <= 1
+
+
+@pytest.mark.parametrize("steps", [1, 100, 400])
+def test_the_slowest_cell_times_one_step_in_as_many_rounds_as_the_fastest(steps: int) -> None:
+    assert sum(latency_turns(steps, 1e3)) == 1
+    assert len(latency_turns(steps, 1e3)) == len(latency_turns(steps, 1e-6))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, Latency()),
+        (1, Latency(1.0)),
+        (19, Latency(10.0)),
+        (21, Latency(11.0, 20.0)),
+        (101, Latency(51.0, 96.0, 100.0)),
+    ],
+)
+def test_no_percentile_is_told_from_too_few_single_steps(count: int, expected: Latency) -> None:
+    shuffled = np.random.default_rng(0).permutation(np.arange(1.0, count + 1))
+    assert percentiles(record(latency_ms=tuple(shuffled.tolist()))) == expected
