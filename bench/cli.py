@@ -2,35 +2,16 @@
 
 import argparse
 import os
-import shlex
-import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench import __version__
-from bench.cells import Cell, UsageError, unknown
-from bench.options import (
-    check_resumable,
-    described_cells,
-    parser,
-    requested,
-    requested_cells,
-)
+from bench.cells import UsageError, unknown
+from bench.options import described_cells, parser, requested, requested_cells
 
 if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
     from rich.console import Console
-
-    from bench.certify import Certificate
-    from bench.run_folder import RunFolder
-    from bench.schedule import Task
-
-# Ends that are no fault of the run: a row says so, and only a cell asked for by name fails the run
-EXPECTED = ("unavailable", "unsupported")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,122 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure a matrix of cells, or what is left of an interrupted run."""
-    from bench.peaks import probe
-    from bench.run import certified, check_weights, shared_data
-    from bench.run_folder import RunFolder, check_free
-    from bench.stopping import rounds
+    from bench import run_command
 
-    if options.resume:
-        check_resumable(options)
-    earlier = RunFolder.open(options.resume) if options.resume else None
-    asked = earlier.run["options"] if earlier else requested(options)
-    cells = requested_cells(asked)
-    check_weights(cells)
-    now = datetime.now(UTC)
-    path = options.out or Path(f"results/{now:%Y%m%d-%H%M%S}-{options.profile}")
-    if not earlier:
-        check_free(path)
-
-    data_dir = asked["data_dir"] and Path(asked["data_dir"])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with shared_data(cells, data_dir) as data_folders:
-        folder = earlier or RunFolder.create(path, description(path, now, options, asked))
-        folder.drop_cut_off_line()
-        interrupted = False
-        try:
-            if "peaks" not in folder.run:
-                folder.note(peaks=probe(cells, options.timeout, console().print))
-            certificates = {}
-            if asked["certify"]:
-                certificates = certified(cells, options.timeout, console().print)
-            for left in rounds(folder.run, cells, folder.records, console().print):
-                _measure(folder, asked, left, data_folders, certificates, options.timeout)
-        except KeyboardInterrupt:
-            interrupted = True
-    return _conclude(folder, asked, interrupted)
-
-
-def description(
-    path: Path, now: datetime, options: argparse.Namespace, asked: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What `run.json` says of a new run."""
-    from bench import machine
-    from bench.doctor import noise
-
-    facts = machine.facts(options.machine_name)
-    return {
-        "schema": 1,
-        "run_id": path.resolve().name,
-        "utc": now.isoformat(timespec="seconds"),
-        "resnet_bench": __version__,
-        "command": shlex.join(["resnet-bench", *sys.argv[1:]]),
-        "options": asked,
-        "machine": facts,
-        "noise_floor": noise.known(asked["device"], asked["replicates"], facts),
-    }
-
-
-def _measure(
-    folder: "RunFolder",
-    asked: Mapping[str, Any],
-    left: Sequence["Task"],
-    data_folders: Mapping[Cell, Path],
-    certificates: Mapping[Cell, "Certificate"],
-    timeout_s: float,
-) -> None:
-    """Measure what is left of a round, and append each record as soon as it is known."""
-    from bench.run import measure
-    from bench.terminal import Display
-
-    cells = len({cell for cell, _ in left})
-    console().print(
-        f"{cells} cells, {len(left)} processes to measure, into {folder.path}", soft_wrap=True
-    )
-    folder.logs.mkdir(exist_ok=True)
-    with Display(left, console()) as display:
-        records = measure(
-            left,
-            data_folders,
-            certificates,
-            run_id=folder.run["run_id"],
-            machine_facts=folder.run["machine"],
-            logs=folder.logs,
-            timeout_s=timeout_s,
-            seed=asked["seed"],
-            on_turn=display.turn,
-            weights=folder.path / "weights" if asked.get("save_weights") else None,
-            peaks=folder.run.get("peaks", {}),
-        )
-        with closing(records):
-            for record in records:
-                folder.append(record)
-                display.record(record)
-
-
-def _conclude(folder: "RunFolder", asked: Mapping[str, Any], interrupted: bool) -> int:
-    """Write the reports, show the ranking, and say by the exit code how it went."""
-    from bench.reports import ranking, state
-    from bench.stopping import shortfall, unreached
-
-    folder.write_reports()
-    rows = folder.records()
-    for table in ranking.tables(rows, [folder.run]):
-        console().print(table)
-    if trouble := state.notice(rows):
-        console().print(trouble, soft_wrap=True)
-    for standing in unreached(rows, folder.run):
-        console().print(f"not precise enough: {shortfall(standing)}", soft_wrap=True)
-    console().print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
-    if interrupted:
-        print(
-            f"interrupted after {len(rows)} records; go on by: resnet-bench run --resume "
-            f"{shlex.quote(str(folder.path))}",
-            file=sys.stderr,
-        )
-        return 130
-    named = "all" not in asked["impl"]
-    failed = [r for r in rows if r.status != "ok" and (named or r.status not in EXPECTED)]
-    return 1 if failed else 0
+    return run_command.run(options, console())
 
 
 def certify(options: argparse.Namespace) -> int:

@@ -17,9 +17,8 @@ import pytest
 
 from bench import machine
 from bench.cells import Cell, UsageError
-from bench.cli import EXPECTED
 from bench.options import parser, requested, requested_cells
-from bench.records import SEQUENCES, Record
+from bench.records import EXPECTED, SEQUENCES, Record
 from bench.run import certified, check_weights, measure, shared_data
 from bench.statistics import step_s
 
