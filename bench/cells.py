@@ -18,6 +18,7 @@ MODES = ("eager", "graph", "compiled")
 OPTIMIZERS = ("adam", "sgd")
 DATASETS = ("digits", "cifar10", "synthetic")
 RECIPES = ("constant", "article")
+LARGEST = 0  # the batch size of a cell whose largest one is still to be found
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
 
 
@@ -60,6 +61,7 @@ class Cell:
     dataset: str
     seed: int
     steps: int
+    threads: int | None = None  # CPUs that a worker may use; None: not chosen, not known
 
     @property
     def label(self) -> str:
@@ -75,12 +77,13 @@ class Cell:
 
     @property
     def contest_label(self) -> str:
-        """`train resnet14 cpu fp32 batch 64 adam digits 100 steps`."""
+        """`train resnet14 cpu 2 threads fp32 batch 64 adam digits 100 steps`."""
         optimizer = f" {self.optimizer}" if self.optimizer else ""
         recipe = f" {self.recipe} recipe" if self.recipe not in (None, "constant") else ""
         weights = f" from {Path(self.weights).name}" if self.weights else ""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)} " if self.threads else ""
         return (
-            f"{self.workload} {self.model} {self.device} {self.precision} "
+            f"{self.workload} {self.model} {self.device} {threads}{self.precision} "
             f"batch {self.batch_size}{optimizer}{recipe} {self.dataset}{weights} {self.steps} steps"
         )
 
@@ -167,6 +170,7 @@ def matrix(
     dataset: str,
     seed: int,
     steps: int,
+    threads: Sequence[int | None] = (None,),
     recipe: str = "constant",
     load_weights: str | None = None,
     all_modes: bool = False,
@@ -183,8 +187,8 @@ def matrix(
     for row, backend in contenders(impl):
         modes = mode or (backend.modes if all_modes else backend.modes[:1])
         name = row.name if CATALOGUE.get(row.name) is row else row.module
-        axes = product(modes, model, workload, device, precision, batch_size, optimizer)
-        for mode_, model_, workload_, device_, precision_, batch, rule in axes:
+        axes = product(modes, model, workload, device, precision, batch_size, optimizer, threads)
+        for mode_, model_, workload_, device_, precision_, batch, rule, cpus in axes:
             cell = Cell(
                 implementation=name,
                 backend=backend.name,
@@ -200,6 +204,7 @@ def matrix(
                 dataset=dataset,
                 seed=seed,
                 steps=steps,
+                threads=cpus,
             )
             cells[cell] = None
     return list(cells)

@@ -79,6 +79,7 @@ def executable(cell: Cell) -> Cell:
         dataset="",
         seed=0,
         steps=0,
+        threads=None,
     )
 
 

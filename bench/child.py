@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import cpus
 from bench.cells import Cell
 from bench.channel import Channel, ChannelClosed
 from bench.suspension import Suspension
@@ -55,6 +56,7 @@ def environment(cell: Cell) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": "4294967296",
         "PYTHONUNBUFFERED": "1",
     }
+    settings |= cpus.variables(cell.threads)
     if not cell.implementation.endswith(".py"):  # whose author chooses
         settings["KERAS_BACKEND"] = cell.backend
     if cell.precision == "fp64":
@@ -70,15 +72,19 @@ class Child:
     """A worker process that runs only while it is asked something.
 
     It leads a process group within our session, so that a signal reaches whatever it starts, and
-    the kernel ends a suspended group (SIGHUP, SIGCONT) should this process be killed.
+    the kernel ends a suspended group (SIGHUP, SIGCONT) should this process be killed. It may
+    allocate `memory_mib` at most where that is given.
     """
 
-    def __init__(self, cell: Cell, data_folder: Path | None, log: Path) -> None:
+    def __init__(
+        self, cell: Cell, data_folder: Path | None, log: Path, memory_mib: float | None = None
+    ) -> None:
         ours, theirs = socket.socketpair()
         self.cell = cell
+        self.memory_mib = memory_mib
         self.channel = Channel(ours)
         self.ended = False
-        with theirs, log.open("ab") as output:
+        with theirs, log.open("ab") as output, cpus.confined(cell.threads):
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bench.worker", str(theirs.fileno())],
                 env={**os.environ, **environment(cell)},
@@ -89,7 +95,8 @@ class Child:
                 process_group=0,
             )
         self.suspension = Suspension(self.process.pid)
-        self.channel.send({"cell": cell.as_dict(), "data_folder": data_folder and str(data_folder)})
+        folder = data_folder and str(data_folder)
+        self.channel.send({"cell": cell.as_dict(), "data_folder": folder, "memory_mib": memory_mib})
 
     def ask(self, turn: str, timeout_s: float, **request: Any) -> dict[str, Any]:
         """Let the worker run for one turn, and return its answer.
@@ -114,7 +121,10 @@ class Child:
         except TimeoutError:
             raise Failure("timeout", f"its {turn} did not end within {timeout_s:g} s") from None
         except ChannelClosed:
-            raise Failure("crashed", f"{self._death()} during its {turn}") from None
+            death = self._death()
+            # some runtimes do not survive an allocation that fails
+            limited = self.memory_mib is not None and death.startswith("killed")
+            raise Failure("oom" if limited else "crashed", f"{death} during its {turn}") from None
         except ValueError as error:
             raise Failure("crashed", f"answered its {turn} with garbage: {error}") from None
         self._signal(signal.SIGSTOP)

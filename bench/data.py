@@ -16,6 +16,8 @@ import numpy as np
 from bench.cells import UsageError
 
 SYNTHETIC_IMAGES = {32: (2048, 512), 224: (512, 128)}  # image size -> training and test images
+# where batches as large as memory holds are tried; files of 0.2 and 1.2 GiB
+SYNTHETIC_LARGEST = {32: (16384, 512), 224: (2048, 128)}
 DOWNLOADS = Path.home() / ".cache" / "resnet-bench"
 
 
@@ -57,11 +59,11 @@ def digits() -> tuple[np.ndarray, ...]:
     return images[train], labels[train], images[test], labels[test]
 
 
-def synthetic(image_size: int, classes: int) -> tuple[np.ndarray, ...]:
+def synthetic(image_size: int, classes: int, many: bool) -> tuple[np.ndarray, ...]:
     """Noise with random labels: for speed where no data is at hand; nothing can be learnt."""
     stream = np.random.default_rng(0)
     arrays: list[np.ndarray] = []
-    for count in SYNTHETIC_IMAGES[image_size]:
+    for count in (SYNTHETIC_LARGEST if many else SYNTHETIC_IMAGES)[image_size]:
         arrays.append(stream.standard_normal((count, image_size, image_size, 3), np.float32))
         arrays.append(stream.integers(0, classes, count))
     return tuple(arrays)
@@ -137,18 +139,25 @@ def _cifar10_torchvision(folder: Path | None) -> tuple[np.ndarray, ...]:
 
 
 def load(
-    name: str, *, image_size: int, classes: int, data_dir: Path | None, batch_size: int
+    name: str,
+    *,
+    image_size: int,
+    classes: int,
+    data_dir: Path | None,
+    batch_size: int,
+    many: bool = False,
 ) -> Dataset:
     """Read a dataset and fit it to a network: enlarged by whole pixels, standardised.
 
-    Raises UsageError where it cannot be had, or holds fewer images than `batch_size`.
+    `many` is for batches as large as memory holds: synthetic data then have more images. Raises
+    UsageError where it cannot be had, or holds fewer images than `batch_size`.
     """
     if name == "digits":
         arrays = digits()
     elif name == "cifar10":
         arrays = cifar10(data_dir)
     else:
-        arrays = synthetic(image_size, classes)
+        arrays = synthetic(image_size, classes, many)
     train_images, train_labels, test_images, test_labels = arrays
     if batch_size > len(train_labels):
         raise UsageError(

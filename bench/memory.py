@@ -26,6 +26,16 @@ def held_mib(device: str, backend: str) -> dict[str, float | None]:
     return {"host_mib": host_mib(), "device_mib": used}
 
 
+def limit(mib: float | None) -> None:
+    """Let allocations of this process fail once it holds `mib` MiB; nothing where that is None.
+
+    Counted is what is private and writable, used or not. macOS takes no notice of the limit.
+    """
+    if mib is not None:
+        most = round(mib * MIB)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
 def finds_cuda(backend: str) -> bool:
     """Whether a backend would compute on a GPU; some take the CPU without a word where not."""
     if backend == "torch":

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import __version__
+from bench import __version__, cpus
 from bench.cells import (
     DATASETS,
     DEVICES,
+    LARGEST,
     MODES,
     OPTIMIZERS,
     PRECISIONS,
@@ -23,7 +24,7 @@ from bench.cells import (
 # Options of `run` that say which cells to measure, as `matrix` takes them
 MATRIX = (
     *("impl", "mode", "model", "workload", "device", "precision", "batch_size", "optimizer"),
-    *("recipe", "dataset", "seed", "load_weights", "steps", "all_modes"),
+    *("recipe", "dataset", "seed", "load_weights", "steps", "threads", "all_modes"),
 )
 MAX_REPLICATES = 30  # processes per cell, where --precision-target asks for more and more
 
@@ -36,6 +37,12 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
     asked = {name: getattr(options, name, None) for name in MATRIX}
     asked["device"] = options.device or ["cuda" if machine.gpus() else "cpu"]
     asked["steps"] = options.steps or profile.steps
+    asked["threads"] = options.threads or [len(cpus.allowed())]
+    for name in ("batch_size", "threads"):
+        given = [str(each) for each in asked[name] or ()]
+        if len(given) > len(set(given)):
+            option = f"--{name.replace('_', '-')} {' '.join(given)}"
+            raise UsageError(f"{option}: give each number only once")
     asked["all_modes"] = profile.all_modes
     asked["certify"] = not options.no_certify
     asked["load_weights"] = options.load_weights and str(options.load_weights.absolute())
@@ -67,8 +74,11 @@ def requested_cells(asked: Mapping[str, Any]) -> list[Cell]:
 
     if "cuda" in asked["device"] and not machine.gpus():
         raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    cpus.check(asked.get("threads") or [])
     # a run of an earlier version may not know every option
-    return matrix(**{name: asked[name] for name in MATRIX if name in asked})
+    choices = {name: asked[name] for name in MATRIX if name in asked}
+    sizes = [LARGEST if size == "max" else size for size in asked["batch_size"]]
+    return matrix(**choices | {"batch_size": sizes})
 
 
 def described_cells(options: argparse.Namespace) -> list[Cell]:
@@ -114,6 +124,14 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
+
+
+def batch_size(text: str) -> int | str:
+    """A whole number above 0, or `max`."""
+    try:
+        return text if text == "max" else positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor max") from None
 
 
 def natural(text: str) -> int:
@@ -180,11 +198,12 @@ def parser() -> argparse.ArgumentParser:
     add = run.add_argument
     add("--profile", choices=PROFILES, default="quick", help="how much to measure (quick)")
     add("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="(both)")
-    add("--batch-size", nargs="+", type=positive, metavar="N", default=[64], help="(64)")
+    add("--batch-size", nargs="+", type=batch_size, metavar="N", default=[64], help=BATCH_HELP)
     add("--steps", type=positive, metavar="N", help="steps of a cell, warm-up included (profile's)")
     add("--replicates", type=positive, metavar="N", help="processes per cell (profile's)")
     add("--precision-target", type=fraction, metavar="P", help=PRECISION_HELP)
     add("--max-replicates", type=positive, metavar="N", help=f"its cap ({MAX_REPLICATES})")
+    add("--threads", nargs="+", type=positive, metavar="N", help="CPUs of a worker (all allowed)")
     add("--dataset", choices=DATASETS, default="digits", help="(digits, which is built in)")
     add("--data-dir", type=Path, metavar="DIR", help="folder that holds CIFAR-10")
     add("--seed", type=natural, metavar="N", default=0, help="of weights, batches and order (0)")
@@ -202,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     )
     # Of what `run` would measure, nothing of this changes the executable.
     certify.set_defaults(profile="quick", workload=["train"], batch_size=[64], dataset="digits")
-    certify.set_defaults(load_weights=None, save_weights=False)
+    certify.set_defaults(load_weights=None, save_weights=False, threads=None)
     certify.set_defaults(seed=0, steps=None, replicates=None, data_dir=None, no_certify=False)
     certify.set_defaults(precision_target=None, max_replicates=None)
 
@@ -235,6 +254,7 @@ RECIPE_HELP = (
     "how training goes: constant learning rate (the default), or article: divided by 3 after each "
     "quarter of the steps, over randomly moved and mirrored images"
 )
+BATCH_HELP = "numbers, or max: the largest that fits, searched for each contender (64)"
 IMPL_HELP = (
     "implementations: a name of `list`, one of its backends as in keras_functional[jax], the path "
     "of a Python file that ends with a class Implementation, or all"

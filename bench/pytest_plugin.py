@@ -75,6 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
         try:
             words = shlex.split(config.getoption("--resnet-bench"))
             options = parser().parse_args(["run", *words])
+            if "max" in options.batch_size:
+                raise UsageError(
+                    "pytest names cells before it runs them: give --batch-size numbers"
+                )
             if options.out or options.resume or options.save_weights:
                 raise UsageError(
                     "pytest keeps the results: leave out --out, --resume and --save-weights"

@@ -46,6 +46,7 @@ class Record:
     dataset: str
     seed: int
     steps: int
+    threads: int | None = None  # CPUs that the process might use
     replicate: int
     cohort: str | None = None  # processes with the same cohort were measured side by side
 
@@ -97,6 +98,7 @@ class Record:
     latency_ms: tuple[float, ...] = ()  # single steps, each from idle device to idle device
     losses: tuple[float, ...] = ()  # training loss of every step
     versions: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)  # in force, as read back after warm-up
 
     @property
     def cell(self) -> Cell:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import certify, data, energy, latency, machine, statistics
-from bench.cells import Cell, UsageError, implementation, obstacle
+from bench.cells import LARGEST, Cell, UsageError, implementation, obstacle
 from bench.certify import Certificate
 from bench.peaks import Peaks, peak_of
 from bench.records import Record
@@ -42,6 +42,7 @@ def shared_data(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[dict[C
                 classes=classes,
                 data_dir=data_dir,
                 batch_size=max(cell.batch_size for cell in members),
+                many=any(cell.batch_size == LARGEST for cell in members),
             )
             folders |= dict.fromkeys(members, folder)
         yield folders

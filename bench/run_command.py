@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import __version__, machine
+from bench import __version__, largest, machine
 from bench.cells import Cell
 from bench.certify import Certificate
 from bench.doctor import noise
@@ -43,6 +43,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     data_dir = asked["data_dir"] and Path(asked["data_dir"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shared_data(cells, data_dir) as data_folders:
+        cells, data_folders = largest.found(
+            asked, cells, data_folders, options.timeout, console.print
+        )
         folder = earlier or RunFolder.create(path, description(path, now, options, asked))
         folder.drop_cut_off_line()
         interrupted = False

@@ -22,7 +22,7 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from bench import data, identity, memory, peak_probe, problem
+from bench import data, identity, ledger, memory, peak_probe, problem
 from bench.audit import Audit
 from bench.cells import Cell, implementation, installed
 from bench.channel import Channel, ChannelClosed
@@ -33,7 +33,10 @@ from resnet_impls.architecture import ARCHITECTURES, Architecture
 from resnet_impls.weights import Weights, fingerprint, initial_weights, load, save
 
 # What a framework's error says when it is memory that ran out.
-OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory")
+OUT_OF_MEMORY = (
+    *("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory"),
+    "oom when allocating",
+)
 
 
 class Worker:
@@ -94,6 +97,7 @@ class Worker:
             "first_step_s": first - start,
             "warmup_s": warm - first if steps else None,
             "host_mib": memory.host_mib(),
+            "settings": ledger.read(self.cell, self.implementation),
         }
 
     def block(self, steps: int) -> dict[str, Any]:
@@ -259,6 +263,7 @@ def main() -> int:
     channel = Channel(connection)
     try:
         job = channel.receive()
+        memory.limit(job["memory_mib"])
         worker = Worker(Cell(**job["cell"]), job["data_folder"])
         while True:
             request = channel.receive()

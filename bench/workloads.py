@@ -33,6 +33,9 @@ class Implementation(Protocol):
     def weights(self) -> Weights:
         """Copies of all the tensors that the network has, by canonical name."""
 
+    # `settings(self) -> dict[str, str]` is optional: what only the implementation knows of what is
+    # in force, read from its real objects. `bench.ledger` names the settings.
+
 
 class Train:
     """Optimizer steps from the same weights over the same batches, then the test accuracy.

@@ -125,3 +125,12 @@ class Implementation:
         return {
             name: ops.convert_to_numpy(variable).copy() for name, variable in self.variables.items()
         }
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "layout": f"{keras.config.image_data_format()}/HWIO",
+            "parameters": self.model.trainable_variables[0].dtype,
+            "computation": self.model.compute_dtype,
+            "jit": "xla" if self.model.jit_compile else "none",
+            "optimizer": type(self.model.optimizer).__name__,
+        }

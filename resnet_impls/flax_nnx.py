@@ -62,16 +62,8 @@ def conv_bn(conv: Conv, dtype: jnp.dtype | None) -> dict[str, Layer]:
     if conv.stride > 1:
         layers[f"{name}_pad"] = partial(jnp.pad, pad_width=((0, 0), (pad, pad), (pad, pad), (0, 0)))
         pad = 0
-    layers[name] = nnx.Conv(
-        conv.inputs,
-        conv.outputs,
-        (conv.kernel, conv.kernel),
-        conv.stride,
-        padding=pad,
-        use_bias=False,
-        dtype=dtype,
-        rngs=nnx.Rngs(0),
-    )
+    options = {"padding": pad, "use_bias": False, "dtype": dtype, "rngs": nnx.Rngs(0)}
+    layers[name] = nnx.Conv(conv.inputs, conv.outputs, (conv.kernel,) * 2, conv.stride, **options)
     layers[conv.norm.rpartition(".")[2]] = BatchNorm(
         conv.outputs, momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, rngs=nnx.Rngs(0)
     )
@@ -146,7 +138,8 @@ class Implementation:
         # Split once here: `nnx.jit` would traverse the modules again at every call.
         updates = nnx.Optimizer(model, rule(learning_rate), wrt=nnx.Param)
         optimizer_def, self.optimizer = nnx.split(updates)
-        model_def, self.model = nnx.split(model)
+        self.model_def, self.model = nnx.split(model)
+        self.rule = optimizer
 
         def loss_fn(model, images, labels):
             logits = model(images)
@@ -154,7 +147,7 @@ class Implementation:
 
         @partial(jax.jit, donate_argnums=(0, 1))
         def train_step(model_state, optimizer_state, images, labels):
-            model = nnx.merge(model_def, model_state)
+            model = nnx.merge(self.model_def, model_state)
             optimizer = nnx.merge(optimizer_def, optimizer_state)
             loss, gradients = nnx.value_and_grad(loss_fn)(model, images, labels)
             optimizer.update(model, gradients)
@@ -162,7 +155,7 @@ class Implementation:
 
         @jax.jit
         def forward(model_state, images):
-            model = nnx.merge(model_def, model_state)
+            model = nnx.merge(self.model_def, model_state)
             model.eval()
             return model(images)
 
@@ -195,6 +188,12 @@ class Implementation:
     def weights(self) -> Weights:
         tensors = dict(nnx.to_flat_state(self.model))
         return {self.names.get(path, str(path)): np.array(tensors[path][...]) for path in tensors}
+
+    def settings(self) -> dict[str, str]:
+        conv = nnx.merge(self.model_def, self.model).stem.conv
+        stored = conv.kernel[...].dtype.name
+        found = {"parameters": stored, "computation": jnp.dtype(conv.dtype or stored).name}
+        return found | {"layout": "channels_last/HWIO", "jit": "xla", "optimizer": self.rule}
 
     def to_device(self, images: np.ndarray) -> Array:
         """An array of the host on the device, in the precision of the parameters."""

@@ -22,12 +22,9 @@ def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Te
     leaves = ("scale", "bias", "mean", "variance")
     scale, bias, mean, variance = tensors = [variables[f"{name}.{leaf}"] for leaf in leaves]
     if x.dtype != tf.float64:
+        options = {"epsilon": BATCH_NORM_EPSILON, "exponential_avg_factor": BATCH_NORM_MOMENTUM}
         outputs, running_mean, running_variance = tf.compat.v1.nn.fused_batch_norm(
-            x,
-            *tensors,
-            epsilon=BATCH_NORM_EPSILON,
-            is_training=training,
-            exponential_avg_factor=BATCH_NORM_MOMENTUM,
+            x, *tensors, is_training=training, **options
         )
         if training:
             mean.assign(running_mean)
@@ -146,27 +143,26 @@ class Implementation:
         tf.config.set_visible_devices(gpus[:1], "GPU")  # operations go there by themselves
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
         self.dtype = tf.float64 if precision == "fp64" else tf.float32
-        compute_dtype = tf.bfloat16 if precision == "bf16" else self.dtype
+        self.compute_dtype = tf.bfloat16 if precision == "bf16" else self.dtype
 
         self.model = ResNet(architecture, weights)
         variables = self.model.trainable_variables
-        rule = (Adam if optimizer == "adam" else SGD)(variables, learning_rate)
-        self.learning_rate = rule.learning_rate
+        self.rule = (Adam if optimizer == "adam" else SGD)(variables, learning_rate)
 
         @tf.function(jit_compile=mode == "compiled")
         def train_step(images: Tensor, labels: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
-                logits = self.model(tf.cast(images, compute_dtype), training=True)
+                logits = self.model(tf.cast(images, self.compute_dtype), training=True)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
                 loss = tf.reduce_mean(losses)
-            rule.apply(tape.gradient(loss, variables))
+            self.rule.apply(tape.gradient(loss, variables))
             return loss
 
         @tf.function(jit_compile=mode == "compiled")
         def forward(images: Tensor) -> Tensor:
-            return self.model(tf.cast(images, compute_dtype), training=False)
+            return self.model(tf.cast(images, self.compute_dtype), training=False)
 
-        self.train_step, self.forward = train_step, forward
+        self.train_step, self.forward, self.jit = train_step, forward, mode == "compiled"
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.batches = cycle(
@@ -175,7 +171,7 @@ class Implementation:
         )
 
     def set_learning_rate(self, rate: float) -> None:
-        self.learning_rate.assign(rate)
+        self.rule.learning_rate.assign(rate)
 
     def train(self, steps: int) -> np.ndarray:
         losses = [self.train_step(x, y) for x, y in islice(self.batches, steps)]
@@ -191,3 +187,12 @@ class Implementation:
     def weights(self) -> Weights:
         variables = {v.name.removesuffix(":0"): v for v in self.model.variables}
         return {name: variable.numpy().copy() for name, variable in variables.items()}
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "layout": "channels_last/HWIO",
+            "parameters": self.model.trainable_variables[0].dtype.name,
+            "computation": self.compute_dtype.name,
+            "jit": "xla" if self.jit else "none",
+            "optimizer": f"{type(self.rule).__name__} fused",
+        }

@@ -155,6 +155,22 @@ class Implementation:
         }
         return {name: x.transpose(FROM_TORCH[x.ndim]).copy() for name, x in tensors.items()}
 
+    def settings(self) -> dict[str, str]:
+        images = self.to_device(np.zeros((2, 32, 32, 3), np.float32))
+        kernel = self.model.stem.conv.weight
+        last = [x.is_contiguous(memory_format=torch.channels_last) for x in (images, kernel)]
+        self.model.eval()
+        with torch.inference_mode(), self.autocast:
+            computed = self.model.stem(images).dtype
+        fused = " fused" if self.optimizer.defaults["fused"] else ""
+        return {
+            "layout": f"channels_{'last' if last[0] else 'first'}/{'OHWI' if last[1] else 'OIHW'}",
+            "parameters": str(kernel.dtype).removeprefix("torch."),
+            "computation": str(computed).removeprefix("torch."),
+            "jit": "none" if self.network is self.model else "inductor",
+            "optimizer": type(self.optimizer).__name__ + fused,
+        }
+
     def to_device(self, images: np.ndarray) -> Tensor:
         """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, still channels last in memory."""
         # a copy, since NumPy's memory is not aligned as PyTorch's own kernels like it

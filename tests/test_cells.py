@@ -198,6 +198,14 @@ def test_a_contest_label_states_what_is_shared() -> None:
     assert infer.contest_label == "infer resnet14 cpu fp32 batch 64 digits 100 steps"
 
 
+def test_cells_of_different_threads_do_not_compete_and_their_labels_tell_why() -> None:
+    one, two, unknown = (cells(threads=[threads])[0] for threads in (1, 2, None))
+    assert len({cell.contest for cell in (one, two, unknown)}) == 3
+    assert one.contest_label == "train resnet14 cpu 1 thread fp32 batch 64 adam digits 100 steps"
+    assert two.contest_label == "train resnet14 cpu 2 threads fp32 batch 64 adam digits 100 steps"
+    assert "thread" not in unknown.contest_label
+
+
 def test_a_cell_survives_as_json_ready_values() -> None:
     (cell,) = cells(workload=["infer"])
     assert Cell(**cell.as_dict()) == cell

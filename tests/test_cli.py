@@ -61,6 +61,16 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ),
     *(((*RUN, option, "1.5"), "'1.5'") for option in ("--steps", "--batch-size", "--seed")),
     ((*RUN, "--seed", "-1"), "'-1'"),
+    ((*RUN, "--batch-size", "8", "x"), "'x'"),
+    ((*RUN, "--batch-size", "8", "0", "max"), "'0'"),
+    ((*RUN, "--batch-size", "max", "maximum"), "'maximum'"),
+    ((*RUN, "--batch-size", ""), "''"),
+    ((*RUN, "--batch-size"), "--batch-size"),
+    ((*RUN, "--batch-size", "8", "16", "8"), "--batch-size 8 16 8"),
+    ((*RUN, "--batch-size", "max", "max"), "--batch-size max max"),
+    *(((*RUN, "--threads", value), f"{value!r}") for value in ("0", "-1", "1.5", "all", "")),
+    ((*RUN, "--threads", "1", "99999"), "--threads 99999"),
+    ((*RUN, "--threads", "1", "1"), "--threads 1 1"),
     ((*RUN, "--timeout", "inf"), "'inf'"),
     *(
         ((*RUN, "--precision-target", value), f"{value!r}")
