@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench import __version__, cpus
+from bench.arguments import batch_size, fraction, natural, positive, seconds
 from bench.cells import (
     DATASETS,
     DEVICES,
@@ -113,61 +114,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line that says what is wrong; the usage is a `--help` away."""
         raise UsageError(f"{message} (see {self.prog} --help)")
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return number
-
-
-def batch_size(text: str) -> int | str:
-    """A whole number above 0, or `max`."""
-    try:
-        return text if text == "max" else positive(text)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}, nor max") from None
-
-
-def natural(text: str) -> int:
-    """A whole number, 0 or above."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
-    return number
-
-
-def fraction(text: str) -> float:
-    """A part of the whole between 0 and 1, written `1%`, `0.5 %` or `0.01`."""
-    digits = text.strip()
-    try:
-        number = float(digits.removesuffix("%")) / (100 if digits.endswith("%") else 1)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a fraction such as 1% or 0.01, above 0 and below 100%"
-        )
-    return number
-
-
-def seconds(text: str) -> float:
-    """A finite number of seconds above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return number
 
 
 def parser() -> argparse.ArgumentParser:

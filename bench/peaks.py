@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import machine, peak_probe
+from bench import cpus, machine, peak_probe
 from bench.cells import PRECISIONS, Cell, installed, matrix, obstacle
 from bench.certify import CACHE
 from bench.child import Child, Failure, environment
@@ -33,7 +33,7 @@ def peak_of(peaks: Peaks | None, cell: Cell) -> Mapping[str, Any] | None:
 
 
 def _key(cell: Cell) -> str:
-    return f"all/{cell.precision}"
+    return f"{cell.threads or 'all'}/{cell.precision}"
 
 
 def probe(
@@ -43,7 +43,7 @@ def probe(
     *,
     remembered: bool = True,
 ) -> Peaks:
-    """The peaks of every device and precision among `cells` that can run here.
+    """The peaks of each device, precision and number of threads among `cells` that can run here.
 
     `remembered` False measures all of them anew. `say` is told what is measured, and what cannot
     be; of that there is no peak.
@@ -82,6 +82,7 @@ def of_this_machine() -> Peaks:
         dataset="synthetic",
         seed=0,
         steps=1,
+        threads=[len(cpus.allowed())],
     )
     return probe(every, timeout_s=600, remembered=False)
 

@@ -11,9 +11,10 @@ from typing import Any
 from bench import certify, data, energy, latency, machine, statistics
 from bench.cells import LARGEST, Cell, UsageError, implementation, obstacle
 from bench.certify import Certificate
+from bench.measurement import Outcome, Task
 from bench.peaks import Peaks, peak_of
 from bench.records import Record
-from bench.schedule import Outcome, Schedule, Task
+from bench.schedule import Schedule
 from bench.steadiness import busy, leak
 from resnet_impls import weights as weights_files
 from resnet_impls.architecture import ARCHITECTURES

@@ -16,13 +16,13 @@ from bench import __version__, largest, machine
 from bench.cells import Cell
 from bench.certify import Certificate
 from bench.doctor import noise
+from bench.measurement import Task
 from bench.options import check_resumable, requested, requested_cells
 from bench.peaks import probe
 from bench.records import EXPECTED
 from bench.reports import ranking, state
 from bench.run import certified, check_weights, measure, shared_data
 from bench.run_folder import RunFolder, check_free
-from bench.schedule import Task
 from bench.stopping import rounds, shortfall, unreached
 from bench.terminal import Display
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.cells import Cell
+from bench.measurement import Task
 from bench.records import Record
-from bench.schedule import Task
 from bench.statistics import Estimate, Summary, summarise
 
 # To stop as soon as an interval is narrow favours those that are narrow by luck. From 3 processes

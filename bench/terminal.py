@@ -11,8 +11,8 @@ from rich.text import Text
 from bench.cells import Cell, installed
 from bench.certify import Certificate
 from bench.describe import Built, differences, layer, parameter_counts, tensors, totals
+from bench.measurement import Task
 from bench.records import Record
-from bench.schedule import Task
 from resnet_impls.architecture import Architecture, Shape
 from resnet_impls.catalogue import CATALOGUE
 

@@ -193,10 +193,8 @@ class Implementation:
         }
 
     def settings(self) -> dict[str, str]:
-        return {
-            "layout": f"{keras.config.image_data_format()}/HWIO",
-            "parameters": self.model.trainable_variables[0].dtype,
-            "computation": self.model.compute_dtype,
-            "jit": "xla" if self.model.jit_compile else "none",
-            "optimizer": type(self.model.optimizer).__name__,
-        }
+        layout = f"{keras.config.image_data_format()}/HWIO"
+        found = {"layout": layout, "jit": "xla" if self.model.jit_compile else "none"}
+        found |= {"parameters": self.model.trainable_variables[0].dtype}
+        found |= {"computation": self.model.compute_dtype}
+        return found | {"optimizer": type(self.model.optimizer).__name__}

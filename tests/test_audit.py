@@ -14,8 +14,9 @@ import pytest
 from bench.audit import work_left
 from bench.cells import Cell
 from bench.certify import Certificate, Half
+from bench.measurement import Outcome
 from bench.run import record
-from bench.schedule import Outcome, Schedule
+from bench.schedule import Schedule
 from bench.suspension import LOOK_S, Suspension
 
 MakeCell = Callable[..., Cell]

@@ -13,15 +13,8 @@ import pytest
 
 from bench.cells import Cell
 from bench.latency import latency_turns
-from bench.schedule import (
-    MIN_BLOCKS,
-    Outcome,
-    Schedule,
-    Task,
-    by_contest,
-    split,
-    warm_up_steps,
-)
+from bench.measurement import MIN_BLOCKS, Outcome, Task, split, warm_up_steps
+from bench.schedule import Schedule, by_contest
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]

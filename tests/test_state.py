@@ -14,8 +14,9 @@ import pytest
 from bench.cells import Cell
 from bench.child import Child
 from bench.gpu import Gpu, held_down
+from bench.measurement import Outcome
 from bench.records import Record, read
-from bench.schedule import Outcome, Schedule
+from bench.schedule import Schedule
 from bench.state import Watch, throttles
 
 MakeCell = Callable[..., Cell]

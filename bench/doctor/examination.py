@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench import certify, machine
 from bench.cells import Cell, matrix
+from bench.measurement import Outcome, warm_up_steps
 from bench.run import shared_data
-from bench.schedule import Outcome, Schedule, warm_up_steps
+from bench.schedule import Schedule
 
 PLANTED = Path(__file__).with_name("planted")
 STEPS = 40

@@ -20,8 +20,9 @@ from bench import machine
 from bench.cells import PROFILES, Cell, UsageError, matrix, obstacle
 from bench.certify import CACHE
 from bench.child import Failure
+from bench.measurement import Outcome
 from bench.run import shared_data
-from bench.schedule import Outcome, Schedule
+from bench.schedule import Schedule
 from bench.statistics import CONFIDENCE
 
 PAIRS = 5

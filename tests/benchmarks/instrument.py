@@ -26,8 +26,8 @@ import psutil
 
 from bench.cells import Cell, matrix
 from bench.child import Child, environment
+from bench.measurement import Measurement
 from bench.run import shared_data
-from bench.schedule import Measurement
 
 TIMEOUT_S = 600.0
 BLOCK_STEPS = 5
