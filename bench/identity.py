@@ -59,6 +59,10 @@ LIMITS: dict[str, dict[str, float]] = {
 }
 LIMITS["tf32"] = LIMITS["fp16"] = LIMITS["bf16"]
 
+# In float32 the gradients of a deep or wide network may be as many times as inexact as those of the
+# reference in float32: frameworks sum in other orders, and were seen at 0.6 to 1.4 times.
+ROUNDING_ROOM = 4.0
+
 Build = Callable[[Weights, str, float], Implementation]  # weights, optimizer, learning rate
 
 
@@ -87,7 +91,9 @@ def checks(
 
     `solution` is that of `optimizer` and `recipe`. Raises whatever the implementation raises.
     """
-    limits = LIMITS[precision]
+    limits = dict(LIMITS[precision])
+    if precision == "fp32":
+        limits["gradients"] = max(limits["gradients"], ROUNDING_ROOM * solution.rounding)
     dtype = np.float64 if precision == "fp64" else np.float32
     start = {name: value.astype(dtype) for name, value in problem.weights.items()}
     images, labels = problem.images.astype(dtype), problem.labels

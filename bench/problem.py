@@ -13,14 +13,19 @@ import numpy as np
 from bench.cells import LEARNING_RATES
 from bench.recipes import RECIPES
 from resnet_impls.architecture import ARCHITECTURES, Architecture
-from resnet_impls.numpy_reference import Pass, Reference
+from resnet_impls.numpy_reference import Pass, Reference, softmax_cross_entropy
 from resnet_impls.weights import Weights, initial_weights
 
 STEPS = (1, 5, 20)  # after these the weights are compared
 BATCHES = 4  # fewer than the steps, so that the order in which they come round is compared too
 
-# ReLUs that a first batch may enter: its margin, the smallest distance of their inputs from 0, is
-# to exceed MARGIN, else float32 rounding alone moves some across the kink and changes the gradient.
+# The rate of a certificate's first step. SGD's is a tenth of a run's, at which the loss of so small
+# a batch may rise threefold, and 20 steps amplify the rounding of float32 to some tenths.
+RATES = {**LEARNING_RATES, "sgd": 0.1 * LEARNING_RATES["sgd"]}
+
+# ReLUs that a first batch may enter: its margin, the smallest distance of their inputs from 0 and
+# of two values that compete in a max pool, is to exceed MARGIN, else float32 rounding alone moves
+# some across and changes the gradient.
 RELU_INPUTS = 550_000
 MARGIN = 5e-6
 SEARCHED = 400  # seeds that are tried for such a batch
@@ -43,6 +48,7 @@ class Solution:
     logits: np.ndarray  # (B, classes), of the first batch in evaluation mode
     losses: np.ndarray  # (20,)
     gradients: Weights  # of the first batch
+    rounding: float  # relative L2 error of the gradients when the reference computes in float32
     weights: dict[int, Weights]  # after so many steps
 
 
@@ -88,7 +94,7 @@ def pose(architecture: Architecture) -> Problem:
 
 def learning_rates(optimizer: str, recipe: str) -> list[float]:
     """The learning rate of each of the 20 steps."""
-    return list(RECIPES[recipe].learning_rates(LEARNING_RATES[optimizer], STEPS[-1]))
+    return list(RECIPES[recipe].learning_rates(RATES[optimizer], STEPS[-1]))
 
 
 def solve(problem: Problem, optimizer: str, recipe: str) -> Solution:
@@ -105,13 +111,27 @@ def solve(problem: Problem, optimizer: str, recipe: str) -> Solution:
         losses.append(trained.train_step(images[step % BATCHES], labels[step % BATCHES]))
         if step + 1 in STEPS:
             weights[step + 1] = {name: value.copy() for name, value in trained.weights.items()}
-    return Solution(logits, np.array(losses), gradients, weights)
+    return Solution(logits, np.array(losses), gradients, rounding(problem, gradients), weights)
+
+
+def rounding(problem: Problem, gradients: Weights) -> float:
+    """Relative L2 error of the first batch's gradients from the reference's own float32 pass.
+
+    It grows with depth and width, and is what any implementation in float32 may be expected to do.
+    """
+    single = {name: value.astype(np.float32) for name, value in problem.weights.items()}
+    batch = Pass(problem.architecture, single, training=True)
+    logits, backward = batch.network(problem.images[0].astype(np.float32))
+    backward(softmax_cross_entropy(logits, problem.labels[0])[1].astype(np.float32))
+    wrong = sum(np.sum((batch.gradients[name] - gradients[name]) ** 2) for name in gradients)
+    return float(np.sqrt(wrong / sum(np.sum(value**2) for value in gradients.values())))
 
 
 def save(path: Path, problem: Problem, solution: Solution) -> None:
     """Write both as one `.npz`."""
     arrays: dict[str, Any] = {"images": problem.images, "labels": problem.labels}
     arrays |= {"logits": solution.logits, "losses": solution.losses}
+    arrays["rounding"] = solution.rounding
     for prefix, tensors in (
         ("start", problem.weights),
         ("gradients", solution.gradients),
@@ -131,7 +151,8 @@ def load(path: Path, architecture: Architecture) -> tuple[Problem, Solution]:
     plain = tensors[""]
     problem = Problem(architecture, tensors["start"], plain["images"], plain["labels"])
     weights = {step: tensors[str(step)] for step in STEPS}
-    return problem, Solution(plain["logits"], plain["losses"], tensors["gradients"], weights)
+    gradients, error = tensors["gradients"], float(plain["rounding"])
+    return problem, Solution(plain["logits"], plain["losses"], gradients, error, weights)
 
 
 def main() -> int:

@@ -40,7 +40,7 @@ def windows_backward(dwindows: Array, shape: tuple[int, ...], stride: int) -> Ar
     """(B, H', W', k, k, C) -> `shape`, (B, H, W, C): a pixel collects from all its windows."""
     (batch, rows, columns, k, _, channels), (_, height, width, _) = dwindows.shape, shape
     edge = k // 2
-    dpadded = np.zeros((batch, height + 2 * edge, width + 2 * edge, channels))
+    dpadded = np.zeros((batch, height + 2 * edge, width + 2 * edge, channels), dwindows.dtype)
     for i, j in np.ndindex(k, k):
         below, beyond = i + stride * rows, j + stride * columns
         dpadded[:, i:below:stride, j:beyond:stride] += dwindows[:, :, :, i, j]
@@ -129,22 +129,19 @@ class Pass:
 
     def __init__(self, architecture: Architecture, weights: Weights, *, training: bool) -> None:
         self.architecture, self.weights, self.training = architecture, weights, training
-        self.gradients: Weights = {}
-        self.statistics: Weights = {}
-        self.margin = np.inf  # smallest |x| that enters a ReLU: an error as large flips a gradient
+        self.gradients, self.statistics = Weights(), Weights()
+        self.margin = np.inf  # smallest distance to where a gradient jumps, in ReLUs and the pool
 
     def network(self, images: Array) -> tuple[Array, Backward]:
         """(B, H, W, 3) -> logits (B, classes)."""
         stem = partial(self.conv_norm, self.architecture.stem)
-        pool = [max_pool] if self.architecture.max_pool else []
+        pool = [self.pool] if self.architecture.max_pool else []
         blocks = [partial(self.block, plan) for plan in self.architecture.blocks]
         return self.chain([stem, self.relu, *pool, *blocks, global_average_pool, self.head], images)
 
     def block(self, plan: BlockPlan, x: Array) -> tuple[Array, Backward]:
         """relu(residual(x) + shortcut(x)): (B, H, W, I) -> (B, H', W', O)."""
-        branch: list[Layer] = []
-        for conv in plan.residual:
-            branch += [partial(self.conv_norm, conv), self.relu]
+        branch = [f for conv in plan.residual for f in (partial(self.conv_norm, conv), self.relu)]
         residual, residual_backward = self.chain(branch[:-1], x)  # the last ReLU follows the sum
         projection = [partial(self.conv_norm, plan.shortcut)] if plan.shortcut else []
         shortcut, shortcut_backward = self.chain(projection, x)  # without a layer: x itself
@@ -179,9 +176,8 @@ class Pass:
         if self.training:
             old, new = 1 - BATCH_NORM_MOMENTUM, BATCH_NORM_MOMENTUM
             self.statistics[f"{norm}.mean"] = old * mean + new * z.mean(BHW)
-            unbiased, biased = z.var(BHW, ddof=1), z.var(BHW)  # over n - 1, over n
-            self.statistics[f"{norm}.variance"] = old * variance + new * unbiased
-            mean, variance = z.mean(BHW), biased
+            self.statistics[f"{norm}.variance"] = old * variance + new * z.var(BHW, ddof=1)  # n - 1
+            mean, variance = z.mean(BHW), z.var(BHW)  # over n
         y, norm_backward = batch_norm(z, mean, variance, w[f"{norm}.scale"], w[f"{norm}.bias"])
 
         def backward(dy: Array) -> Array:
@@ -196,6 +192,13 @@ class Pass:
         self.margin = min(self.margin, float(np.abs(x).min()))
         positive = x > 0
         return np.maximum(x, 0), lambda dy: dy * positive
+
+    def pool(self, x: Array) -> tuple[Array, Backward]:
+        """`max_pool` of what a ReLU lets through: (B, H, W, C) -> (B, H', W', C)."""
+        ordered = np.sort(windows(x, 3, 2).reshape(-1, 9, x.shape[-1]), axis=1)
+        gaps = (ordered[:, -1] - ordered[:, -2])[ordered[:, -1] > 0]  # at 0 the ReLU passes nothing
+        self.margin = float(gaps.min(initial=self.margin))
+        return max_pool(x)
 
     def head(self, x: Array) -> tuple[Array, Backward]:
         """The dense layer that yields the logits: (B, C) -> (B, classes)."""
