@@ -40,15 +40,18 @@ def run(options: argparse.Namespace) -> int:
 def certify(options: argparse.Namespace) -> int:
     """Compare implementations with the reference, and show every check."""
     from bench.certify import certify as certificates
+    from bench.reports.certificates import write
     from bench.terminal import certificate_table
 
     cells = requested_cells(requested(options))
-    passed = True
+    obtained: dict[Cell, Certificate] = {}
+    write(options.out, obtained)  # a path that cannot be written is known at once
     for cell, certificate in certificates(cells, timeout_s=options.timeout, remembered=False):
         if certificate is not None:
             console().print(certificate_table(cell, certificate))
-            passed = passed and certificate.passed
-    return 0 if passed else 1
+            obtained[cell] = certificate
+            write(options.out, obtained)
+    return 0 if all(certificate.passed for certificate in obtained.values()) else 1
 
 
 def report(options: argparse.Namespace) -> int:

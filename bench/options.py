@@ -165,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[executables],
         help="prove implementations identical to the reference, anew",
     )
+    certify.add_argument("--out", type=Path, metavar="FILE", help="write them as a Markdown table")
     # Of what `run` would measure, nothing of this changes the executable.
     certify.set_defaults(profile="quick", workload=["train"], batch_size=[64], dataset="digits")
     certify.set_defaults(load_weights=None, save_weights=False, threads=None)
