@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bench.cells import UsageError, unknown
+from bench.cells import Cell, UsageError, unknown
 from bench.options import described_cells, parser, requested, requested_cells
 
 if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
     from rich.console import Console
+
+    from bench.certify import Certificate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
