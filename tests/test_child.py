@@ -118,7 +118,7 @@ def test_what_a_worker_prints_is_its_log_and_blocks_nothing(
     )
     assert len(ask_all(start_child(path))["losses"]) == 10
     log = (tmp_path / "log").read_bytes()
-    assert log.count(b"o" * 3_000_000) == log.count(b"e" * 3_000_000) == 6
+    assert log.count(b"o" * 3_000_000) == log.count(b"e" * 3_000_000) >= 6
 
 
 def test_a_traceback_goes_to_the_log(
