@@ -20,7 +20,9 @@ TAKEN_S = 0.03  # three of the 10 ms steps that the kernel counts by
 SHORTEST_S = 0.1  # blocks shorter than that hold too few such steps to tell
 DISTURBED = 0.25  # of the blocks
 
-LEAK_MIB = 1.0  # over all timed steps: less than that allocators come and go by
+# Over all timed steps; less than that is no concern, and allocators come and go by it
+LEAK_MIB = 1.0
+LEAK_SHARE = 0.01  # of what was held at first
 
 
 def settled(cohort: Sequence[Sequence[float]]) -> list[bool | None]:
@@ -94,7 +96,7 @@ class Leak(NamedTuple):
     kib_per_step: float
     low: float
     high: float
-    leaks: bool  # the interval lies above 0, and its lower end makes more than 1 MiB of all steps
+    leaks: bool  # of all timed steps, its lower end makes more than 1 MiB and 1 % of what was held
 
 
 def leak(record: Record, where: str) -> Leak | None:
@@ -110,5 +112,5 @@ def leak(record: Record, where: str) -> Leak | None:
 
     steps = list(accumulate(record.block_steps))
     slope, _, low, high = map(float, theilslopes(held_mib, steps))
-    leaks = low * (steps[-1] - steps[0]) > LEAK_MIB
+    leaks = low * (steps[-1] - steps[0]) > max(LEAK_MIB, LEAK_SHARE * held_mib[0])
     return Leak(slope * 1024, low * 1024, high * 1024, leaks)

@@ -112,7 +112,7 @@ def test_memory_that_grows_with_every_step_is_a_leak(where: str) -> None:
 def test_a_pool_that_grows_once_and_noise_are_no_leaks() -> None:
     flat = held(0.0, 20)
     grown = [value + 300 * (index > 5) for index, value in enumerate(flat)]
-    slight = held(1.0, 20, noise_mib=0.001)  # 0.2 MiB in all
+    slight = held(10.0, 20, noise_mib=0.001)  # 1.9 MiB of 500
     for values in (flat, grown, slight, [500.0] * 20):
         found = leak(timed([1.0] * 20, block_host_mib=tuple(values)), "host")
         assert found

@@ -108,9 +108,9 @@ Medians over blocks and processes. **Own processors** are those that the worker 
 other machines. The last column counts processes in trouble: *busy* where others had more than a
 tenth of the processor time that the worker had, in more than a quarter of its blocks; *unsettled*
 where the later half of the blocks differs from the earlier, the machine's own drift apart;
-*leaking* where memory grew beyond doubt and by more than 1 MiB; *throttled* where the processor was
-held down; *compiling* where something was compiled in timed blocks. They are marked and never left
-out."""
+*leaking* where memory grew with the steps, beyond doubt and by more than 1 MiB and 1 %;
+*throttled* where the processor was held down; *compiling* where something was compiled in timed
+blocks. They are marked and never left out."""
 
 
 def section(contests: Sequence[Sequence[Summary]]) -> str:
