@@ -55,6 +55,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             certificates = {}
             if asked["certify"]:
                 certificates = certified(cells, options.timeout, console.print)
+            console.print(f"measuring into {folder.path}", soft_wrap=True)
             for left in rounds(folder.run, cells, folder.records, console.print):
                 _measure(folder, asked, left, data_folders, certificates, options.timeout, console)
         except KeyboardInterrupt:
@@ -89,10 +90,6 @@ def _measure(
     console: Console,
 ) -> None:
     """Measure what is left of a round, and append each record as soon as it is known."""
-    cells = len({cell for cell, _ in left})
-    console.print(
-        f"{cells} cells, {len(left)} processes to measure, into {folder.path}", soft_wrap=True
-    )
     folder.logs.mkdir(exist_ok=True)
     with Display(left, console) as display:
         records = measure(

@@ -62,7 +62,7 @@ def _end(summary: Summary, most: int) -> str | None:
     last = max((*summary.records, *summary.failures), key=lambda record: record.replicate)
     if last.status != "ok":
         return f"process {last.replicate}: {last.status}"
-    return f"has had {last.replicate + 1} processes" if last.replicate + 1 >= most else None
+    return f"at the cap of {most} processes" if last.replicate + 1 >= most else None
 
 
 def _standing(
@@ -120,17 +120,19 @@ def rounds(
 ) -> Iterator[list[Task]]:
     """What is to be measured one after the other: the rest of the profile's, then further rounds.
 
-    `records` yields what is known of `run` so far; `say` is told why there is one more round.
+    `records` yields what is known of `run` so far; `say` is told of each round, and why it is.
     """
     asked = run["options"]
     done = {(record.cell, record.replicate) for record in records()}
     tasks = [(cell, index) for cell in cells for index in range(asked["replicates"])]
-    yield [task for task in tasks if task not in done]
+    left = [task for task in tasks if task not in done]
+    say(f"{len(cells)} cells × {asked['replicates']} processes, {len(left)} to measure")
+    yield left
     if target := asked.get("precision_target"):
         while tasks := further(rows := records(), run, target, asked["max_replicates"]):
             every = [s for c in standings(rows, run, target, asked["max_replicates"]) for s in c]
             loose = sum(not standing.reached for standing in every)
-            say(f"not within ±{target:.2%} yet: {loose} of {len(every)} cells")
+            say(f"not within ±{target:.2%} yet: {loose} of {len(every)} cells, {len(tasks)} go on")
             yield tasks
 
 
@@ -145,14 +147,16 @@ def unreached(records: Iterable[Record], run: Mapping[str, Any]) -> list[Standin
 
 
 def shortfall(standing: Standing) -> str:
-    """`torch_module eager, infer resnet14 …: ±2.31% in images/s …`: how far, and why no further."""
-    widths = [
-        "no interval" if width is None else f"±{width:.2%}"
-        for width in (standing.speed, standing.ratio)
+    """`torch_module eager, infer …: ±2.31% in images/s …`: how far it got, and why no further."""
+    widths = {"in images/s": standing.speed}
+    if standing.ratio != 0:  # which the fastest itself has
+        widths["against the fastest"] = standing.ratio
+    stated = [
+        f"{'no interval' if width is None else f'±{width:.2%}'} {what}"
+        for what, width in widths.items()
     ]
     why = standing.obstacle or "interrupted: --resume goes on"
     return (
-        f"{standing.cell.label}, {standing.cell.contest_label}: "
-        f"{widths[0]} in images/s, {widths[1]} against the fastest, by {standing.processes} "
-        f"processes ({why})"
+        f"{standing.cell.label}, {standing.cell.contest_label}: {', '.join(stated)} "
+        f"after {standing.processes} good processes ({why})"
     )

@@ -27,7 +27,7 @@ def test_a_cell_that_did_not_is_named_with_what_it_reached_and_why() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("  - ")]
     assert "keras_functional[jax] compiled" in line
     assert "±2" in line
-    assert "by 5 processes (has had 5 processes)" in line
+    assert "after 5 good processes (at the cap of 5 processes)" in line
 
 
 def test_a_run_without_a_target_has_no_such_section() -> None:

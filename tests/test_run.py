@@ -176,7 +176,7 @@ def test_a_killed_run_leaves_valid_records_and_no_workers_and_is_resumed(
     records.write_bytes(done + b'{"schema": 1, "cut off')
     finished = resnet_bench("run", "--resume", out)
     assert finished.returncode == 0
-    assert "6 processes to measure" in finished.stdout
+    assert "6 to measure" in finished.stdout
     assert records.read_bytes().startswith(done)
     assert pairs(read(out)) == sorted(ALL)
     assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS}

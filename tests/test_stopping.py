@@ -71,7 +71,7 @@ def test_the_cap_ends_it() -> None:
     assert wanted(*rows, most=5) == set()
     for each in standing(*rows, most=5).values():
         assert not each.reached
-        assert each.obstacle == "has had 5 processes"
+        assert each.obstacle == "at the cap of 5 processes"
     assert wanted(*processes([1.0] * 3), most=3) == set()
     assert standing(*processes([1.0] * 3), most=3)["torch"].reached
 
@@ -125,8 +125,9 @@ def test_simulated_runs_end_and_are_then_as_precise_as_asked() -> None:
     counts = [sum(row.cell == each.cell for row in rows) for each in first]
     assert LEAST <= min(counts) <= max(counts) < 30
     assert counts[0] == counts[1]
-    assert len(told) == max(counts) - 3
-    assert told[0].startswith("not within ±5.00% yet: 3 of 3 cells")
+    assert told[0] == "3 cells × 3 processes, 9 to measure"
+    assert told[1] == "not within ±5.00% yet: 3 of 3 cells, 3 go on"
+    assert len(told) == 1 + max(counts) - 3
     for contest in standings(rows, described, 0.05, 30):
         for each in contest:
             assert max(each.speed or math.inf, each.ratio or 0.0) <= 0.05
@@ -163,7 +164,7 @@ def test_a_run_goes_on_to_its_cap_past_a_failing_cell_and_is_resumed(
     assert replicates(out) == everything
     ends = [line for line in finished.stdout.splitlines() if line.startswith("not precise enough:")]
     assert len(ends) == 2
-    assert "(has had 4 processes)" in "".join(ends)
+    assert "(at the cap of 4 processes)" in "".join(ends)
     assert "(process 1: crashed)" in "".join(ends)
     report = (out / "report.md").read_text()
     assert "Not all got there:" in report.split("## Precision")[1]
