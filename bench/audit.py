@@ -71,7 +71,7 @@ def unmoved(start: dict[str, str], weights: Weights) -> list[str]:
         return []
     more = f" and {len(stuck) - 2} more" if len(stuck) > 2 else ""
     which = "all parameters" if stuck == trained else ", ".join(stuck[:2]) + more
-    return [f"training left {which} as they were: have train update every parameter"]
+    return [f"training left {which} unchanged: have train update every parameter"]
 
 
 def work_left(run: Callable[[], object], probe: Callable[[], object]) -> float | None:

@@ -53,13 +53,13 @@ def train(self, steps):
         "def step(self, *batch): before = self.weights(); loss = super().step(*batch); "
         "self.tensors = before; return loss",
         "train",
-        "training left all parameters as they were: have train update every parameter",
+        "training left all parameters unchanged: have train update every parameter",
     ),
     "freezes_a_tensor": (
         "def step(self, *batch): before = self.weights(); loss = super().step(*batch); "
         "self.tensors['head.bias'] = before['head.bias']; return loss",
         "train",
-        "training left head.bias as they were: have train update every parameter",
+        "training left head.bias unchanged: have train update every parameter",
     ),
 }
 
