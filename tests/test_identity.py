@@ -1,5 +1,6 @@
 """The certificate accepts the same function, and rejects every planted deviation by name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,18 @@ def test_the_first_batch_keeps_its_margin_and_no_batch_norm_is_trivial(posed: Po
     forward.network(stated.images[0].astype(np.float64))
     assert forward.margin > problem.MARGIN
     assert np.ptp(stated.weights["stem.bn.variance"]) > 0
+
+
+def test_the_float32_limit_of_gradients_follows_the_references_own_error(posed: Posed) -> None:
+    stated, solutions = posed
+    assert 1e-9 < solutions["sgd"].rounding < 1e-5
+    inexact = {name: replace(s, rounding=1e-3) for name, s in solutions.items()}
+    limits = {
+        check.name: check.limit
+        for check in certify(Implementation, (stated, inexact), "sgd", "fp32")
+    }
+    assert limits["gradients"] == identity.ROUNDING_ROOM * 1e-3
+    assert limits["worst gradient"] == identity.LIMITS["fp32"]["worst gradient"]
 
 
 @pytest.mark.parametrize("wrong", [np.float64("nan"), np.inf])

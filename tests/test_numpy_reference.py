@@ -121,6 +121,14 @@ def test_margin_is_the_distance_of_the_nearest_relu_input_from_zero(distance: fl
     assert gradients[f"{norm}.bias"].any() == (distance > 0)
 
 
+def test_margin_counts_values_that_compete_in_a_max_pool_but_not_those_at_zero() -> None:
+    x = np.zeros((1, 4, 4, 1))  # what a ReLU let through
+    x[0, 1, 1], x[0, 2, 2] = 2.0, 1.75
+    forward = Pass(TINY, {}, training=True)
+    forward.pool(x)
+    assert forward.margin == 0.25
+
+
 def test_running_statistics_follow_their_definition() -> None:
     (images,), (labels,) = batches(TINY, 1, 6)
     model = reference(TINY, "sgd")
