@@ -21,7 +21,7 @@ from bench.run import shared_data
 
 TIMEOUT_S = 600.0
 STRIDED = ("if conv.stride > 1:", "if False:")  # the framework's own "same" at stride 2 too
-KERAS = {
+KERAS: dict[str, tuple[tuple[str, str], ...]] = {
     "padding": (STRIDED,),
     "running variance": (("return BatchNormalization(", "return layers.BatchNormalization("),),
     "Adam's epsilon": (("rule = Adam(", "rule = keras.optimizers.Adam("),),
