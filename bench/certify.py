@@ -46,10 +46,27 @@ class Half:
             return f"failed: {self.failure}"
         if not self.failed:
             return "passed"
-        name, error, limit = self.failed[0]
-        others = f" and {len(self.failed) - 1} more" if len(self.failed) > 1 else ""
-        stated = "no number" if error is None else f"{error:.1e}"
-        return f"failed: {name} {stated} > {limit:.0e}{others}"
+        # a missing tensor says little of how far the functions are apart: the next check does
+        told = self.failed[: 2 if self.failed[0][0] == "tensors" else 1]
+        left = len(self.failed) - len(told)
+        more = f"; {left} more check{'s' * (left > 1)} failed" if left else ""
+        return f"failed: {'; '.join(_told(*check) for check in told)}{more}"
+
+
+def stated(name: str, error: float | None) -> str:
+    """An error, or a limit, of a check: tensors are counted, all else is relative."""
+    if error is None:
+        return "no number"
+    return f"{error:.0f}" if name == "tensors" else f"{error:.1e}"
+
+
+def _told(name: str, error: float | None, limit: float) -> str:
+    if name == "tensors":
+        return f"{stated(name, error)} tensor{'s' * (error != 1)} missing or in excess"
+    if error is None:
+        return f"{name} cannot be compared (no number)"
+    size = f"{error:.1%}" if error >= 1e-3 else f"{error:.1e}"
+    return f"{name} off by {size} (limit {limit:.0e})"
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 def certify(options: argparse.Namespace) -> int:
     """Compare implementations with the reference, and show every check."""
+    from bench import article
     from bench.certify import certify as certificates
     from bench.reports.certificates import write
     from bench.terminal import certificate_table
@@ -53,6 +54,10 @@ def certify(options: argparse.Namespace) -> int:
             console().print(certificate_table(cell, certificate))
             obtained[cell] = certificate
             write(options.out, obtained)
+    if article.exhibited(cell.implementation for cell in cells):
+        console().print(
+            "\nWhat tells the article's pair apart:", *article.lines(), sep="\n", soft_wrap=True
+        )
     return 0 if all(certificate.passed for certificate in obtained.values()) else 1
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cells import Cell, installed
-from bench.certify import Certificate
+from bench.certify import Certificate, stated
 from bench.describe import Built, differences, layer, parameter_counts, tensors, totals
 from bench.measurement import Task
 from bench.records import Record
@@ -102,8 +102,8 @@ def certificate_table(cell: Cell, certificate: Certificate) -> Table:
             table.add_row(
                 precision,
                 name,
-                "no number" if error is None else f"{error:.1e}",
-                f"{limit:.0e}",
+                stated(name, error),
+                "0" if name == "tensors" else f"{limit:.0e}",
                 Text("passed", "green") if good else Text("failed", "red"),
             )
         if half.failure:

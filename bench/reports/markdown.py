@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import cold_start, fairness, precision, roofline, state
+from bench.reports import article, cold_start, fairness, precision, roofline, state
 from bench.reports.text import escape, interval, number, table
 from bench.statistics import Summary, summarise
 
@@ -23,6 +23,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
     sections.append("## Certificates\n\n" + _certificates(records))
+    sections += article.sections(records)
     sections.append("## Same work\n\n" + _same_work(records))
     sections.append("## Settings in force\n\n" + fairness.section(contests))
     sections.append(state.section(contests))
