@@ -42,8 +42,8 @@ DIFFERENCES = (
         "convolve",
         "padding",
         "where a 3×3 convolution strides by 2, PyTorch's `padding=1` adds (1, 1) pixels, one "
-        "before and one after, and Keras' `same` adds (0, 1), since no more is needed: every window lies "
-        "one pixel further to the right and below",
+        "before and one after, and Keras' `same` adds (0, 1), since no more is needed: a window "
+        "lies one pixel further to the right and below",
     ),
     Difference(
         "momentum",
@@ -81,9 +81,9 @@ DIFFERENCES = (
         "PyTorch's `cross_entropy` takes logits and integers, Keras' `categorical_crossentropy` "
         "probabilities, out of a softmax layer, and one-hot labels. This is the same function "
         "until a probability leaves the range from 1e-7 to 1 − 1e-7, to which Keras clips it on "
-        "JAX and PyTorch: an image whose label has less keeps a loss of 16.1, and either way it has no "
-        "gradient. On TensorFlow, Keras goes back to the logits and clips nothing. These images "
-        "stay within the range",
+        "JAX and PyTorch: an image whose label has less keeps a loss of 16.1, and either way it "
+        "has no gradient. On TensorFlow, Keras goes back to the logits and clips nothing. These "
+        "images stay within the range",
     ),
 )
 

@@ -44,7 +44,8 @@ def in_keras(program: str, cell: Cell) -> Any:
     finished = subprocess.run(
         [sys.executable, "-c", program],
         cwd=Path(__file__).parent,
-        env=os.environ | environment(cell),
+        # one thread: on a busy machine, threads that wait for each other make small networks slow
+        env=os.environ | environment(cell) | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
