@@ -18,6 +18,7 @@ from resnet_impls.numpy_reference import (
     ParameterBackward,
     Pass,
     Reference,
+    Rule,
     adam,
     batch_norm,
     conv2d,
@@ -76,7 +77,7 @@ class Choices:
     epsilon: float = BATCH_NORM_EPSILON
     momentum: float = BATCH_NORM_MOMENTUM  # weight of the new batch, as PyTorch counts
     ddof: int = 1  # the running variance divides by n - ddof
-    rule: Callable[[Array, dict[str, Any], int], Array] = adam
+    rule: Rule = adam
     loss: Callable[[Array, Array], tuple[float, Array]] = softmax_cross_entropy
     bias: bool = False  # of convolutions
 

@@ -25,6 +25,7 @@ Array = np.ndarray
 Backward = Callable[[Array], Array]  # dy -> dx
 ParameterBackward = Callable[[Array], tuple[Array, ...]]  # dy -> dx, gradients of the parameters
 Layer = Callable[[Array], tuple[Array, Backward]]
+Rule = Callable[[Array, dict[str, Any], int], Array]  # gradient, state, step -> direction
 BHW = (0, 1, 2)  # the axes that a batch norm averages over
 
 
@@ -219,7 +220,7 @@ class Reference:
     ) -> None:
         self.architecture, self.learning_rate = architecture, learning_rate
         self.weights = {name: np.array(value, np.float64) for name, value in weights.items()}
-        self.rule = {"sgd": sgd, "adam": adam}[optimizer]
+        self.rule: Rule = {"sgd": sgd, "adam": adam}[optimizer]
         self.states: dict[str, dict[str, Any]] = {name: defaultdict(float) for name in weights}
         self.steps = 0
 
