@@ -34,6 +34,8 @@ def found(
     What is found is kept in `asked`, so that a run that is resumed goes on with the same numbers.
     A cell that cannot run at all gets 1, and tells why when it is measured.
     """
+    if all(cell.batch_size != LARGEST for cell in cells):
+        return list(cells), dict(folders)
     known = asked.setdefault("largest_batches", {})
     numbered: dict[Cell, None] = {}
     placed = {}

@@ -54,7 +54,7 @@ def main() -> int:
     channel = Channel(connection)
     try:
         job = channel.receive()
-        memory.limit(job["memory_mib"])
+        memory.limit(job.get("memory_mib"))
         worker = Worker(Cell(**job["cell"]), job["data_folder"])
         while True:
             request = channel.receive()
