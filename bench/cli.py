@@ -55,9 +55,7 @@ def certify(options: argparse.Namespace) -> int:
             obtained[cell] = certificate
             write(options.out, obtained)
     if article.exhibited(cell.implementation for cell in cells):
-        console().print(
-            "\nWhat tells the article's pair apart:", *article.lines(), sep="\n", soft_wrap=True
-        )
+        console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
     return 0 if all(certificate.passed for certificate in obtained.values()) else 1
 
 

@@ -173,7 +173,7 @@ def test_effects_are_told_in_words_from_the_largest_to_the_smallest() -> None:
         "steps the weights are apart by 132 % of the way that they have gone"
     )
     assert article.sentence(Effect(0, 0, 1e-14, 0)) == "no effect beyond rounding"
-    assert article.percent(0.0995) == "9.9 %"
+    assert article.percent(0.0999) == "10 %"
 
 
 @pytest.mark.parametrize("status", ["ok", "uncertified"])
@@ -188,7 +188,8 @@ def test_the_report_explains_the_pair_where_it_was_measured(status: str) -> None
 
 def test_a_report_without_the_pair_says_nothing_of_it() -> None:
     absent = record(implementation="article_keras", status="unavailable")
-    assert "The article's pair" not in markdown.render([record(), absent], [run()])
+    own = record(implementation="/gone/my_resnet.py", backend="my_resnet")
+    assert "The article's pair" not in markdown.render([record(), own, absent], [run()])
 
 
 def test_a_verdict_counts_tensors_and_measures_the_rest() -> None:
