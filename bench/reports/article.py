@@ -7,7 +7,7 @@ from bench.article import effects, exhibited, lines, percent
 from bench.records import Record
 from bench.reports.text import table
 
-HEADING = "## The article's pair: why its certificate fails"
+HEADING = "## The article's pair: why it is not one network"
 
 OPENING = """\
 An article published `article_torch` and `article_keras` as one network in two frameworks. It is
