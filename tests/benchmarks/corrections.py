@@ -2,8 +2,10 @@
 
 `python tests/benchmarks/corrections.py [NAME…]` takes, as variants, the implementation's own source
 with one phrase changed to what its framework does by itself, and interleaves workers of all of them
-block by block. A ratio of 1 means that the correction is free. The interval is that of the median
-over all rounds; it does not know how much one process differs from the next, `--processes` does.
+block by block. A ratio of 1 means that the correction is free; the ratio of a copy in which nothing
+is changed says how far the machine lets figures stray, and the others mean no more than that. The
+interval is that of the median over all rounds; it does not know how much one process differs from
+the next, which more `--processes` even out.
 """
 
 import argparse
@@ -76,11 +78,12 @@ def measure(contender: str, processes: int, rounds: int, steps: int) -> dict[str
     """Correction -> ratios of step times, with over without, one per round and process."""
     ratios: dict[str, list[float]] = defaultdict(list)
     cell = cell_of(contender)
+    changes: dict[str, tuple[tuple[str, str], ...]] = {"nothing": (), **CORRECTIONS[contender]}
     with tempfile.TemporaryDirectory() as name, shared_data([cell], None) as data:
         folder = Path(name)
         cells = {"": cell} | {
             what: variant(cell, phrases, folder / f"without{index}.py")
-            for index, (what, phrases) in enumerate(CORRECTIONS[contender].items())
+            for index, (what, phrases) in enumerate(changes.items())
         }
         for _ in range(processes):
             with ExitStack() as stack:
@@ -97,7 +100,7 @@ def measure(contender: str, processes: int, rounds: int, steps: int) -> dict[str
                         what: worker.ask("block", TIMEOUT_S, steps=steps)["block_s"]
                         for what, worker in random.sample(list(workers.items()), len(workers))
                     }
-                    for what in CORRECTIONS[contender]:
+                    for what in changes:
                         ratios[what].append(block_s[""] / block_s[what])
     return ratios
 
