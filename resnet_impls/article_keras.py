@@ -105,10 +105,9 @@ class Implementation:
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         one_hot = np.eye(self.classes)[labels]  # (K, B, classes)
-        self.batches = cycle(
-            tuple(ops.convert_to_tensor(array, keras.config.floatx()) for array in batch)
-            for batch in zip(images, one_hot, strict=True)
-        )
+        to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
+        pairs = zip(images, one_hot, strict=True)
+        self.batches = cycle([(to_tensor(x, floatx), to_tensor(y, floatx)) for x, y in pairs])
 
     def train(self, steps: int) -> np.ndarray:
         losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]

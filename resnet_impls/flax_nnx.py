@@ -162,10 +162,8 @@ class Implementation:
         self.train_step, self.forward = train_step, forward
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle(
-            (self.to_device(x), jax.device_put(y, self.device))
-            for x, y in zip(images, labels, strict=True)
-        )
+        pairs = zip(images, jax.device_put(list(labels), self.device), strict=True)
+        self.batches = cycle([(self.to_device(x), y) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
         value = self.optimizer["opt_state"]["hyperparams"]["rate"]

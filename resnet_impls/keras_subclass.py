@@ -162,10 +162,9 @@ class Implementation:
         )
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle(
-            (ops.convert_to_tensor(x, keras.config.floatx()), ops.convert_to_tensor(y))
-            for x, y in zip(images, labels, strict=True)
-        )
+        to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
+        pairs = zip(images, labels, strict=True)
+        self.batches = cycle([(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
         optimizer = self.model.optimizer

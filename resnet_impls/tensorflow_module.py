@@ -165,9 +165,9 @@ class Implementation:
         self.train_step, self.forward, self.jit = train_step, forward, mode == "compiled"
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        pairs = zip(images, labels, strict=True)
         self.batches = cycle(
-            (tf.constant(x, self.dtype), tf.constant(y, tf.int32))
-            for x, y in zip(images, labels, strict=True)
+            [(tf.constant(x, self.dtype), tf.constant(y, tf.int32)) for x, y in pairs]
         )
 
     def set_learning_rate(self, rate: float) -> None:

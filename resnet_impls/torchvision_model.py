@@ -89,10 +89,9 @@ class Implementation:
             self.optimizer = torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle(
-            (self.to_device(x), torch.from_numpy(y).to(self.device, torch.int64))
-            for x, y in zip(images, labels, strict=True)
-        )
+        targets = torch.from_numpy(labels).to(self.device, torch.int64)  # (K, B)
+        pairs = zip(images, targets, strict=True)
+        self.batches = cycle([(self.to_device(x), y) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
         self.optimizer.param_groups[0]["lr"] = rate

@@ -1,5 +1,8 @@
-"""Every framework computes the reference's function, learning-rate schedule included."""
+"""Every framework computes the reference's function, and keeps to the protocol."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import pytest
 
 from bench import problem
 from bench.cells import Cell
-from bench.child import Child
+from bench.child import Child, environment
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.catalogue import CATALOGUE
 
@@ -48,3 +51,41 @@ def test_the_float64_half_passes(
         child.end()
     assert len(answer["checks"]) == 12
     assert [check for check in answer["checks"] if check[1] is None or check[1] > check[2]] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "mode"),
+    [row for row in CONTENDERS if not row[0].startswith("keras") or row[1] == "jax"],
+)
+def test_batches_are_on_the_device_before_the_first_step(
+    name: str, backend: str, mode: str, make_cell: Callable[..., Cell]
+) -> None:
+    program = f"""
+import numpy as np
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.{name} import Implementation
+from resnet_impls.weights import initial_weights
+
+class Watched:
+    taken = 0
+    def __iter__(self):
+        for image in np.zeros((3, 2, 32, 32, 3), np.float32):
+            self.taken += 1
+            yield image
+
+network, images = ARCHITECTURES["resnet14"], Watched()
+built = Implementation(
+    network, initial_weights(network, 0), device="cpu", precision="fp32", mode={mode!r},
+    optimizer="sgd", learning_rate=0.05,
+)
+built.place(images, np.zeros((3, 2), np.int32))
+print("taken", images.taken)
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environment(make_cell(implementation=name, backend=backend)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout.splitlines()[-1] == "taken 3"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from bench import certify, machine
 from bench.cells import Cell, matrix
-from bench.measurement import Outcome, warm_up_steps
-from bench.run import shared_data
-from bench.schedule import Schedule
+from bench.records import Record
+from bench.run import measure, shared_data
+from bench.statistics import step_s
+from bench.steadiness import leak
 
 PLANTED = Path(__file__).with_name("planted")
 STEPS = 40
@@ -42,12 +43,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Fault:
-    """A planted file, and what is to be seen of its outcome."""
+    """A planted file, and what is to be seen in its record."""
 
     test: str
     planted: str
     file: str
-    judge: Callable[[Outcome, Outcome], Seen]  # takes its outcome, and that of honest.py
+    judge: Callable[[Record], Seen]
     workload: str = "train"
     device: str = "cpu"
     beside: str | None = None  # a file that is measured side by side, both apart from the others
@@ -68,18 +69,25 @@ def examine() -> Iterator[Finding]:
         tempfile.TemporaryDirectory(prefix="resnet-bench-") as logs,
         shared_data(cells, None) as folders,
     ):
-        schedule = Schedule(folders, Path(logs), TIMEOUT_S, seed=0)
-        found = schedule.run([(cell, 0) for cell in cells])
-        outcomes = {cell: outcome for (cell, _), outcome in found}
-    honest = outcomes[FAULTS[0].cells[0]]
+        found = measure(
+            [(cell, 0) for cell in cells],
+            folders,
+            {},
+            run_id="doctor",
+            machine_facts=machine.facts(),
+            logs=Path(logs),
+            timeout_s=TIMEOUT_S,
+            seed=0,
+        )
+        records = {record.cell: record for record in found}
     for fault in FAULTS:
         verdict = "not run"
         if fault not in faults:
             seen = NO_GPU
-        elif (outcome := outcomes[fault.cells[0]])["status"] == "unavailable":
-            seen = f"needs a framework: {outcome['reason']}"
+        elif (record := records[fault.cells[0]]).status == "unavailable":
+            seen = f"needs a framework: {record.reason}"
         else:
-            seen, right = fault.judge(outcome, honest)
+            seen, right = fault.judge(record)
             verdict = {True: "passed", False: "failed", None: "not run"}[right]
         yield Finding(fault.test, fault.planted, seen, verdict)
     for where, file, device in ROUNDED:
@@ -118,25 +126,23 @@ def _cell(file: str, workload: str, device: str, batch_size: int) -> Cell:
     return cell
 
 
-def _told(outcome: Outcome) -> str:
-    return f"{outcome['status']}: {outcome['reason']}" if "reason" in outcome else outcome["status"]
+def _told(record: Record) -> str:
+    return f"{record.status}: {record.reason}" if record.reason else record.status
 
 
-def _status(status: str, words: str = "") -> Callable[[Outcome, Outcome], Seen]:
+def _status(status: str, words: str = "") -> Callable[[Record], Seen]:
     """Judges by the status, and by words that the reason must hold."""
 
-    def judge(outcome: Outcome, honest: Outcome) -> Seen:
-        right = outcome["status"] == status and words in outcome.get("reason", "")
-        return _told(outcome), right
+    def judge(record: Record) -> Seen:
+        return _told(record), record.status == status and words in (record.reason or "")
 
     return judge
 
 
-def _delay(outcome: Outcome, honest: Outcome) -> Seen:
-    if outcome["status"] != "ok":
-        return _told(outcome), False
-    blocks = zip(outcome["block_s"], outcome["block_steps"], strict=True)
-    samples_ms = [seconds / steps * 1e3 for seconds, steps in blocks], outcome["latency_ms"]
+def _delay(record: Record) -> Seen:
+    if record.status != "ok":
+        return _told(record), False
+    samples_ms = [seconds * 1e3 for seconds in step_s(record)], record.latency_ms
     medians_ms = [statistics.median(each) for each in samples_ms]
     seen = f"{medians_ms[0]:.2f} ms in blocks, {medians_ms[1]:.2f} ms alone"
     if all(abs(ms / DELAY_MS - 1) <= DELAY_ERROR for ms in medians_ms):
@@ -146,27 +152,19 @@ def _delay(outcome: Outcome, honest: Outcome) -> Seen:
     return seen, False
 
 
-def leak_kib_per_step(outcome: Outcome, control: Outcome) -> float:
-    """Host memory that each step keeps, in KiB: growth beyond that of `control`, from set-up to the
-    last step.
-    """
-    growth_mib = [o["host_peak_mib"] - o["host_baseline_mib"] for o in (outcome, control)]
-    return float((growth_mib[0] - growth_mib[1]) * 1024 / STEPS)
+def _leak(record: Record) -> Seen:
+    found = leak(record, "host")
+    if record.status != "ok" or found is None:
+        return _told(record), False
+    right = found.leaks and abs(found.kib_per_step / LEAK_KIB - 1) <= LEAK_ERROR
+    return f"{found.kib_per_step:,.0f} KiB per step", right
 
 
-def _leak(outcome: Outcome, honest: Outcome) -> Seen:
-    for each in (outcome, honest):
-        if each["status"] != "ok":
-            return _told(each), False
-    found = leak_kib_per_step(outcome, honest)
-    return f"{found:,.0f} KiB per step", abs(found / LEAK_KIB - 1) <= LEAK_ERROR
-
-
-def _recompilation(outcome: Outcome, honest: Outcome) -> Seen:
-    if outcome["status"] != "ok":
-        return _told(outcome), False
-    timed = STEPS - 1 - warm_up_steps(STEPS)
-    count = outcome["compilations_while_timed"]
+def _recompilation(record: Record) -> Seen:
+    if record.status != "ok":
+        return _told(record), False
+    timed = sum(record.block_steps)
+    count = record.compilations_while_timed
     return f"{count} compilations in {timed} timed steps", (count or 0) >= timed
 
 
