@@ -55,6 +55,7 @@ def environment(cell: Cell) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": "4294967296",
         "MALLOC_TRIM_THRESHOLD_": "4294967296",
         "PYTHONUNBUFFERED": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, and so machine.gpus
     }
     settings |= cpus.variables(cell.threads)
     if not cell.implementation.endswith(".py"):  # whose author chooses

@@ -8,29 +8,42 @@ from itertools import combinations
 
 from bench.cells import Cell
 from bench.records import Record
-from bench.statistics import Estimate, Summary, speed_ratio, step_s
+from bench.statistics import Estimate, speed_ratio, step_s
+from bench.summary import Summary
 
 BEGINNING = ("import_s", "build_s", "first_step_s", "warmup_s")
 
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Medians over the processes of a cell."""
+    """Medians over the processes of a cell, of each over those that tell it."""
 
-    begun_s: float  # import, build, first step and warm-up
+    import_s: float
+    build_s: float
+    first_step_s: float
+    warmup_s: float  # 0 where no step was one
     begun_steps: int  # the first step, and those of the warm-up
     step_s: float  # each step from then on
+
+    @property
+    def begun_s(self) -> float:
+        """Until the first step that is timed."""
+        return self.import_s + self.build_s + self.first_step_s + self.warmup_s
 
 
 def cold_start(records: Sequence[Record]) -> ColdStart | None:
     """What the processes of one cell took to begin; None where none of them tells."""
-    told = [r for r in records if r.block_s and None not in (r.import_s, r.build_s, r.first_step_s)]
-    if not told:
+    timed = [record for record in records if record.block_s]
+    told = {
+        name: [value for r in timed if (value := getattr(r, name)) is not None]
+        for name in BEGINNING
+    }
+    if not all(told[name] for name in BEGINNING[:3]):
         return None
     return ColdStart(
-        statistics.median(sum(getattr(r, name) or 0.0 for name in BEGINNING) for r in told),
-        told[0].steps - sum(told[0].block_steps),
-        statistics.median(statistics.median(step_s(r)) for r in told),
+        **{name: statistics.median(values or [0.0]) for name, values in told.items()},
+        begun_steps=timed[0].steps - sum(timed[0].block_steps),
+        step_s=statistics.median(statistics.median(step_s(r)) for r in timed),
     )
 
 

@@ -16,6 +16,7 @@ import psutil
 from bench import data
 from bench.cells import LARGEST, Cell, obstacle
 from bench.child import Child, Failure
+from bench.measurement import warm_up_steps
 from bench.schedule import MEMORY_FRACTION
 
 FIRST = 64  # what is tried first, then doubled or halved
@@ -42,9 +43,9 @@ def found(
     for cell in cells:
         actual = cell
         if cell.batch_size == LARGEST:
-            name = f"{cell.label} {cell.contest_label}"
+            name = f"{cell.implementation} {cell.label} {cell.contest_label}"
             if name not in known and obstacle(cell) is None:
-                say(f"largest batch of {name}")
+                say(f"largest batch of {cell.label} {cell.contest_label}")
                 known[name] = _largest(cell, folders[cell], timeout_s, say)
             actual = replace(cell, batch_size=known.get(name) or 1)
         numbered[actual] = None
@@ -90,7 +91,7 @@ def trial(cell: Cell, folder: Path, timeout_s: float) -> str | None:
         child = Child(cell, folder, Path(temporary) / "log", memory_mib)
         try:
             child.ask("build", timeout_s)
-            child.ask("warm_up", timeout_s, steps=min(1, cell.steps - 1))
+            child.ask("warm_up", timeout_s, steps=warm_up_steps(cell.steps))
         except Failure as failure:
             return f"{failure.status}: {failure.reason}"
         finally:

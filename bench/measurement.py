@@ -18,7 +18,7 @@ class Measurement:
     def __init__(self, task: Task, child: Child) -> None:
         self.task = task
         self.child = child
-        self.watch = Watch(task[0].device, child.process.pid)
+        self.watch = Watch(task[0].device, child.process.pid, task[0].threads)
         self.values: Outcome = {"block_steps": [], "block_s": [], "latency_ms": []}
 
     def turn(self, turn: str, timeout_s: float, **request: Any) -> bool:

@@ -66,7 +66,10 @@ def _precision(options: argparse.Namespace, replicates: int) -> dict[str, Any]:
             f"--max-replicates {most}: each cell has {replicates} processes in any case; raise it, "
             "or lower --replicates"
         )
-    return {"precision_target": target, "max_replicates": target and (most or MAX_REPLICATES)}
+    return {
+        "precision_target": target,
+        "max_replicates": target and (most or max(MAX_REPLICATES, replicates)),
+    }
 
 
 def requested_cells(asked: Mapping[str, Any]) -> list[Cell]:

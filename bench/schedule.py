@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from bench import cpus
 from bench.cells import Cell, obstacle
 from bench.child import Child
 from bench.latency import latency_turns
@@ -117,9 +118,10 @@ class Schedule:
         """The next of `pending`, as many as have `room`, each with its network or its failure.
 
         First replicates are built one by one, and that is timed. To save time the others are built
-        side by side, one on each processor; how long that took is then told of none.
+        side by side, one on each of their processors; how long that took is then told of none.
         """
-        at_once = 1 if pending[0][1] == 0 else psutil.cpu_count() or 1
+        first, replicate = pending[0]
+        at_once = 1 if replicate == 0 else first.threads or len(cpus.allowed())
         batch = []
         for cell, replicate in pending[: min(room, at_once)]:
             log = self.logs / f"{_slug(cell)}-{replicate}.log"

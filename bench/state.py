@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from bench import cpus
 from bench.energy import cpu_meter, gpu_meter
 from bench.gpu import visible_gpu
 
@@ -43,11 +44,12 @@ class Counters:
     stolen_s: float | None
 
     @classmethod
-    def read(cls) -> "Counters":
-        """All of it now; the kernel counts in steps of some milliseconds."""
+    def read(cls, threads: int | None = None) -> "Counters":
+        """All of it now, of the first `threads` of them; the kernel counts in steps of some ms."""
         times = psutil.cpu_times(percpu=True)
         if hasattr(os, "sched_getaffinity"):  # not on macOS, which binds no process to processors
-            times = [times[cpu] for cpu in os.sched_getaffinity(0) if cpu < len(times)] or times
+            ours = cpus.allowed()[:threads]
+            times = [times[cpu] for cpu in ours if cpu < len(times)] or times
         busy_s = sum(getattr(cpu, kind, 0.0) for cpu in times for kind in BUSY)
         stolen = [cpu.steal for cpu in times if hasattr(cpu, "steal")]
         # Some sandboxes show zeros, though they have been busy at least with starting us
@@ -66,7 +68,8 @@ GPU_STATES: dict[str, Callable[[list[Any]], Any]] = {
 class Watch:
     """One worker's blocks as seen from outside: what else the machine did, and what it took."""
 
-    def __init__(self, device: str, group: int) -> None:
+    def __init__(self, device: str, group: int, threads: int | None = None) -> None:
+        self.threads = threads  # how many of our processors the worker is confined to
         self.gpu = visible_gpu() if device == "cuda" else None
         self.group = group  # of the worker's processes
         self.meter = cpu_meter() if device == "cpu" else gpu_meter(self.gpu)
@@ -80,14 +83,14 @@ class Watch:
             self.load_1min = psutil.getloadavg()[0]
             self.throttles = throttles()
         self.energy = self.meter.read()
-        self.before = Counters.read()
+        self.before = Counters.read(self.threads)
 
     def end(self, own_cpu_s: float) -> dict[str, float | None]:
         """What happened since `begin`, by the names of Record's fields; None where unknown.
 
         `own_cpu_s`: processor time that the worker took in its turn, by its own account.
         """
-        after, before = Counters.read(), self.before
+        after, before = Counters.read(self.threads), self.before
         joules = self.meter.joules(self.energy, self.meter.read())
         if self.gpu:
             self.seen.append(self.gpu.state(self.group))

@@ -7,16 +7,14 @@ across processes only. One process alone has no interval.
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from bench.cells import Cell
-from bench.groups import false_discovery_rates, letters
 from bench.records import Record
 
 CONFIDENCE = 0.95
+
+Floor = Callable[[int], float]  # processes -> the difference below which all is a tie
 
 
 @dataclass(frozen=True)
@@ -81,18 +79,20 @@ class Comparison:
 
 
 def compare(
-    ours: Sequence[Record], theirs: Sequence[Record], floor: float = 0.0
+    ours: Sequence[Record], theirs: Sequence[Record], floor: Floor | float = 0.0
 ) -> Comparison | None:
     """How many times as fast `ours` is as `theirs`, how sure that is, and the verdict.
 
-    `floor` is the difference that this machine shows between a cell and itself (0.01: 1 %).
+    `floor` is the difference that this machine shows between a cell and itself (0.01: 1 %), or
+    what it is for so many processes.
     None where no two processes were interleaved.
     """
     ratios = _ratios(ours, theirs)
     ratio = estimate(ratios)
     if ratio is None:
         return None
-    return Comparison(ratio, _p_value(ratios), verdict(ratio, floor))
+    least = floor(len(ratios)) if callable(floor) else floor
+    return Comparison(ratio, _p_value(ratios), verdict(ratio, least))
 
 
 def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | None:
@@ -146,93 +146,17 @@ def verdict(ratio: Estimate | None, floor: float = 0.0) -> str | None:
     return "slower" if ratio.high < 1 else "tie"
 
 
-@dataclass(frozen=True)
-class Summary:
-    """One cell over all its processes."""
+def noise_floor(log_ratios: Sequence[float], processes: int) -> float:
+    """The difference that 95 of 100 comparisons of equal cells stay below (0.01: 1 %).
 
-    cell: Cell
-    processor: str
-    records: tuple[Record, ...]  # those that are ok
-    failures: tuple[Record, ...]
-    throughput_images_per_s: Estimate | None
-    speed_against_fastest: Estimate | None  # 1 for the fastest itself
-    verdict: str | None  # against the fastest; None for itself, and where it cannot be told
-    group: str | None  # rows that share a letter cannot be told apart; None: nothing to tell by
-
-    def median(self, field: str) -> float | None:
-        """Median over the processes of a numeric field of Record; None where unknown."""
-        values = [value for r in self.records if (value := getattr(r, field)) is not None]
-        return statistics.median(values) if values else None
-
-
-def summarise(
-    records: Iterable[Record], runs: Iterable[Mapping[str, Any]] = ()
-) -> list[list[Summary]]:
-    """The cells of each contest on each machine, fastest first, those without a speed last.
-
-    `runs` are the `run.json` of the records; the largest noise floor among them counts.
+    `log_ratios` are the logarithms of speed ratios of equal cells, one for each pair of processes,
+    and a comparison takes the mean of as many as it has `processes`. Their true mean is 0, so n of
+    them estimate their variance with n degrees of freedom, and the mean of others, over its
+    estimated error, follows Student's t of as many: with few pairs the floor is the higher for not
+    being known well.
     """
-    floors = {
-        (run["run_id"], device): floor["value"]
-        for run in runs
-        for device, floor in run.get("noise_floor", {}).items()
-    }
-    contests: dict[tuple[object, ...], dict[Cell, list[Record]]] = {}
-    floor_of: dict[tuple[object, ...], float] = {}
-    for record in records:
-        contest = (record.machine, record.processor, *record.cell.contest)
-        contests.setdefault(contest, {}).setdefault(record.cell, []).append(record)
-        floor = floors.get((record.run_id, record.device), 0.0)
-        floor_of[contest] = max(floor, floor_of.get(contest, 0.0))
-    return [_rank(cells, floor_of[contest]) for contest, cells in contests.items()]
+    from scipy.special import stdtrit
 
-
-def _rank(cells: dict[Cell, list[Record]], floor: float) -> list[Summary]:
-    ok = {cell: [r for r in rows if r.status == "ok"] for cell, rows in cells.items()}
-    speeds = {
-        cell: estimate([s for r in rows if (s := r.throughput_images_per_s)])
-        for cell, rows in ok.items()
-    }
-    order = sorted(cells, key=lambda cell: -(e.value if (e := speeds[cell]) else 0.0))
-    fastest = order[0]
-    for cell in order[1:]:  # where processes are missing, side by side may contradict the means
-        if verdict(speed_ratio(ok[cell], ok[fastest]), floor) == "faster":
-            fastest = cell
-    order.remove(fastest)
-    order.insert(0, fastest)
-    compared = _compared([ok[cell] for cell in order], floor)
-    apart = {pair for pair, found in compared.items() if found.verdict in ("faster", "slower")}
-    told = {row for pair, found in compared.items() if found.verdict for row in pair}
-    groups = letters(sorted(told), apart)
-    summaries = []
-    for row, cell in enumerate(order):
-        against = compared.get((0, row))
-        first = Estimate(1.0) if row == 0 and speeds[cell] else None
-        summaries.append(
-            Summary(
-                cell=cell,
-                processor=cells[cell][0].processor,
-                records=tuple(ok[cell]),
-                failures=tuple(r for r in cells[cell] if r.status != "ok"),
-                throughput_images_per_s=speeds[cell],
-                speed_against_fastest=against.ratio if against else first,
-                verdict=against.verdict if against else None,
-                group=groups.get(row),
-            )
-        )
-    return summaries
-
-
-def _compared(rows: Sequence[Sequence[Record]], floor: float) -> dict[tuple[int, int], Comparison]:
-    """Each row against each earlier one, with verdicts that account for so many comparisons."""
-    found = {
-        (i, j): comparison
-        for i, j in combinations(range(len(rows)), 2)
-        if (comparison := compare(rows[j], rows[i], floor))
-    }
-    sure = {pair: c.p_value for pair, c in found.items() if c.p_value is not None}
-    rates = false_discovery_rates(list(sure.values()))
-    for pair, rate in zip(sure, rates, strict=True):
-        if rate >= 1 - CONFIDENCE:
-            found[pair] = replace(found[pair], verdict="tie")
-    return found
+    quantile = float(stdtrit(len(log_ratios), (1 + CONFIDENCE) / 2))
+    rms = math.sqrt(statistics.fmean(log**2 for log in log_ratios))
+    return math.expm1(quantile * rms / math.sqrt(processes))

@@ -12,7 +12,8 @@ from typing import Any
 from bench.cells import Cell
 from bench.measurement import Task
 from bench.records import Record
-from bench.statistics import Estimate, Summary, summarise
+from bench.statistics import Estimate
+from bench.summary import Summary, summarise
 
 # To stop as soon as an interval is narrow favours those that are narrow by luck. From 3 processes
 # on, t's interval then holds the truth in 89 to 90 of 100 simulated runs, from 5 in 92 to 93, from
@@ -84,6 +85,8 @@ def _standing(
         obstacle = ended
         if obstacle is None and speed_reached and fastest_ended:
             obstacle = f"{fastest.cell.label}, the fastest, {fastest_ended}"
+        if obstacle is None and speed_reached and ratio is None:
+            obstacle = f"never ran beside {fastest.cell.label}, the fastest"
     return Standing(summary.cell, processes, speed, ratio, reached, ended, obstacle)
 
 
@@ -133,7 +136,10 @@ def rounds(
             every = [s for c in standings(rows, run, target, asked["max_replicates"]) for s in c]
             loose = sum(not standing.reached for standing in every)
             say(f"not within ±{target:.2%} yet: {loose} of {len(every)} cells, {len(tasks)} go on")
+            known = len(rows)
             yield tasks
+            if len(records()) == known:  # what could be measured before is gone
+                return
 
 
 def unreached(records: Iterable[Record], run: Mapping[str, Any]) -> list[Standing]:

@@ -78,12 +78,13 @@ class Worker:
         if steps:
             self.workload.run(steps)
         warm = perf_counter()
-        self.auditor.warm()
+        settings = ledger.read(self.cell, self.implementation)
+        self.auditor.warm()  # last, for what was asked may have compiled something
         return {
             "first_step_s": first - start,
             "warmup_s": warm - first if steps else None,
             "host_mib": memory.host_mib(),
-            "settings": ledger.read(self.cell, self.implementation),
+            "settings": settings,
         }
 
     def block(self, steps: int) -> dict[str, Any]:

@@ -77,7 +77,7 @@ print(json.dumps({{
     "rate": float(built.model.optimizer.learning_rate.numpy()),
 }}))
 """
-    found = in_keras(program, make_cell(backend="torch"))
+    found = in_keras(program, make_cell(implementation="article_keras", backend="torch"))
     assert found["all"] == 197_418
     assert found["trainable"] == 196_298
     biases = {f"{conv.name}.bias" for conv in RESNET14.convs}
@@ -145,7 +145,9 @@ for step in range(20):
 errors.append(relative(flat(plain.weights, start), flat(solution.weights[20], start)))
 print(json.dumps([float(error) for error in errors]))
 """
-    assert max(in_keras(program, make_cell(backend="torch"))) < 1e-10
+    assert (
+        max(in_keras(program, make_cell(implementation="article_keras", backend="torch"))) < 1e-10
+    )
 
 
 def test_the_effects_that_reports_quote_are_those_of_this_network() -> None:
@@ -249,7 +251,7 @@ print(json.dumps({
     for dtype in ("float64", "float32")
 }))
 """
-    found = in_keras(program, make_cell(backend="torch"))
+    found = in_keras(program, make_cell(implementation="article_keras", backend="torch"))
 
     def apart(case: str) -> tuple[float, float]:
         (loss, gradient), (their_loss, their_gradient) = found[case]

@@ -224,4 +224,4 @@ def test_a_failed_certificate_adds_to_what_the_audit_says(make_cell: MakeCell) -
         {"machine": "desk", "cpu": "Example CPU"},
     )
     assert row.status == "uncertified"
-    assert row.reason == "too early; timed: failed: gradients 1.0e+00 > 1e-05"
+    assert row.reason == "too early; timed: failed: gradients off by 100.0% (limit 1e-05)"

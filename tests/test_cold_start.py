@@ -13,7 +13,8 @@ from bench.cold_start import ColdStart, against_first, break_even, cold_start, o
 from bench.records import Record
 from bench.reports import csv as tables
 from bench.reports import markdown
-from bench.statistics import Estimate, Summary, summarise
+from bench.statistics import Estimate
+from bench.summary import Summary, summarise
 from builders import JAX, TENSORFLOW, record, run, timed
 
 COMPILED = {"mode": "compiled"}
@@ -59,7 +60,10 @@ def test_what_was_not_measured_is_no_cold_start() -> None:
 
 @pytest.mark.parametrize(("late_s", "step_s"), [(20.0, 0.05), (3.0, 0.09), (1.0001, 0.01)])
 def test_break_even_is_where_counting_finds_it(late_s: float, step_s: float) -> None:
-    early, late = ColdStart(1.0, 10, 0.1), ColdStart(late_s, 10, step_s)
+    early, late = (
+        ColdStart(1.0, 0.0, 0.0, 0.0, 10, 0.1),
+        ColdStart(late_s, 0.0, 0.0, 0.0, 10, step_s),
+    )
     steps = break_even(late, early, Estimate(early.step_s / late.step_s)).value
 
     def elapsed_s(start: ColdStart, steps: int) -> float:
@@ -70,13 +74,13 @@ def test_break_even_is_where_counting_finds_it(late_s: float, step_s: float) -> 
 
 
 def test_what_is_no_faster_per_step_never_overtakes() -> None:
-    early, late = ColdStart(1.0, 10, 0.1), ColdStart(2.0, 10, 0.1)
+    early, late = ColdStart(1.0, 0.0, 0.0, 0.0, 10, 0.1), ColdStart(2.0, 0.0, 0.0, 0.0, 10, 0.1)
     for ratio in (1.0, 0.5):
         assert break_even(late, early, Estimate(ratio)).value == math.inf
 
 
 def test_the_interval_is_that_of_the_speeds() -> None:
-    early, late = ColdStart(1.0, 10, 0.1), ColdStart(2.0, 10, 0.05)
+    early, late = ColdStart(1.0, 0.0, 0.0, 0.0, 10, 0.1), ColdStart(2.0, 0.0, 0.0, 0.0, 10, 0.05)
     steps = break_even(late, early, Estimate(2.0, 1.25, 4.0))
     assert steps.value == pytest.approx(10 + 1 / 0.05)
     assert steps.low == pytest.approx(10 + 1 / 0.075)

@@ -18,7 +18,8 @@ from bench.cells import Cell
 from bench.records import FIELDS, Record
 from bench.reports import REPORTS, markdown, ranking
 from bench.reports import csv as tables
-from bench.statistics import estimate, summarise
+from bench.statistics import estimate
+from bench.summary import summarise
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 
 FAILED = record(status="oom", reason="no memory", replicate=1, **TENSORFLOW)

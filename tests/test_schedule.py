@@ -283,7 +283,7 @@ def test_memory_decides_how_many_live_side_by_side(
 def test_builds_are_timed_where_none_goes_on_beside_them(
     make_cell: MakeCell, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("psutil.cpu_count", lambda: 2)
+    monkeypatch.setattr("bench.cpus.allowed", lambda: [0, 1])
     tasks = [(make_cell(mode=mode), replicate) for mode in MODES for replicate in range(2)]
     known = defaultdict(list)
     for (_, replicate), outcome in make_schedule(tasks).run(tasks):

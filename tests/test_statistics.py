@@ -9,16 +9,8 @@ import pytest
 from scipy import stats
 
 from bench.records import Record
-from bench.statistics import (
-    Estimate,
-    compare,
-    estimate,
-    speed_ratio,
-    step_s,
-    summarise,
-    throughput,
-    verdict,
-)
+from bench.statistics import Estimate, compare, estimate, speed_ratio, step_s, throughput, verdict
+from bench.summary import summarise
 from benchmarks.coverage import ratio
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 

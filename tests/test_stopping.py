@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,28 @@ def test_one_loose_cell_brings_one_more_process_for_every_cell_of_its_contest_al
 
 
 def test_the_ratio_counts_as_well_as_the_speed() -> None:
-    steady = [timed([1.0, 1.0], replicate=n, cohort=str(n)) for n in range(5)]
-    # in the median as steady, but each process has its slow block in another round
-    uneven = [timed([2.0, 3.0 + n / 10], replicate=n, cohort=f"alone {n}", **JAX) for n in range(5)]
-    found = standing(*steady, *uneven, target=0.1)
-    assert found["jax"].speed is not None
-    assert found["jax"].speed < 0.1
-    assert found["jax"].ratio is None
-    assert wanted(*steady, *uneven, target=0.1) == {("torch", 5), ("jax", 5)}
+    orders = [[1.0, 2.0, 3.0], [2.0, 3.0, 1.0]]  # one median, but other ratios round by round
+    even = [timed(orders[0], replicate=n, cohort=str(n)) for n in range(5)]
+    uneven = [timed(orders[n % 2], replicate=n, cohort=str(n), **JAX) for n in range(5)]
+    found = standing(*even, *uneven, target=0.1)
+    assert found["jax"].speed == found["torch"].speed == 0.0
+    assert max(each.ratio or 0.0 for each in found.values()) > 0.1
+    assert wanted(*even, *uneven, target=0.1) == {("torch", 5), ("jax", 5)}
+
+
+def test_cells_that_never_run_side_by_side_end_with_their_speeds() -> None:
+    apart = [*processes([1.0] * 5), *processes([2.0] * 5, **JAX)]
+    apart = [replace(row, cohort=f"{row.backend} {row.replicate}") for row in apart]
+    assert wanted(*apart) == set()
+    obstacle = standing(*apart)["jax"].obstacle
+    assert obstacle == "never ran beside torch_module eager, the fastest"
+
+
+def test_what_cannot_be_measured_any_more_ends_it() -> None:
+    rows = processes(LOOSE)
+    described = run(options={"replicates": 3, "precision_target": 0.01, "max_replicates": 30})
+    asked = list(rounds(described, [rows[0].cell], lambda: rows, lambda line: None))
+    assert [len(tasks) for tasks in asked] == [0, 1]
 
 
 @pytest.mark.parametrize("count", range(1, LEAST))

@@ -11,6 +11,7 @@ from rich.text import Text
 from bench.cells import PROFILES, UsageError
 from bench.child import Failure
 from bench.doctor import examination, noise
+from bench.statistics import noise_floor
 
 STYLES = {"passed": "green", "failed": "bold red"}  # not run: as it is
 
@@ -60,7 +61,7 @@ def _noise(options: argparse.Namespace, console: Console) -> int:
         f"noise floor of {cell.device}, which 95 of 100 comparisons of equal cells stay below:"
     )
     for name, profile in PROFILES.items():
-        floor = noise.floor(logs, profile.replicates)
+        floor = noise_floor(logs, profile.replicates)
         console.print(
             f"  {floor:.2%} with {profile.replicates} processes per cell (--profile {name})"
         )

@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import cpus, machine
 from bench.cells import PROFILES, Cell, UsageError, matrix, obstacle
 from bench.certify import CACHE
 from bench.child import Failure
 from bench.measurement import Outcome
 from bench.run import shared_data
 from bench.schedule import Schedule
-from bench.statistics import CONFIDENCE
+from bench.statistics import noise_floor
 
 PAIRS = 5
 FACTS = ("cpu", "physical_cores", "logical_cores", "memory_gib", "gpus")  # what a floor belongs to
@@ -48,6 +48,7 @@ def cell(impl: str | None, device: str | None) -> Cell:
             dataset="digits",
             seed=0,
             steps=PROFILES["quick"].steps,
+            threads=[len(cpus.allowed())],
         )
         if len(cells) > 1:
             labels = ", ".join(each.label.rpartition(" ")[0] for each in cells)
@@ -88,21 +89,6 @@ def log_ratios(cell: Cell) -> Iterator[float]:
             waiting = None
 
 
-def floor(logs: Sequence[float], replicates: int) -> float:
-    """The difference that 95 of 100 comparisons of equal cells stay below (0.01: 1 %).
-
-    `logs` are the logarithms of speed ratios of equal cells, one for each pair of processes, and a
-    comparison takes the mean of `replicates` such. Their true mean is 0, so n of them estimate
-    their variance with n degrees of freedom, and the mean of others, over its estimated error,
-    follows Student's t of as many: with few pairs the floor is the higher for not being known well.
-    """
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(len(logs), (1 + CONFIDENCE) / 2))
-    rms = math.sqrt(statistics.fmean(log**2 for log in logs))
-    return math.expm1(quantile * rms / math.sqrt(replicates))
-
-
 def remember(cell: Cell, logs: Sequence[float]) -> Path:
     """Keep what was measured of this machine, in place of what was known of the device."""
     file = _file(machine.facts())
@@ -130,7 +116,7 @@ def known(
     found = _read(_file(machine_facts))
     return {
         device: {
-            "value": floor(found[device]["log_ratios"], replicates),
+            "value": noise_floor(found[device]["log_ratios"], replicates),
             "replicates": replicates,
             **found[device],
         }

@@ -42,7 +42,10 @@ def write(path: Path | None, certificates: Mapping[Cell, Certificate]) -> None:
     if path is None:
         return
     try:
-        path.write_text(render(certificates), encoding="utf-8")
+        with path.open("a", encoding="utf-8"):
+            pass  # it can be written; until there is something to write, it keeps what it has
+        if certificates:
+            path.write_text(render(certificates), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
 

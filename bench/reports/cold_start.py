@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from bench.cold_start import Overtaking, cold_start, overtakings
+from bench.cold_start import BEGINNING, Overtaking, cold_start, overtakings
 from bench.reports.text import escape, number, table
-from bench.statistics import Summary
+from bench.summary import Summary
 
 READING = (
-    "What it takes to begin, in medians over the processes: *in all* is import, build, first step "
+    "What it takes to begin, in medians over the processes that tell (import and build are timed "
+    "where nothing else was built beside them): *in all* is import, build, first step "
     "(with its compilation) and warm-up together. A cell overtakes another when as many steps have "
     "taken it as little time from its start; brackets hold the 95 % interval that follows from the "
     "ratio of their speeds."
@@ -25,8 +26,7 @@ def _contest(contest: Sequence[Summary]) -> str:
     rows = []
     for s in contest:
         if start := cold_start(s.records):
-            named = ("import_s", "build_s", "first_step_s", "warmup_s")
-            seconds = [*map(s.median, named), start.begun_s]
+            seconds = [*(getattr(start, name) for name in BEGINNING), start.begun_s]
             figures = [number(value, 2) for value in seconds]
             rows.append([s.cell.label, *figures, number(start.step_s * 1e3, 1)])
     if not rows:

@@ -10,7 +10,8 @@ from typing import Any
 from bench.cells import Cell
 from bench.cold_start import against_first
 from bench.records import FIELDS, Record
-from bench.statistics import Estimate, summarise
+from bench.statistics import Estimate
+from bench.summary import summarise
 
 MEDIANS = (
     "import_s",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.cells import Cell
 from bench.reports.text import escape, table
-from bench.statistics import Summary
+from bench.summary import Summary
 
 # Settings whose difference is no framework's own way -> what to do about it.
 MUST_AGREE = {
@@ -12,7 +12,6 @@ MUST_AGREE = {
     "threads": "choose one number of threads for all by --threads, and set none in user files",
     "malloc": "set MALLOC_*_THRESHOLD_ and LD_PRELOAD for all workers or for none",
     "gpu_memory": "leave XLA_PYTHON_CLIENT_PREALLOCATE and TF_FORCE_GPU_ALLOW_GROWTH alone",
-    "cudnn_autotune": "let all engines tune cuDNN, or none",
 }
 
 # Label of a precision -> what the parameters and the computation must be held in.
@@ -108,6 +107,8 @@ def _of_one(cell: Cell, known: Mapping[str, str]) -> list[str]:
                 f"TF32 is on in its {kernels}s under the label fp32: turn it off, or compare under "
                 "--precision tf32"
             )
+    if cell.precision == "tf32" and known.get("tf32_convolution") == "off":
+        found.append("TF32 is off in its convolutions under the label tf32: turn it on")
     for what, wanted in zip(
         ("parameters", "computation"), DTYPES.get(cell.precision, ()), strict=False
     ):

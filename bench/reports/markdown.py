@@ -6,7 +6,7 @@ from typing import Any
 from bench.records import Record
 from bench.reports import article, cold_start, fairness, precision, roofline, state
 from bench.reports.text import escape, interval, number, table
-from bench.statistics import Summary, summarise
+from bench.summary import Summary, summarise
 
 
 def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:

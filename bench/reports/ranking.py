@@ -10,7 +10,8 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
 from bench.records import Record
-from bench.statistics import Estimate, summarise
+from bench.statistics import Estimate
+from bench.summary import summarise
 
 
 def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list[Table]:

@@ -6,7 +6,7 @@ from typing import Any
 from bench.peaks import peak_of
 from bench.reports.text import escape, number, table
 from bench.roofline import roofline
-from bench.statistics import Summary
+from bench.summary import Summary
 
 READING = (
     "Peaks are the fastest matrix product and copy of this machine, measured by its own libraries. "
@@ -50,4 +50,4 @@ def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, A
             )
     header = ["", "FLOP per byte", "ridge", "bound by", "ceiling images/s"]
     listed = "\n".join(dict.fromkeys(lines))
-    return f"## Roofline\n\n{listed}\n\n{table(header, rows)}\n\n{READING}"
+    return "\n\n".join(["## Roofline", listed, *([table(header, rows)] if rows else []), READING])

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 from bench.records import Record
 from bench.reports.text import escape, number, table
-from bench.statistics import Summary, step_s
+from bench.statistics import step_s
 from bench.steadiness import change, leak, taken_cores
+from bench.summary import Summary
 
 SECTION = "Around the blocks"
 

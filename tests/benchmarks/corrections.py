@@ -35,7 +35,7 @@ CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "Adam's epsilon": (("1e-8 * tf.sqrt(1 - 0.999**step)", "1e-8"),),
     },
     "flax_nnx": {
-        "padding": (STRIDED, ("padding=pad,", 'padding="SAME",')),
+        "padding": (STRIDED, ('"padding": pad,', '"padding": "SAME",')),
         "running variance": (("] = BatchNorm(", "] = nnx.BatchNorm("),),
     },
     "keras_functional[tensorflow]": KERAS,
