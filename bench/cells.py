@@ -37,7 +37,7 @@ class Profile:
 
 PROFILES = {
     "smoke": Profile(steps=4, replicates=1),
-    "quick": Profile(steps=100, replicates=3),
+    "quick": Profile(steps=60, replicates=3),
     "standard": Profile(steps=400, replicates=5),
     "full": Profile(steps=400, replicates=7, all_modes=True),
 }

@@ -26,7 +26,7 @@ def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, A
             for key, peak in found.items():
                 threads, _, precision = key.partition("/")
                 lines.append(
-                    f"- {escape(run['machine']['machine'])}, {device}, {threads} threads, "
+                    f"- {escape(run['machine']['machine'])}, {device}, threads {threads}, "
                     f"{precision}: {number(peak['gflop_per_s'], 0)} GFLOP/s "
                     f"({escape(peak['library'])}), copy {number(peak['copy_gb_per_s'], 1)} GB/s"
                 )

@@ -27,7 +27,7 @@ def remarks(contest: Sequence[Summary]) -> list[str]:
         for s in contest:
             concerned = [record for record in s.records if is_so(record)]
             if concerned:
-                many = f"{len(concerned)} of {len(s.records)} processes"
+                many = f"{len(concerned)} of {len(s.records)} process{'es' * (len(s.records) > 1)}"
                 named.append(f"{escape(s.cell.label)} ({many}{how_much(concerned)})")
         if named:
             sentences.append(f"**{title}**: {', '.join(named)}.")
