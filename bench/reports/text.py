@@ -7,9 +7,10 @@ from bench.statistics import Estimate
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are figures."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
-    lines += [[escape(cell) for cell in row] for row in rows]
+    """A Markdown table; columns of figures, which begin with a digit or a dash, are set right."""
+    rows = [[escape(cell) for cell in row] for row in rows]
+    figures = [all(re.match(r"[-–\d]", row[index]) for row in rows) for index in range(len(header))]
+    lines = [header, ["---:" if each and rows else "---" for each in figures], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
