@@ -1,27 +1,30 @@
 """What each correction costs: the step time of an implementation over that without the correction.
 
 `python tests/benchmarks/corrections.py [NAME…]` takes, as variants, the implementation's own source
-with one phrase changed to what its framework does by itself, and interleaves workers of all of them
-block by block. A ratio of 1 means that the correction is free; the ratio of a copy in which nothing
-is changed says how far the machine lets figures stray, and the others mean no more than that. The
-interval is that of the median over all rounds; it does not know how much one process differs from
-the next, which more `--processes` even out.
+with one phrase changed to what its framework does by itself. All of them live in one process and
+take turns of a few steps, since two processes of one program may differ by as much as a correction
+costs. A ratio is that process's median over all rounds; stated is the mean over processes with its
+interval. A ratio of 1 means that the correction is free; the ratio of a copy in which nothing is
+changed says how far the machine lets figures stray, and the others mean no more than that.
 """
 
 import argparse
+import json
+import os
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections import defaultdict
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from bench.cells import Cell, matrix
-from bench.child import Child
+from bench.child import environment
 from bench.run import shared_data
+from bench.statistics import estimate
 
-TIMEOUT_S = 600.0
 STRIDED = ("if conv.stride > 1:", "if False:")  # the framework's own "same" at stride 2 too
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
     "padding": (STRIDED,),
@@ -74,52 +77,69 @@ def variant(cell: Cell, phrases: tuple[tuple[str, str], ...], file: Path) -> Cel
     return replace(cell, implementation=str(file), backend=file.stem)
 
 
-def measure(contender: str, processes: int, rounds: int, steps: int) -> dict[str, list[float]]:
-    """Correction -> ratios of step times, with over without, one per round and process."""
-    ratios: dict[str, list[float]] = defaultdict(list)
-    cell = cell_of(contender)
+def variants(contender: str, folder: Path) -> dict[str, Cell]:
+    """What is left out -> the cell without it, whose source is a file in `folder`."""
     changes: dict[str, tuple[tuple[str, str], ...]] = {"nothing": (), **CORRECTIONS[contender]}
-    with tempfile.TemporaryDirectory() as name, shared_data([cell], None) as data:
-        folder = Path(name)
-        cells = {"": cell} | {
-            what: variant(cell, phrases, folder / f"without{index}.py")
-            for index, (what, phrases) in enumerate(changes.items())
-        }
-        for _ in range(processes):
-            with ExitStack() as stack:
-                workers = {
-                    what: Child(each, data[cell], folder / "log") for what, each in cells.items()
-                }
-                for worker in workers.values():
-                    stack.callback(worker.end)
-                for worker in workers.values():
-                    worker.ask("build", TIMEOUT_S)
-                    worker.ask("warm_up", TIMEOUT_S, steps=10)
-                for _ in range(rounds):
-                    block_s = {
-                        what: worker.ask("block", TIMEOUT_S, steps=steps)["block_s"]
-                        for what, worker in random.sample(list(workers.items()), len(workers))
-                    }
-                    for what in changes:
-                        ratios[what].append(block_s[""] / block_s[what])
-    return ratios
+    return {
+        what: variant(cell_of(contender), phrases, folder / f"without{index}.py")
+        for index, (what, phrases) in enumerate(changes.items())
+    }
+
+
+def measure(contender: str, folder: Path, data: str, rounds: int, steps: int) -> dict[str, float]:
+    """Correction -> ratio of step times, with over without, in this process."""
+    from bench.turns import Worker
+
+    cells = {"": cell_of(contender), **variants(contender, folder)}
+    workers = {what: Worker(cell, data) for what, cell in cells.items()}
+    order = random.sample(list(workers), len(workers))  # places in memory are by lot, too
+    for what in order:
+        workers[what].build()
+    for what in order:
+        workers[what].warm_up(2 * steps)
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds):
+        turns = random.sample(list(workers), len(workers))
+        block_s = {what: workers[what].block(steps)["block_s"] for what in turns}
+        for what in cells.keys() - {""}:
+            ratios[what].append(block_s[""] / block_s[what])
+    return {what: statistics.median(ratios[what]) for what in cells if what}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contenders", nargs="*", metavar="NAME", default=list(CORRECTIONS))
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--steps", type=int, default=5, help="steps of a block (5)")
+    parser.add_argument("--processes", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=3, help="steps of a block (3)")
+    parser.add_argument("--data", help=argparse.SUPPRESS)  # where this is one of the processes
     options = parser.parse_args()
     for contender in options.contenders:
-        measured = measure(contender, options.processes, options.rounds, options.steps)
-        for what, values in measured.items():
-            medians = sorted(
-                statistics.median(random.choices(values, k=len(values))) for _ in range(2000)
-            )
-            stated = f"{statistics.median(values):.3f} [{medians[50]:.3f}, {medians[-50]:.3f}]"
-            print(f"{contender}, {what}: {stated} of {len(values)} rounds", flush=True)
+        cell = cell_of(contender)
+        if options.data:
+            with tempfile.TemporaryDirectory() as folder:
+                print(
+                    json.dumps(
+                        measure(
+                            contender, Path(folder), options.data, options.rounds, options.steps
+                        )
+                    )
+                )
+            continue
+        command = [sys.executable, __file__, contender, f"--rounds={options.rounds}"]
+        ratios: dict[str, list[float]] = defaultdict(list)
+        with shared_data([cell], None) as data:
+            command += [f"--steps={options.steps}", f"--data={data[cell]}"]
+            for _ in range(options.processes):
+                environ = {**os.environ, **environment(cell)}
+                told = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
+                for what, ratio in json.loads(told.stdout.splitlines()[-1]).items():
+                    ratios[what].append(ratio)
+        for what, values in ratios.items():
+            found = estimate(values)
+            assert found
+            interval = f" [{found.low:.3f}, {found.high:.3f}]" if found.high else ""
+            print(f"{contender}, {what}: {found.value:.3f}{interval}", flush=True)
 
 
 if __name__ == "__main__":
