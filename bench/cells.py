@@ -32,12 +32,13 @@ class Profile:
 
     steps: int
     replicates: int
+    batch_size: int = 64
     all_modes: bool = False
 
 
 PROFILES = {
     "smoke": Profile(steps=4, replicates=1),
-    "quick": Profile(steps=60, replicates=3),
+    "quick": Profile(steps=50, replicates=3, batch_size=32),
     "standard": Profile(steps=400, replicates=5),
     "full": Profile(steps=400, replicates=7, all_modes=True),
 }

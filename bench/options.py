@@ -38,6 +38,7 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
     asked = {name: getattr(options, name, None) for name in MATRIX}
     asked["device"] = options.device or ["cuda" if machine.gpus() else "cpu"]
     asked["steps"] = options.steps or profile.steps
+    asked["batch_size"] = options.batch_size or [profile.batch_size]
     asked["threads"] = options.threads or [len(cpus.allowed())]
     for name in ("batch_size", "threads"):
         given = [str(each) for each in asked[name] or ()]
@@ -147,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
     add = run.add_argument
     add("--profile", choices=PROFILES, default="quick", help="how much to measure (quick)")
     add("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="(both)")
-    add("--batch-size", nargs="+", type=batch_size, metavar="N", default=[64], help=BATCH_HELP)
+    add("--batch-size", nargs="+", type=batch_size, metavar="N", help=BATCH_HELP)
     add("--steps", type=positive, metavar="N", help="steps of a cell, warm-up included (profile's)")
     add("--replicates", type=positive, metavar="N", help="processes per cell (profile's)")
     add("--precision-target", type=fraction, metavar="P", help=PRECISION_HELP)
@@ -204,7 +205,7 @@ RECIPE_HELP = (
     "how training goes: constant learning rate (the default), or article: divided by 3 after each "
     "quarter of the steps, over randomly moved and mirrored images"
 )
-BATCH_HELP = "numbers, or max: the largest that fits, searched for each contender (64)"
+BATCH_HELP = "numbers, or max: the largest that fits, searched for each contender (profile's)"
 IMPL_HELP = (
     "implementations: a name of `list`, one of its backends as in keras_functional[jax], the path "
     "of a Python file that ends with a class Implementation, or all"

@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         try:
             words = shlex.split(config.getoption("--resnet-bench"))
             options = parser().parse_args(["run", *words])
-            if "max" in options.batch_size:
+            if "max" in (options.batch_size or ()):
                 raise UsageError(
                     "pytest names cells before it runs them: give --batch-size numbers"
                 )

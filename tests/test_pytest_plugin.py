@@ -98,7 +98,7 @@ def test_every_block_is_a_round_and_every_result_extra_info(
         for name in ("throughput_images_per_s", "host_peak_mib", "final_loss", "test_accuracy"):
             low, high = sorted(row[name] for row in ours)
             assert low <= extra[name] <= high
-        assert benchmark["group"].endswith(" fp32 batch 64 sgd digits 20 steps")
+        assert benchmark["group"].endswith(" fp32 batch 32 sgd digits 20 steps")
 
 
 def test_only_what_pytest_selects_is_measured(noted: Path, run_pytest: Pytest) -> None:
