@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     base, *news = [side(path) for path in (options.base, *options.new)]
     matched = [(new, *match(base, new)) for new in news]
     for new, pairs, left_out in matched:
-        if not pairs:
+        if not pairs and not any(each.broken for each in left_out):
             first = left_out[0]
             raise UsageError(
                 f"{base.name} and {new.name}: have no cell that can be compared "

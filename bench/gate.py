@@ -1,8 +1,8 @@
 """`--fail-if`: which changes are bad enough to fail a comparison, and which cannot be decided.
 
-A cell fails a limit where the change is sure (the verdict says slower, more or lower: the interval
-leaves out no change, and so it stays among so many cells compared) and the estimate lies beyond the
-limit. It is undecided where it does not fail, but its interval reaches beyond the limit, or where
+A cell fails a limit where the change is sure (its interval leaves out no change at all, and the
+verdict is still slower, more or lower among so many cells) and the estimate lies beyond the limit.
+It is undecided where it does not fail, but its interval reaches beyond the limit, or where
 there is no interval. A cell that BASE measured and that fails to run in NEW fails any gate.
 """
 

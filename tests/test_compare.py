@@ -181,6 +181,15 @@ def test_a_cell_that_breaks_fails_any_gate(write: Write, compare: Compare) -> No
     assert compare(base, write("absent", *slower(0.0), absent), "--fail-if", "slower=90%")[0] == 0
 
 
+def test_a_run_of_which_everything_broke_fails_the_gate(write: Write, compare: Compare) -> None:
+    broken = record(status="crashed", reason="no luck", run_id="second")
+    code, text = compare(
+        write("base", *processes(SPEEDS)), write("new", broken), "--fail-if", "slower=3%"
+    )
+    assert code == 1
+    assert "crashed (no luck)" in text.split("**Fails**")[1]
+
+
 LEFT_OUT = [
     ({"weights_sha256": "c" * 64}, "other initial weights: weights_sha256 aaaaaaaaaaaa in"),
     ({"data_sha256": "c" * 64}, "other batches: data_sha256 bbbbbbbbbbbb in"),

@@ -16,6 +16,7 @@ from bench.summary import summarise
 
 # OWASP's list, and the wide forms that Excel takes for the same
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+SPECIAL = re.compile('[",\n]')
 MEDIANS = (
     "import_s",
     "build_s",
@@ -51,8 +52,9 @@ def results(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> Ite
 
 def _quoted(value: Any) -> str:
     """One cell as `csv` writes it, which takes ten times as long for a cell that is a raw list."""
-    text = str(value)
-    return '"' + text.replace('"', '""') + '"' if re.search('[",\n]', text) else text
+    if not isinstance(value, str) or not SPECIAL.search(value):
+        return str(value)
+    return '"' + value.replace('"', '""') + '"'
 
 
 def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
