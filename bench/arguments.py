@@ -47,6 +47,22 @@ def fraction(text: str) -> float:
     return number
 
 
+def limit(text: str) -> tuple[str, float]:
+    """What `--fail-if` bears, `slower=3%`, `memory=5%` or `accuracy=1pt`: kind and fraction."""
+    kind, equals, amount = text.partition("=")
+    unit = {"slower": "%", "memory": "%", "accuracy": "pt"}.get(kind)
+    try:
+        number = float(amount.removesuffix(unit)) if unit and amount.endswith(unit) else -1.0
+    except ValueError:
+        number = -1.0
+    if not equals or not 0 <= number < 100:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a limit such as slower=3%, memory=5% or accuracy=1pt, below 100 "
+            "(limits come last, after BASE and NEW)"
+        )
+    return kind, number / 100
+
+
 def seconds(text: str) -> float:
     """A finite number of seconds above 0."""
     try:

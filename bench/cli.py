@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1 if options.command in ("run", "certify") else 0
+        return 1 if options.command in ("run", "certify", "compare") else 0
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,6 +82,13 @@ def report(options: argparse.Namespace) -> int:
 
     print(markdown.render(rows, runs), end="")
     return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compare runs with a base, and fail where a cell has become worse than allowed."""
+    from bench import compare_command
+
+    return compare_command.run(options)
 
 
 @cache
@@ -147,6 +154,7 @@ COMMANDS = {
     "list": list_catalogue,
     "run": run,
     "report": report,
+    "compare": compare,
     "certify": certify,
     "describe": describe,
     "doctor": doctor,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench import __version__, cpus
-from bench.arguments import batch_size, fraction, natural, positive, seconds
+from bench.arguments import batch_size, fraction, limit, natural, positive, seconds
 from bench.cells import (
     DATASETS,
     DEVICES,
@@ -185,6 +185,15 @@ def parser() -> argparse.ArgumentParser:
     add("folders", nargs="+", type=Path, metavar="DIR", help="a run's folder")
     add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
 
+    compare = commands.add_parser("compare", help="compare runs with a base, as a gate if you like")
+    add = compare.add_argument
+    add("base", type=Path, metavar="BASE", help="a run's folder, a folder of those, or their rows")
+    add("new", nargs="+", type=Path, metavar="NEW", help="each is compared with BASE")
+    add(
+        "--fail-if", nargs="+", action="extend", type=limit, default=[], metavar="L", help=FAIL_HELP
+    )
+    add("--out", type=Path, metavar="FILE", help="write the comparison there too")
+
     doctor = commands.add_parser("doctor", help="plant faults, and see that they are caught")
     add = doctor.add_argument
     add("--aa", action="store_true", help="measure the noise floor instead; runs take it over")
@@ -197,6 +206,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+FAIL_HELP = (
+    "slower=3%%, memory=5%% or accuracy=1pt: exit code 1 where a cell is surely worse, and by more"
+)
 PRECISION_HELP = (
     "go on with more processes until every interval is within, say, 1%% of its value (stop at the "
     "profile's)"

@@ -6,14 +6,20 @@ A measured value carries its unit in its name and is None, never 0, where it is 
 
 import dataclasses
 import json
-from collections.abc import Iterable
+import os
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from bench.cells import Cell, UsageError
 
-SCHEMA = 1
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = 1  # the newest that is understood; all before it are
 
 STATUSES = ("ok", "unavailable", "unsupported", "oom", "timeout", "crashed", "uncertified")
 # Ends that are no fault of the run: a row says so, and only a cell asked for by name fails the run
@@ -100,10 +106,10 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)  # in force, as read back after warm-up
 
-    @property
+    @cached_property
     def cell(self) -> Cell:
         """The cell that this row measured."""
-        return Cell(**{f.name: getattr(self, f.name) for f in fields(Cell)})
+        return Cell(**{name: getattr(self, name) for name in _CELL})
 
     def to_json(self) -> str:
         """One line of `records.jsonl`, without its newline."""
@@ -111,29 +117,44 @@ class Record:
 
 
 FIELDS = tuple(f.name for f in fields(Record))
+_CELL = tuple(f.name for f in fields(Cell))
+_KNOWN = frozenset(FIELDS)
 _REQUIRED = {
     f.name
     for f in fields(Record)
     if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 }
 SEQUENCES = tuple(f.name for f in fields(Record) if f.default == ())
+# The types that a field's plain values may have in JSON, or the items of its list; 1 is a float too
+_PLAIN = {str, bool, int, float, type(None)}
+_TYPES = {
+    f.name: kinds | ({int} if float in kinds else set())
+    for f in fields(Record)
+    if (kinds := {kind for kind in get_args(f.type) if kind is not ...} or {f.type}) <= _PLAIN
+    and f.type != dict[str, str]
+}
 
 
 def from_json(line: str) -> Record:
-    """A Record from one line; fields of later schemas are left out, absent ones are None.
+    """A Record from one line; unknown fields are left out, absent ones are None.
 
     Raises ValueError that says what is wrong with the line.
     """
     try:
-        values: Any = json.loads(line)
+        values: Any = json.loads(line, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("not a record: nested too deeply") from None
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
+    schema = values.get("schema", SCHEMA)
+    if type(schema) is int and schema > SCHEMA:
+        raise ValueError(f"schema {schema} is newer than {SCHEMA}, the last known here: update")
     missing = sorted(_REQUIRED - values.keys())
     if missing:
         raise ValueError(f"not a record: no {', '.join(missing)}")
-    known = {name: value for name, value in values.items() if name in FIELDS}
+    known = {name: value for name, value in values.items() if name in _KNOWN}
     for name in SEQUENCES:
         value = known.pop(name, [])
         if not isinstance(value, list):
@@ -141,31 +162,89 @@ def from_json(line: str) -> Record:
         known[name] = tuple(value)
     if known["workload"] == "train":
         known.setdefault("recipe", "constant")  # there was no other before the field
-    return Record(**known)
+    record = Record(**known)
+    _check(record)
+    return record
 
 
-def read(path: Path) -> list[Record]:
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a value of JSON: unknown is null")
+
+
+def _check(record: Record) -> None:
+    """Raises ValueError for a value that no reader could make sense of."""
+    for name, kinds in _TYPES.items():
+        value = getattr(record, name)
+        if not (set(map(type, value)) if name in SEQUENCES else {type(value)}) <= kinds:
+            raise ValueError(f"{name} has a value of another type than results/README.md says")
+    for name, value in (("versions", record.versions), ("settings", record.settings)):
+        if type(value) is not dict or not set(map(type, value.values())) <= {str}:
+            raise ValueError(f"{name} is not an object of strings")
+    if record.status not in STATUSES:
+        raise ValueError(f"unknown status {record.status!r}")
+    if len(record.block_s) != len(record.block_steps):
+        raise ValueError("block_s and block_steps are not of one length")
+    speed = record.throughput_images_per_s
+    if min((*record.block_s, *record.block_steps, 1 if speed is None else speed)) <= 0:
+        raise ValueError("block_s, block_steps and throughput_images_per_s must be above 0")
+
+
+def files(path: Path) -> list[Path]:
+    """The `records.jsonl` that `path` stands for: itself, a run's folder, or a folder of those.
+
+    Raises UsageError where there is none.
+    """
+    if not os.path.isdir(path):  # False for a name that is too long, too
+        return [path]
+    own = path / "records.jsonl"
+    found = [own] if own.exists() else sorted(path.glob("*/records.jsonl"))
+    if not found:
+        raise UsageError(f"{own}: there is no such file; give a run's folder")
+    return found
+
+
+def read(path: Path, say: Callable[[str], object] = lambda remark: None) -> list[Record]:
     """All records of a `records.jsonl`, or of the run folder that holds one.
 
-    A last line without its newline was cut off by a killed run and is left out.
+    A last line without its newline was cut off by a killed run: it is left out, and `say` is told.
     Raises UsageError that names the file and the line of anything else that is no record.
     """
-    path = path / "records.jsonl" if path.is_dir() else path
+    path = path / "records.jsonl" if os.path.isdir(path) else path
+    records = []
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):  # line by line: a file may be large
+                if line.endswith(b"\n"):
+                    records.append(from_json(line[:-1].decode()))
+                else:
+                    say(f"{path}, line {number}: cut off, as a killed run leaves it; left out")
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file; give a run's folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from None
-    records = []
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
-        try:
-            records.append(from_json(line))
-        except ValueError as error:
-            raise UsageError(f"{path}, line {number}: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        wrong = f"not UTF-8 text (byte {byte:#04x} at column {error.start + 1})"
+        raise UsageError(f"{path}, line {number}: {wrong}") from None
+    except ValueError as error:
+        raise UsageError(f"{path}, line {number}: {error}") from None
     return records
 
 
-def read_all(paths: Iterable[Path]) -> list[Record]:
-    """The records of several run folders or files, in the order given."""
-    return [record for path in paths for record in read(path)]
+def read_all(
+    paths: Iterable[Path], say: Callable[[str], object] = lambda remark: None
+) -> list[Record]:
+    """The records of several files, run folders or folders of those, in the order given."""
+    return [record for path in paths for file in files(path) for record in read(file, say)]
+
+
+def load(paths: str | Path | Iterable[str | Path]) -> "pandas.DataFrame":
+    """One row per record, in the order given, with the fields of Record as columns: see `frame`.
+
+    `paths`: one or more `records.jsonl`, run folders or folders of those. Raises UsageError as
+    `read` does; warns of a last line that a killed run cut off. Needs pandas, an extra.
+    """
+    from bench.frame import frame
+
+    given = [paths] if isinstance(paths, str | Path) else paths
+    return frame(read_all(map(Path, given), warnings.warn))

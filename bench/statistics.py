@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import truediv
 
 from bench.records import Record
 
@@ -113,8 +114,7 @@ def _ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float]:
             continue
         if partner.block_steps != record.block_steps or not record.block_s:
             continue
-        pairs = zip(partner.block_s, record.block_s, strict=True)
-        medians.append(statistics.median(theirs_s / ours_s for theirs_s, ours_s in pairs))
+        medians.append(statistics.median(map(truediv, partner.block_s, record.block_s)))
     return medians
 
 

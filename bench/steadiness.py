@@ -99,6 +99,12 @@ class Leak(NamedTuple):
     leaks: bool  # of all timed steps, its lower end makes more than 1 MiB and 1 % of what was held
 
 
+def may_leak(record: Record, where: str) -> bool:
+    """False where the slope that the record keeps is too small already, which is told at once."""
+    kib_per_step: float | None = getattr(record, f"{where}_leak_kib_per_step")
+    return kib_per_step is None or kib_per_step * sum(record.block_steps) > LEAK_MIB * 1024
+
+
 def leak(record: Record, where: str) -> Leak | None:
     """How much memory each step left behind on the `host` or the `device`.
 

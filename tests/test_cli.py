@@ -12,7 +12,7 @@ import pytest
 
 from bench import __version__
 from bench.cells import Cell, obstacle
-from bench.cli import main
+from bench.cli import COMMANDS, main
 
 # Should one of them be taken after all, it does not take long
 RUN = ("run", "--impl", "torch_module", "--no-certify", "--profile", "smoke", "--workload", "train")
@@ -102,6 +102,21 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("report", "empty"), "empty"),
     (("report", "finished"), "finished"),
     (("report",), "DIR"),
+    (("compare",), "BASE"),
+    (("compare", "empty"), "NEW"),
+    (("compare", "nowhere", "nowhere"), "nowhere"),
+    (("compare", "empty", "full"), "empty"),
+    (("compare", "file", "file"), "file: holds no records"),
+    (("compare", "n" * 300, "file"), "n" * 300),
+    *(
+        (("compare", "file", "file", "--fail-if", limit), f"{limit!r}")
+        for limit in ("slower", "slower=3", "slower=%", "slower=-1%", "slower=nan%", "slower=100%")
+    ),
+    *(
+        (("compare", "file", "file", "--fail-if", "slower=3%", limit), f"{limit!r}")
+        for limit in ("speed=3%", "memory=5pt", "accuracy=1%", "=3%", "")
+    ),
+    (("compare", "file", "file", "--fail-if", "slower=3%", "slower=4%"), "--fail-if slower"),
     (("describe",), "MODEL"),
     (("describe", "resnet15"), "'resnet15'"),
     (("describe", "resnet15", "--impl", "torch_module"), "'resnet15'"),
@@ -178,7 +193,7 @@ assert {"bench.cli", "bench.schedule", "bench.reports.csv"} <= sys.modules.keys(
 def test_what_should_answer_at_once_imports_nothing_heavy(arguments: list[str]) -> None:
     modules = python(
         f"""
-from bench.cli import main
+from bench.cli import COMMANDS, main
 try:
     main({arguments})
 except SystemExit as end:
@@ -189,7 +204,7 @@ except SystemExit as end:
     assert not modules & {"numpy", "scipy", "sklearn", "torch", "tensorflow", "jax", "keras"}
 
 
-@pytest.mark.parametrize("command", ["list", "run", "certify", "describe", "report", "machine"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])

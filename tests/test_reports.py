@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ def report(*records: Record, **changes: Any) -> str:
     return markdown.render(records, [run(**changes)])
 
 
-def rows(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
+def rows(text: str | Iterable[str]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO("".join(text))))
 
 
 def parse(text: str) -> list[Token]:
@@ -57,7 +58,7 @@ def table_cells(text: str) -> list[str]:
 
 
 def test_results_have_one_column_for_each_field_and_one_row_for_each_record() -> None:
-    text = tables.results([timed([0.1]), FAILED], [])
+    text = "".join(tables.results([timed([0.1]), FAILED], []))
     assert next(csv.reader(io.StringIO(text))) == [field.name for field in fields(Record)]
     assert [row["status"] for row in rows(text)] == ["ok", "oom"]
 
@@ -218,17 +219,50 @@ def test_no_text_from_outside_becomes_html_or_a_heading() -> None:
     assert html.count("<h1>") == 1
 
 
+def test_a_command_that_would_end_its_block_stays_in_it() -> None:
+    command = "resnet-bench run --impl 'a\n```\n<script>alert(1)</script>\n````\n# heading'"
+    html = MarkdownIt("commonmark").render(report(timed([1.0]), command=command))
+    assert "<script>" not in html
+    assert html.count("<h1>") == 1
+
+
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1")
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_from_outside_becomes_a_formula(text: str) -> None:
+    outside = {"machine": text, "processor": text, "implementation": text, "dataset": text}
+    row = timed([1.0], host_leak_kib_per_step=-1.5, final_loss=-2.0, **outside)
+    failed = record(status="crashed", reason=f"{text}, it\r said", **outside)
+    for render in (tables.results, tables.summary):
+        for found in rows(render([row, failed], [run()])):
+            for name in outside:
+                assert found[name] == "'" + text.replace("\r", "\n")
+    first, second = rows(tables.results([row, failed], []))
+    assert second["reason"].startswith("'")
+    assert second["reason"].endswith(", it\n said")
+    assert (first["host_leak_kib_per_step"], first["final_loss"]) == ("-1.5", "-2.0")
+    (summary, *_) = rows(tables.summary([row], []))
+    assert summary["final_loss_median"] == "-2.0"
+
+
+def test_harmless_text_is_left_as_it_is_in_csv() -> None:
+    given = "a - b = c; 5 % + 'quoted' \"twice\", |pipe| <script>"
+    (row,) = rows(tables.results([record(status="oom", reason=given)], []))
+    assert row["reason"] == given
+
+
 def test_a_run_of_a_users_file_that_is_gone_can_still_be_reported(tmp_path: Path) -> None:
     gone = str(tmp_path / "mine.py")
     row = timed([1.0], implementation=gone, framework="mine", backend="mine")
     for render in REPORTS.values():
-        assert "mine" in render([row], [run()])
+        assert "mine" in "".join(render([row], [run()]))
 
 
 def test_a_run_of_an_implementation_that_was_removed_can_still_be_reported() -> None:
     row = timed([1.0], implementation="torch_script", backend="torch")
     for render in REPORTS.values():
-        assert "torch_script" in render([row], [run()])
+        assert "torch_script" in "".join(render([row], [run()]))
 
 
 def test_how_to_repeat_each_run_is_at_the_end() -> None:
@@ -246,7 +280,7 @@ def test_reports_are_the_same_bytes_in_every_process(tmp_path: Path) -> None:
         "import json, sys; from pathlib import Path\n"
         "from bench.records import read; from bench.reports import REPORTS\n"
         "for render in REPORTS.values():\n"
-        "    print(render(read(Path(sys.argv[1])), [json.loads(sys.argv[2])]))"
+        "    print(''.join(render(read(Path(sys.argv[1])), [json.loads(sys.argv[2])])))"
     )
     texts = {
         subprocess.run(

@@ -211,7 +211,7 @@ def test_the_limit_of_power_is_not_called_throttling() -> None:
 
 
 def test_an_older_record_was_not_watched() -> None:
-    for row in read(Path(__file__).with_name("records_schema_1.jsonl")):
+    for row in read(Path(__file__).parent / "fixtures" / "records-v1-early.jsonl"):
         assert isinstance(row, Record)
         assert row.busy is row.host_leak_kib_per_step is None
         assert row.block_other_cores == ()

@@ -3,14 +3,14 @@
 To add a report, add its module here and its file to `REPORTS`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
 from bench.reports import csv, markdown, ranking
 
-# Records, and the `run.json` of each run that they come from -> the text of a file
-Render = Callable[[Sequence[Record], Sequence[Mapping[str, Any]]], str]
+# Records, and the `run.json` of each run that they come from -> the text of a file, or its lines
+Render = Callable[[Sequence[Record], Sequence[Mapping[str, Any]]], str | Iterable[str]]
 
 REPORTS: dict[str, Render] = {
     "results.csv": csv.results,

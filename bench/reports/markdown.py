@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.records import Record
 from bench.reports import article, cold_start, fairness, precision, roofline, state
-from bench.reports.text import escape, interval, number, table
+from bench.reports.text import code, escape, interval, number, table
 from bench.summary import Summary, summarise
 
 
@@ -29,8 +29,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     sections.append(state.section(contests))
     sections.append("## Machine and versions\n\n" + _machines(records, runs))
     sections.append("## How to read this\n\n" + READING)
-    repeat = "\n".join(run["command"] for run in runs)
-    sections.append(f"## Repeat it\n\n```sh\n{repeat}\n```")
+    sections.append("## Repeat it\n\n" + code("\n".join(run["command"] for run in runs)))
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
@@ -163,10 +162,12 @@ def _certificates(records: Iterable[Record]) -> str:
 
 def _same_work(records: Sequence[Record]) -> str:
     """Whether rows that are compared began from the same bytes."""
-    measured = [r for r in records if r.status == "ok"]
+    contests: dict[tuple[Any, ...], list[Record]] = {}
+    for r in records:
+        if r.status == "ok":
+            contests.setdefault(r.cell.contest, []).append(r)
     lines = []
-    for contest in dict.fromkeys(r.cell.contest for r in measured):
-        rows = [r for r in measured if r.cell.contest == contest]
+    for rows in contests.values():
         label = f"{rows[0].cell.contest_label} seed {rows[0].seed}"
         for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
             prints = {getattr(r, field) for r in rows}

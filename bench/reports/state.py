@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from bench.records import Record
 from bench.reports.text import escape, number, table
 from bench.statistics import step_s
-from bench.steadiness import change, leak, taken_cores
+from bench.steadiness import change, leak, may_leak, taken_cores
 from bench.summary import Summary
 
 SECTION = "Around the blocks"
@@ -56,7 +56,10 @@ def compiles(record: Record) -> bool:
 
 def leaks(record: Record) -> bool:
     """Whether host or device memory grew with every step."""
-    return any((found := leak(record, where)) and found.leaks for where in ("host", "device"))
+    return any(
+        may_leak(record, where) and (found := leak(record, where)) and found.leaks
+        for where in ("host", "device")
+    )
 
 
 def _taken(records: Sequence[Record]) -> str:

@@ -20,6 +20,13 @@ def escape(text: str) -> str:
     return re.sub(f"({special})", r"\\\1", " ".join(text.split()))
 
 
+def code(text: str) -> str:
+    """Text from outside as a block of shell, whose fence is longer than any that is in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{text}\n{fence}"
+
+
 def number(value: float | None, digits: int) -> str:
     """`1,234.5`; a dash where the value is unknown."""
     return "–" if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,117 @@
+"""What has changed between runs: speed, memory and accuracy of each cell, and how sure that is."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import fmean
+
+from bench.groups import false_discovery_rates
+from bench.records import Record
+from bench.sides import Pair, Side
+from bench.statistics import CONFIDENCE, Floor, throughput
+from bench.summary import largest_floor
+from bench.unpaired import difference
+
+WORDS = {  # of a change for the worse and for the better
+    "speed": ("slower", "faster"),
+    "host memory": ("more", "less"),
+    "device memory": ("more", "less"),
+    "accuracy": ("lower", "higher"),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quantity of one cell. A loss is a change for the worse, as a part of BASE's value
+    (accuracy: as a difference of fractions); a gain is a negative loss.
+    """
+
+    base: float
+    new: float
+    loss: float
+    low: float | None  # of its 95 % interval; None: no interval
+    high: float | None
+    p_value: float | None
+    verdict: str | None  # one of WORDS, or tie; None where there is no interval to tell by
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What has changed of one cell; quantities that neither side knows are left out."""
+
+    pair: Pair
+    changes: dict[str, Change]
+    unknown: tuple[str, ...]  # quantities that only one side knows
+
+
+def changed(base: Side, news: Sequence[tuple[Side, Sequence[Pair]]]) -> list[list[Changed]]:
+    """The changes of each NEW, with verdicts that account for how many of a kind there are."""
+    found = [[_changed(pair, _floor(base, new, pair)) for pair in pairs] for new, pairs in news]
+    cells = [cell for each in found for cell in each]
+    for what in WORDS:
+        sure = [c for cell in cells if (c := cell.changes.get(what)) and c.p_value is not None]
+        rates = false_discovery_rates([c.p_value for c in sure if c.p_value is not None])
+        ties = {id(c) for c, rate in zip(sure, rates, strict=True) if rate >= 1 - CONFIDENCE}
+        for cell in cells:
+            if id(change := cell.changes.get(what)) in ties and change:
+                cell.changes[what] = replace(change, verdict="tie")
+    return found
+
+
+def _floor(base: Side, new: Side, pair: Pair) -> Floor:
+    """The largest noise floor of the runs, which were measured with processes side by side."""
+    ids = {row.run_id for row in (*pair.base, *pair.new)}
+    known = [
+        floor
+        for run in (*base.runs, *new.runs)
+        if run["run_id"] in ids and (floor := run.get("noise_floor", {}).get(pair.cell.device))
+    ]
+    return partial(largest_floor, known)
+
+
+def _changed(pair: Pair, floor: Floor) -> Changed:
+    changes: dict[str, Change] = {}
+    unknown = []
+    least = floor(min(len(pair.base), len(pair.new)))
+    for what, of in QUANTITIES.items():
+        base, new = (
+            [value for row in rows if (value := of(row)) is not None]
+            for rows in (pair.base, pair.new)
+        )
+        if change := _change(what, base, new, least if what == "speed" else 0.0):
+            changes[what] = change
+        elif base or new:
+            unknown.append(what)
+    return Changed(pair, changes, tuple(unknown))
+
+
+# What is compared -> its value in a row
+QUANTITIES: dict[str, Callable[[Record], float | None]] = {
+    "speed": throughput,
+    "host memory": lambda row: row.host_peak_mib,
+    "device memory": lambda row: row.device_peak_mib,
+    "accuracy": lambda row: row.test_accuracy,
+}
+
+
+def _change(what: str, base: Sequence[float], new: Sequence[float], floor: float) -> Change | None:
+    """Speeds and memory by their logarithms, since they scatter by factors; None without values."""
+    if not base or not new:
+        return None
+    if what == "accuracy":
+        found, centers = difference(new, base), (fmean(base), fmean(new))
+    else:
+        logs = [[math.log(value) for value in values] for values in (base, new)]
+        found = difference(logs[1], logs[0])
+        centers = math.exp(fmean(logs[0])), math.exp(fmean(logs[1]))
+    assert found is not None
+    loss = {"speed": lambda d: -math.expm1(d), "accuracy": lambda d: -d}.get(what, math.expm1)
+    if found.low is None or found.high is None:
+        return Change(*centers, loss(found.value), None, None, None, None)
+    low, high = sorted((loss(found.low), loss(found.high)))
+    worse, better = WORDS[what]
+    verdict = "tie" if low <= 0 <= high else worse if low > 0 else better
+    if abs(found.value) < math.log1p(floor):
+        verdict = "tie"
+    return Change(*centers, loss(found.value), low, high, found.p_value, verdict)
