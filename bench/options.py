@@ -181,8 +181,10 @@ def parser() -> argparse.ArgumentParser:
     add("--impl", nargs="+", metavar="NAME", help=f"build side by side these {IMPL_HELP}")
 
     add = commands.add_parser("report", help="derive the reports of runs again").add_argument
-    add("folders", nargs="+", type=Path, metavar="DIR", help="a run's folder")
+    add("folders", nargs="+", type=Path, metavar="DIR", help="a run, or a folder of runs to index")
     add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
+    add("--baseline", metavar="MACHINE", help="that others are held against (the first given)")
+    add("--machines", type=Path, metavar="FILE", help="price and power of machines, as TOML")
 
     doctor = commands.add_parser("doctor", help="plant faults, and see that they are caught")
     add = doctor.add_argument

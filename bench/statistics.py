@@ -71,7 +71,7 @@ def throughput(record: Record) -> float | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two cells of one contest on one machine compare."""
+    """How two cells of one contest compare, or one contender on two machines."""
 
     ratio: Estimate  # of speeds
     p_value: float | None  # how likely equal cells are to seem so different; None: no interval
@@ -93,6 +93,37 @@ def compare(
         return None
     least = floor(len(ratios)) if callable(floor) else floor
     return Comparison(ratio, _p_value(ratios), verdict(ratio, least))
+
+
+def unpaired(
+    ours: Sequence[float], theirs: Sequence[float], floor: float = 0.0
+) -> Comparison | None:
+    """How many times as fast `ours` is as `theirs`, from speeds of processes that never met.
+
+    On the logarithms, by Welch's t-test, which lets both scatter differently. Nothing cancels that
+    the machines did over longer than a process, so intervals are wider than those of `compare`, and
+    still know nothing of it. None where either is empty; no interval where either has one process.
+    """
+    if not ours or not theirs:
+        return None
+    sides = [[math.log(speed) for speed in side] for side in (ours, theirs)]
+    centers = [statistics.fmean(logs) for logs in sides]
+    center = centers[0] - centers[1]
+    if min(map(len, sides)) < 2:
+        return Comparison(Estimate(math.exp(center)), None, None)
+    from scipy.special import stdtr, stdtrit
+
+    squares = [_standard_error(logs, mid) ** 2 for logs, mid in zip(sides, centers, strict=True)]
+    error = math.sqrt(sum(squares))
+    if error == 0:
+        exact = Estimate(math.exp(center), math.exp(center), math.exp(center))
+        return Comparison(exact, 1.0 if center == 0 else 0.0, verdict(exact, floor))
+    freedom = error**4 / sum(
+        square**2 / (len(logs) - 1) for square, logs in zip(squares, sides, strict=True)
+    )
+    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    ratio = Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
+    return Comparison(ratio, 2 * float(stdtr(freedom, -abs(center) / error)), verdict(ratio, floor))
 
 
 def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | None:
