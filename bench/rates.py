@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import UsageError, unknown
+from bench.hardware import Hardware
 from bench.records import Record
 
 KEYS = ("price_per_hour", "currency", "power_w")
@@ -73,9 +74,9 @@ def _mistake(entry: Mapping[str, Any]) -> str | None:
     return None
 
 
-def rate(rates: Rates, record: Record, key: str) -> Any:
-    """What is said of the machine of `record`, or else of its processor; None: nothing."""
-    for name in (record.machine, record.processor):
+def rate(rates: Rates, on: Hardware, key: str) -> Any:
+    """What is said of a machine, or else of its processor; None: nothing."""
+    for name in (on.machine, on.processor):
         if key in rates.get(name, {}):
             return rates[name][key]
     return None

@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from bench.cli import main
 from bench.records import Record
@@ -58,6 +60,9 @@ def test_each_contender_is_held_against_itself_on_the_first_machine_given(
         assert row[4] == "faster"
     assert {tuple(row[3:5]) for row in ours} == {("1.00", "baseline")}
     assert "against epyc-2core" in train
+    assert train.strip().startswith("other (Other CPU): torch_module eager is fastest at 1,7")
+    assert "] images/s, 2.00 [" in train
+    assert "]× the best of epyc-2core (AMD EPYC)." in train
     assert text == hardware((tmp_path / "both" / "report.md").read_text(encoding="utf-8"))
 
 
@@ -69,6 +74,7 @@ def test_the_baseline_can_be_named(
     text = hardware(report(capsys, here, there, "--baseline", baseline))
     assert "against other" in text
     assert {row[4] for row in rows(text, "epyc-2core")} == {"slower"}
+    assert "; next is epyc-2core (AMD EPYC) at 0.50 [" in text
     assert all(row[3].startswith("0.50 [") for row in rows(text, "epyc-2core"))
 
 
@@ -77,6 +83,7 @@ def test_an_equal_machine_ties(
 ) -> None:
     text = hardware(report(capsys, here, elsewhere(here, tmp_path / "there")))
     assert {row[4] for row in rows(text, "other")} == {"tie"}
+    assert text.count("a tie with other (Other CPU).") == 2
 
 
 def test_what_differs_beside_the_machine_is_not_compared_or_named(
@@ -143,12 +150,31 @@ def test_price_and_power_have_columns_and_measured_energy_goes_first(
     joules, _, how = ours[-2].partition(" ")
     assert float(joules) == pytest.approx(speed / 40, rel=1e-2)
     assert how == "at 40 W"
-    assert theirs[-2] == "2.00 measured"
+    assert theirs[-2] == "2 measured"
     price, _, currency = ours[-1].partition(" / ")
     assert float(price.replace(",", "")) == pytest.approx(speed * 3600 / 0.5, rel=1e-2)
     assert currency == "EUR"
     assert theirs[-1].endswith(" / USD")
     assert "images/J" not in hardware(report(capsys, here, elsewhere(here, tmp_path / "third")))
+
+
+def test_many_questions_are_folded_and_what_no_machine_measured_is_left_out() -> None:
+    there: dict[str, Any] = {"machine": "far", "processor": "Far CPU"}
+    sizes = [1, 2, 4, 8, 16]
+    records = [
+        row
+        for size in sizes
+        for place in ({}, there)
+        for row in (
+            *processes([1.0, 1.1], batch_size=size, **place),
+            record(status="unsupported", reason="no", batch_size=size, **JAX | place),
+        )
+    ]
+    text = hardware(markdown.render(records, [run()]))
+    for size in sizes:
+        assert f"<summary>train resnet14 fp32 batch {size} adam digits 100 steps</summary>" in text
+    assert "###" not in text
+    assert "keras" not in text
 
 
 def test_many_rows_are_folded(
@@ -159,13 +185,15 @@ def test_many_rows_are_folded(
     assert text.count("<summary>Every contender (15 rows)</summary>") == 2
 
 
-def test_an_unpaired_interval_follows_welch() -> None:
-    found = unpaired([200.0, 220.0, 210.0], [100.0, 101.0])
+def test_an_unpaired_interval_is_that_of_welch() -> None:
+    ours, theirs = [200.0, 220.0, 210.0], [100.0, 101.0]
+    found = unpaired(ours, theirs)
+    welch = ttest_ind(np.log(ours), np.log(theirs), equal_var=False)
+    low, high = welch.confidence_interval()
     assert found is not None
-    # scipy.stats.ttest_ind(numpy.log(ours), numpy.log(theirs), equal_var=False)
-    assert found.ratio.low == pytest.approx(1.870, abs=2e-3)
-    assert found.ratio.high == pytest.approx(2.335, abs=2e-3)
-    assert found.p_value == pytest.approx(0.0010, abs=2e-3)
+    assert found.ratio.low == pytest.approx(np.exp(low))
+    assert found.ratio.high == pytest.approx(np.exp(high))
+    assert found.p_value == pytest.approx(welch.pvalue)
     assert found.verdict == "faster"
 
 

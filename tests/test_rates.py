@@ -6,6 +6,7 @@ import pytest
 
 from bench.cells import UsageError
 from bench.cli import main
+from bench.hardware import Hardware
 from bench.rates import rate, read
 from builders import record
 from published import published
@@ -61,5 +62,6 @@ def test_a_machine_goes_before_its_processor_key_by_key(tmp_path: Path) -> None:
     path.write_text("[desk]\npower_w = 40\n['Example CPU']\npower_w = 30\n['Example GPU']\n")
     rows = [record(), record(machine="far"), record(processor="Example GPU", device="cuda")]
     rates = read(path, rows)
-    assert [rate(rates, row, "power_w") for row in rows] == [40, 30, 40]
-    assert rate(rates, rows[0], "price_per_hour") is None
+    places = [Hardware(row.machine, row.processor, row.device, 2) for row in rows]
+    assert [rate(rates, place, "power_w") for place in places] == [40, 30, 40]
+    assert rate(rates, places[0], "price_per_hour") is None

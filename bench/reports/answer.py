@@ -43,9 +43,9 @@ def answer(contest: Contest) -> str:
     name = escape(best.cell.label)
     if ties:
         names = ", ".join([name, *(escape(s.cell.label) for s in ties)])
-        text = f"**{names} tie**, the first at {speed}"
+        text = f"{names} tie, the first at {speed}"
     elif slower or not others:
-        text = f"**{name} is fastest** at {speed}"
+        text = f"{name} is fastest at {speed}"
     else:
         text = f"{name} ran at {speed}"
     if slower:

@@ -1,174 +1,142 @@
-"""The report's section on machines: the same contender on different hardware.
-
-Hardware is a machine, its chip and the threads used of it. All else of a cell has to be equal to be
-compared: contender, model, workload, precision, batch size, optimizer, recipe, weights (by the name
-of their file, since folders differ from machine to machine), dataset, seed and steps.
-"""
+"""The report's section on machines: each contender on all hardware, in speed, energy and money."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from bench.cells import CONTEST, Cell
-from bench.groups import false_discovery_rates
+from bench.hardware import (
+    Hardware,
+    Key,
+    Question,
+    baseline,
+    compared,
+    hardware,
+    key,
+    questions,
+    speeds,
+)
 from bench.rates import Rates, rate
-from bench.records import Record
+from bench.reports.answer import FEW
 from bench.reports.text import details, escape, interval, number, table
-from bench.statistics import CONFIDENCE, Comparison, unpaired
+from bench.statistics import Comparison
 from bench.summary import Summary
 
-SHARED = tuple(name for name in CONTEST if name not in ("device", "threads"))
 OPEN = 12  # rows of a table that lies open
 
 Run = Mapping[str, Any]
 Column = Callable[[Summary], str]
-Key = tuple["Hardware", Cell]
 
 READING = """\
 The same contender on different hardware: all else of the cells is equal but the number of threads.
 Machines never ran side by side, so their ratios are **not paired**: intervals come from the scatter
-of each machine's own processes (Welch), are wider than those within a contest, and know nothing of
-what a machine did otherwise on that day. Verdicts account for the number of ratios in a table, and
-differences below either machine's noise floor are ties. **Of peak** is against each machine's own
-measured peak."""
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """A machine, the chip of it that did the work, and how much of that."""
-
-    machine: str
-    processor: str
-    device: str
-    threads: int | None
-
-    def __str__(self) -> str:
-        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
-        return f"{self.machine} ({self.processor}{threads})"
-
-
-def hardware(summary: Summary) -> Hardware:
-    """Where a cell was measured."""
-    r = _any(summary)
-    return Hardware(r.machine, r.processor, r.device, r.threads)
-
-
-def question(cell: Cell) -> tuple[Any, ...]:
-    """What cells must share for their hardware to be compared, the contender apart."""
-    shared = {name: getattr(cell, name) for name in SHARED}
-    return tuple((shared | {"weights": cell.weights and Path(cell.weights).name}).values())
+of each machine's own processes (Welch), and know nothing of what else a machine did that day, which
+within a contest cancels. Verdicts account for the number of ratios in a table, and differences
+below either machine's noise floor are ties."""
+NOTES = {
+    "of peak": "**Of peak** is against each machine's own measured peak.",
+    "images/J": "**Images/J** is by the energy of the chip where that was measured, else by the "
+    "power that `--machines` states.",
+    "images per price": "**Images per price** is by the price that `--machines` states.",
+}
 
 
 def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Run]) -> str:
     """One table per question that several kinds of hardware answered; empty where there is none."""
-    questions: dict[tuple[Any, ...], dict[Hardware, Sequence[Summary]]] = {}
-    for contest in contests:
-        place = questions.setdefault(question(contest[0].cell), {})
-        place[hardware(contest[0])] = contest
-    several = [on for on in questions.values() if len({_kind(each) for each in on}) > 1]
-    if not several:
+    found = questions(contests)
+    if not found:
         return ""
-    return "\n\n".join(["## Hardware", READING, *(_question(on, contests, runs) for on in several)])
+    named = next((run["baseline"] for run in runs if run.get("baseline")), None)
+    rates = next((run["rates"] for run in runs if run.get("rates")), {})
+    cells = [s for on in found for contest in on.values() for s in contest]
+    columns = _columns(cells, rates)
+    parts = []
+    for on in found:
+        first = next(iter(on.values()))[0].cell
+        title = " ".join(replace(first, device="", threads=None).contest_label.split())
+        text = _question(on, baseline(on, hardware(contests[0][0]), named), columns, runs)
+        folded = len(found) > FEW
+        parts.append(details(title, text) if folded else f"### {escape(title)}\n\n{text}")
+    notes = " ".join(NOTES[column] for column in columns if column in NOTES)
+    return "\n\n".join(filter(None, ["## Hardware", READING, notes, *parts]))
 
 
 def _question(
-    on: Mapping[Hardware, Sequence[Summary]],
-    contests: Sequence[Sequence[Summary]],
-    runs: Sequence[Run],
+    on: Question, base: Hardware | None, columns: Mapping[str, Column], runs: Sequence[Run]
 ) -> str:
-    base = _baseline(on, contests, runs)
-    cells = [s for contest in on.values() for s in contest]
-    best = [contest[0] for contest in on.values()]
-    at_best = _compared([(s, on[base][0]) for s in best] if base else [], runs)
+    measured = {s.cell.label for contest in on.values() for s in contest if s.records}
+    cells = [s for contest in on.values() for s in contest if s.cell.label in measured]
+    cells.sort(key=_slowness)
+    best = sorted((contest[0] for contest in on.values()), key=_slowness)
+    at_best = compared([(s, on[base][0]) for s in best] if base else [], runs)
     theirs = {s.cell.label: s for s in on[base]} if base else {}
     pairs = [(s, theirs[s.cell.label]) for s in cells if s.cell.label in theirs]
-    alike = _compared(pairs, runs)
-    rates = next((run["rates"] for run in runs if run.get("rates")), {})
 
-    contenders = dict.fromkeys(s.cell.label for s in sorted(cells, key=_slowness))
-    order = [s for label in contenders for s in cells if s.cell.label == label]
-    columns = _columns(base, rates, cells)
-    rows = _rows(order, columns, alike, base)
-    every = table(["", "on", *columns], rows)
-    cell = replace(best[0].cell, device="", threads=None)
+    labels = dict.fromkeys(s.cell.label for s in cells)
+    order = [s for label in labels for s in cells if s.cell.label == label]
+    every = _table(order, columns, compared(pairs, runs), base)
     parts = [
-        f"### {escape(cell.contest_label)}",
-        "Each at its best, whatever is fastest there:",
-        table(["", "on", *columns], _rows(sorted(best, key=_slowness), columns, at_best, base)),
+        _lead(best, at_best, base) + " Each at its best, whatever is fastest there:",
+        _table(best, columns, at_best, base),
         *_remarks(on, base),
-        every if len(rows) <= OPEN else details(f"Every contender ({len(rows)} rows)", every),
+        details(f"Every contender ({len(order)} rows)", every) if len(order) > OPEN else every,
     ]
     return "\n\n".join(parts)
 
 
-def _baseline(
-    on: Mapping[Hardware, Sequence[Summary]],
-    contests: Sequence[Sequence[Summary]],
-    runs: Sequence[Run],
-) -> Hardware | None:
-    """What was named, or else the first of all that was given; None where it has no part here."""
-    named = next((run["baseline"] for run in runs if run.get("baseline")), None)
-    first = hardware(contests[0][0])
-    for each in on:
-        if named in (each.machine, each.processor) or (named is None and each == first):
-            return each
-    return None if named else next(iter(on))
+def _lead(
+    best: Sequence[Summary], compared_best: Mapping[Key, Comparison], base: Hardware | None
+) -> str:
+    """One sentence: which hardware is fastest, and how it stands to the baseline."""
+    first, second = best[:2]
+    speed = interval(first.throughput_images_per_s)
+    text = f"{escape(f'{hardware(first)}: {first.cell.label}')} is fastest at {speed} images/s"
+    other = second if hardware(first) == base else first
+    found = compared_best.get(key(other))
+    if base is None or found is None or not found.verdict:
+        return f"{text}."
+    ratio = f"{interval(found.ratio, 2)}×"
+    if found.verdict == "tie":
+        return f"{text}, a tie with {escape(str(base if other is first else hardware(second)))}."
+    if other is first:
+        return f"{text}, {ratio} the best of {escape(str(base))}."
+    return f"{text}; next is {escape(str(hardware(second)))} at {ratio}."
 
 
-def _compared(
-    pairs: Iterable[tuple[Summary, Summary]], runs: Sequence[Run]
-) -> dict[Key, Comparison]:
-    """Each first against its second, by the key of the first, with verdicts for so many."""
-    floors = {run["run_id"]: run.get("noise_floor", {}) for run in runs}
-    found: dict[Key, Comparison] = {}
-    for ours, theirs in pairs:
-        if ours is theirs:
-            continue
-        both = (*ours.records, *theirs.records)
-        known = [floors.get(r.run_id, {}).get(r.device, {}).get("value") for r in both]
-        floor = max((value for value in known if value), default=0.0)
-        if comparison := unpaired(_speeds(ours), _speeds(theirs), floor):
-            found[_key(ours)] = comparison
-    sure = {key: c.p_value for key, c in found.items() if c.p_value is not None}
-    rates = false_discovery_rates(list(sure.values()))
-    for key, chance in zip(sure, rates, strict=True):
-        if chance >= 1 - CONFIDENCE:
-            found[key] = replace(found[key], verdict="tie")
-    return found
+def _columns(cells: Sequence[Summary], rates: Rates) -> dict[str, Column]:
+    """What is shown beside the speed; columns of which nothing is known are left out."""
+    columns: dict[str, Callable[[Summary], str | None]] = {
+        "of peak": _of_peak,
+        "images/J": lambda s: _joules(s, rates),
+        "images per price": lambda s: _price(s, rates),
+    }
+    known = {title: column for title, column in columns.items() if any(map(column, cells))}
+    return {title: partial(_or_dash, column) for title, column in known.items()}
 
 
-def _columns(
-    base: Hardware | None, rates: Rates, cells: Sequence[Summary]
-) -> dict[str, Column | None]:
-    """Title -> what it shows; None for those of the comparison with `base`."""
-    columns: dict[str, Column | None] = {"images/s": _speed}
-    if base:
-        columns |= {f"against {base.machine}": None, "verdict": None}
-    columns["of peak"] = lambda s: number(s.median("peak_fraction"), 2)
-    if any(_joules(s, rates) for s in cells):
-        columns["images/J"] = lambda s: _joules(s, rates) or "–"
-    if any(_price(s, rates) for s in cells):
-        columns["images per price"] = lambda s: _price(s, rates) or "–"
-    return columns
+def _or_dash(column: Callable[[Summary], str | None], summary: Summary) -> str:
+    return column(summary) or "–"
 
 
-def _rows(
+def _table(
     cells: Iterable[Summary],
-    columns: Mapping[str, Column | None],
-    compared: Mapping[Key, Comparison],
+    columns: Mapping[str, Column],
+    comparisons: Mapping[Key, Comparison],
     base: Hardware | None,
-) -> list[list[str]]:
+) -> str:
+    header = ["", "on", "images/s"]
+    if base:
+        header += [f"against {base.machine}", "verdict"]
     rows = []
     for s in cells:
-        comparison = compared.get(_key(s))
-        against = [interval(comparison.ratio, 2) if comparison else "–"]
-        against.append((comparison and comparison.verdict) or "–")
-        if base == hardware(s):
-            against = ["1.00" if _speeds(s) else "–", "baseline"]
-        shown = [column(s) if column else against.pop(0) for column in columns.values()]
-        rows.append([s.cell.label, str(hardware(s)), *shown])
-    return rows
+        row = [s.cell.label, str(hardware(s)), _speed(s)]
+        if base == hardware(s) and speeds(s):
+            row += ["1.00", "baseline"]
+        elif base:
+            found = comparisons.get(key(s))
+            row += [interval(found and found.ratio, 2), (found and found.verdict) or "–"]
+        rows.append([*row, *(column(s) for column in columns.values())])
+    return table([*map(escape, header), *columns], rows)
 
 
 def _speed(summary: Summary) -> str:
@@ -178,30 +146,42 @@ def _speed(summary: Summary) -> str:
     return summary.failures[0].status if summary.failures else "–"
 
 
+def _of_peak(summary: Summary) -> str | None:
+    fraction = summary.median("peak_fraction")
+    return None if fraction is None else number(fraction, 2)
+
+
 def _joules(summary: Summary, rates: Rates) -> str | None:
     """By the energy that was measured, or else by the power that is stated."""
     measured, speed = summary.median("energy_j_per_image"), summary.throughput_images_per_s
     if measured:
-        return f"{number(1 / measured, 2)} measured"
-    power = rate(rates, _any(summary), "power_w")
-    return f"{number(speed.value / power, 2)} at {power:g} W" if power and speed else None
+        return f"{_digits(1 / measured)} measured"
+    power = rate(rates, hardware(summary), "power_w")
+    return f"{_digits(speed.value / power)} at {power:g} W" if power and speed else None
 
 
 def _price(summary: Summary, rates: Rates) -> str | None:
-    price = rate(rates, _any(summary), "price_per_hour")
-    if not price or not (speed := summary.throughput_images_per_s):
+    on, speed = hardware(summary), summary.throughput_images_per_s
+    price = rate(rates, on, "price_per_hour")
+    if not price or not speed:
         return None
-    return f"{number(speed.value * 3600 / price, 0)} / {rate(rates, _any(summary), 'currency')}"
+    return f"{_digits(speed.value * 3600 / price)} / {rate(rates, on, 'currency')}"
 
 
-def _remarks(on: Mapping[Hardware, Sequence[Summary]], base: Hardware | None) -> list[str]:
+def _digits(value: float) -> str:
+    """Four of them: the interval of a speed has no more to give."""
+    value = float(f"{value:.4g}")
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+
+def _remarks(on: Question, base: Hardware | None) -> list[str]:
     """What makes the comparison less than one of hardware alone."""
     found = [] if base else ["The baseline asked for was not measured here."]
     packages: dict[str, dict[str, str]] = {}
-    for each, contest in on.items():
-        for r in (r for s in contest for r in s.records):
-            for package, version in r.versions.items():
-                packages.setdefault(package, {})[version] = each.machine
+    rows = [r for contest in on.values() for s in contest for r in s.records]
+    for r in rows:
+        for package, version in r.versions.items():
+            packages.setdefault(package, {})[version] = r.machine
     unlike = [
         f"{package} " + ", ".join(f"{version} on {where}" for version, where in versions.items())
         for package, versions in sorted(packages.items())
@@ -210,28 +190,11 @@ def _remarks(on: Mapping[Hardware, Sequence[Summary]], base: Hardware | None) ->
     if unlike:
         listed = escape("; ".join(unlike))
         found.append(f"**Versions differ**, so this is not hardware alone: {listed}.")
-    rows = [r for contest in on.values() for s in contest for r in s.records]
     for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
         if len({getattr(r, field) for r in rows} - {None}) > 1:
             found.append(f"**Not the same work**: the {what} differ from machine to machine.")
     return found
 
 
-def _key(summary: Summary) -> Key:
-    return hardware(summary), summary.cell
-
-
-def _speeds(summary: Summary) -> list[float]:
-    return [s for r in summary.records if (s := r.throughput_images_per_s)]
-
-
 def _slowness(summary: Summary) -> float:
     return -(e.value if (e := summary.throughput_images_per_s) else 0.0)
-
-
-def _any(summary: Summary) -> Record:
-    return (*summary.records, *summary.failures)[0]
-
-
-def _kind(each: Hardware) -> tuple[str, ...]:
-    return each.machine, each.processor, each.device

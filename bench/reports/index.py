@@ -80,6 +80,7 @@ PAGE = """\
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
 body {{ margin: 2rem; }}
+main {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; }}
 th, td {{ padding: .4rem .8rem; text-align: left; vertical-align: top; }}
 tr {{ border-bottom: 1px solid #8888; }}
