@@ -98,6 +98,15 @@ def test_a_run_that_has_measured_nothing_yet_is_listed(site: Path) -> None:
     assert "nothing was measured" in line
 
 
+def test_a_run_of_single_processes_is_listed_without_a_verdict(site: Path) -> None:
+    path = site / "one" / "records.jsonl"
+    rows = [line for line in path.read_text().splitlines() if '"replicate": 0' in line]
+    path.write_text("".join(f"{row}\n" for row in rows))
+    assert main(["report", str(site)]) == 0
+    (line,) = (line for line in index(site) if "[one](" in line)
+    assert line.count("images/s (no verdict)") == 2
+
+
 def test_a_page_is_indexed_where_runs_have_one(site: Path) -> None:
     (site / "one" / "report.html").write_text("a page")
     edit(site / "one", lambda row: row.update(machine="<b>&"))

@@ -129,8 +129,8 @@ def test_many_contests_are_answered_together_listed_and_folded() -> None:
     text = report(*records)
     answer, heading, contests = text.split("\n\n")[1:4]
     assert answer == (
-        "- **Training**: torch_module eager is fastest or ties for it in 4 of 5 contests, "
-        "keras_functional[jax] compiled in 1."
+        "- **Training**: torch_module eager is ahead, or ties with what is, in 4 of 5 "
+        "contests, keras_functional[jax] compiled in 1."
     )
     assert heading == "## Contests"
     assert len(contests.splitlines()) == 2 + len(sizes)

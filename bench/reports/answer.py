@@ -78,19 +78,19 @@ def heading(contest: Contest, contests: Sequence[Contest]) -> str:
 
 
 def leaders(contest: Contest) -> list[Summary]:
-    """The fastest and what ties with it; none where nothing was measured."""
+    """The first and what ties with it; none where nothing was measured."""
     if not contest[0].throughput_images_per_s:
         return []
     return [contest[0], *(s for s in contest[1:] if s.verdict == "tie")]
 
 
 def counted(contests: Sequence[Contest]) -> str:
-    """`torch_module eager is fastest or ties for it in 5 of 6 contests, flax_nnx compiled in 2`."""
+    """`torch_module eager is ahead, or ties with what is, in 5 of 6 contests, X in 2`."""
     wins = Counter(s.cell.label for contest in contests for s in leaders(contest))
     if not wins:
         return f"nothing could be measured in {len(contests)} contests"
     (first, most), *others = wins.most_common()
-    text = f"{first} is fastest or ties for it in {most} of {len(contests)} contests"
+    text = f"{first} is ahead, or ties with what is, in {most} of {len(contests)} contests"
     return text + "".join(f", {label} in {count}" for label, count in others)
 
 
@@ -101,8 +101,9 @@ def brief(contests: Sequence[Contest]) -> str:
         of = [contest for contest in contests if contest[0].cell.workload == workload]
         if len(of) == 1 and (best := leaders(of[0])):
             names = ", ".join(s.cell.label for s in best) + " tie" * (len(best) > 1)
-            speed = interval(best[0].throughput_images_per_s)
-            lines.append(f"{word}: {names}, {speed} images/s")
+            speed = f"{interval(best[0].throughput_images_per_s)} images/s"
+            sure = len(of[0]) == 1 or any(s.verdict for s in of[0])
+            lines.append(f"{word}: {names}, {speed}" + " (no verdict)" * (not sure))
         elif of:
             lines.append(f"{word}: {counted(of)}")
     return "; ".join(lines) or "nothing was measured"
@@ -124,4 +125,4 @@ def _overview(contests: Sequence[Contest]) -> str:
                 or "–",
             ]
         )
-    return table(["", "fastest, and what ties", "images/s", "next, against it"], rows)
+    return table(["", "ahead, and what ties", "images/s", "next, against it"], rows)

@@ -76,7 +76,7 @@ def _question(
     order = [s for label in labels for s in cells if s.cell.label == label]
     every = _table(order, columns, compared(pairs, runs), base)
     parts = [
-        _lead(best, at_best, base) + " Each at its best, whatever is fastest there:",
+        _lead(best, runs) + " Each at its best, whatever is fastest there:",
         _table(best, columns, at_best, base),
         *_remarks(on, base),
         details(f"Every contender ({len(order)} rows)", every) if len(order) > OPEN else every,
@@ -84,23 +84,24 @@ def _question(
     return "\n\n".join(parts)
 
 
-def _lead(
-    best: Sequence[Summary], compared_best: Mapping[Key, Comparison], base: Hardware | None
-) -> str:
-    """One sentence: which hardware is fastest, and how it stands to the baseline."""
-    first, second = best[:2]
-    speed = interval(first.throughput_images_per_s)
-    text = f"{escape(f'{hardware(first)}: {first.cell.label}')} is fastest at {speed} images/s"
-    other = second if hardware(first) == base else first
-    found = compared_best.get(key(other))
-    if base is None or found is None or not found.verdict:
-        return f"{text}."
-    ratio = f"{interval(found.ratio, 2)}×"
-    if found.verdict == "tie":
-        return f"{text}, a tie with {escape(str(base if other is first else hardware(second)))}."
-    if other is first:
-        return f"{text}, {ratio} the best of {escape(str(base))}."
-    return f"{text}; next is {escape(str(hardware(second)))} at {ratio}."
+def _lead(best: Sequence[Summary], runs: Sequence[Run]) -> str:
+    """One sentence: which hardware is fastest, what ties with it, and what comes next."""
+    first, *others = best
+    found = compared([(s, first) for s in others], runs)
+    verdicts = [(c := found.get(key(s))) and c.verdict for s in others]
+    names = [escape(f"{hardware(s)} by {s.cell.label}") for s in best]
+    ties = [name for name, told in zip(names[1:], verdicts, strict=True) if told == "tie"]
+    speed = f"{interval(first.throughput_images_per_s)} images/s"
+    if ties:
+        text = f"{', '.join([names[0], *ties])} tie, the first at {speed}"
+    elif "slower" in verdicts:
+        text = f"{names[0]} is fastest at {speed}"
+    else:
+        return f"{names[0]} ran at {speed}; without intervals nothing can be said of the others."
+    if "slower" in verdicts:
+        place = verdicts.index("slower")
+        text += f"; next is {names[place + 1]}, at {interval(found[key(others[place])].ratio, 2)}×"
+    return f"{text}."
 
 
 def _columns(cells: Sequence[Summary], rates: Rates) -> dict[str, Column]:
