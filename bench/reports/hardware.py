@@ -74,13 +74,15 @@ def _question(
 
     labels = dict.fromkeys(s.cell.label for s in cells)
     order = [s for label in labels for s in cells if s.cell.label == label]
-    every = _table(order, columns, compared(pairs, runs), base)
     parts = [
         _lead(best, runs) + " Each at its best, whatever is fastest there:",
         _table(best, columns, at_best, base),
         *_remarks(on, base),
-        details(f"Every contender ({len(order)} rows)", every) if len(order) > OPEN else every,
     ]
+    if len(order) > len(best):
+        every = _table(order, columns, compared(pairs, runs), base)
+        title = f"Every contender ({len(order)} rows)"
+        parts.append(details(title, every) if len(order) > OPEN else f"{title}:\n\n{every}")
     return "\n\n".join(parts)
 
 
