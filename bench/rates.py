@@ -47,8 +47,8 @@ def read(path: Path, records: Iterable[Record]) -> Rates:
                 f"--machines {path}: {name} = {entry!r} is no table: write [{name}], and below it "
                 f"{', '.join(KEYS)}"
             )
-        if wrong := _mistake(entry):
-            raise UsageError(f"--machines {path}: [{name}]: {wrong}")
+        if mistake := _mistake(entry):
+            raise UsageError(f"--machines {path}: [{name}]: {mistake}")
     return entries
 
 

@@ -117,27 +117,30 @@ def test_the_answer_comes_first() -> None:
 
 
 def test_many_contests_are_answered_together_listed_and_folded() -> None:
+    tf32 = {"tf32_matmul": "on"}
     sizes = [1, 2, 4, 8, 16]
     records = [
         row
         for size in sizes
         for row in (
-            *processes([1.0, 1.1], batch_size=size),
+            *processes([1.0, 1.1], batch_size=size, settings=tf32 if size == 1 else {}),
             *processes([2.0, 2.1] if size > 1 else [0.5, 0.55], batch_size=size, **JAX),
         )
     ]
     text = report(*records)
     answer, heading, contests = text.split("\n\n")[1:4]
+    assert contests.splitlines()[2].endswith("| unfair |")
+    assert contests.splitlines()[3].endswith("| – |")
     assert answer == (
         "- **Training**: torch_module eager is ahead, or ties with what is, in 4 of 5 "
-        "contests, keras_functional[jax] compiled in 1."
+        "contests, keras_functional[jax] compiled in 1. (on desk, Example CPU)"
     )
     assert heading == "## Contests"
     assert len(contests.splitlines()) == 2 + len(sizes)
     for size in sizes:
         title = f"train resnet14 cpu fp32 batch {size} adam digits 100 steps"
         assert text.count(f"<summary>{title}</summary>") == 1
-        assert f"## {title}" not in text.split("## Cold start")[0]
+        assert f"## {title}" not in text.split("## Machine and versions")[0]
     assert text.count("<details>") == text.count("</details>") >= len(sizes)
 
 

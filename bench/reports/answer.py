@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.reports.text import escape, interval, table
+from bench.reports.text import escape, interval
 from bench.summary import Summary
 
 SHOWN = 3  # slower contenders that an answer names, beside the slowest
@@ -15,17 +15,15 @@ Contest = Sequence[Summary]
 
 
 def opening(contests: Sequence[Contest]) -> str:
-    """One sentence for each contest, or where they are many one for training and inference each,
-    and a table of them all.
-    """
+    """One sentence for each contest, or where they are many one for training and inference each."""
     if len(contests) <= FEW:
         return "\n".join(f"- {answer(contest)}" for contest in contests)
-    lines = [
-        f"- **{WORKLOADS[workload]}**: {escape(counted(of))}."
-        for workload in WORKLOADS
-        if (of := [contest for contest in contests if contest[0].cell.workload == workload])
-    ]
-    return "\n".join(lines) + "\n\n## Contests\n\n" + _overview(contests)
+    lines = []
+    for workload, word in WORKLOADS.items():
+        if of := [contest for contest in contests if contest[0].cell.workload == workload]:
+            places = "; ".join(dict.fromkeys(place(contest[0]) for contest in of))
+            lines.append(f"- **{word}**: {escape(counted(of))}. (on {escape(places)})")
+    return "\n".join(lines)
 
 
 def answer(contest: Contest) -> str:
@@ -107,22 +105,3 @@ def brief(contests: Sequence[Contest]) -> str:
         elif of:
             lines.append(f"{word}: {counted(of)}")
     return "; ".join(lines) or "nothing was measured"
-
-
-def _overview(contests: Sequence[Contest]) -> str:
-    rows = []
-    for contest in contests:
-        best = leaders(contest)
-        slower = [s for s in contest if s.verdict == "slower"]
-        rows.append(
-            [
-                f"{contest[0].cell.contest_label}, on {place(contest[0])}",
-                ", ".join(s.cell.label for s in best) or "nothing was measured",
-                interval(best[0].throughput_images_per_s) if best else "–",
-                ", ".join(
-                    f"{s.cell.label} {interval(s.speed_against_fastest, 2)}" for s in slower[:1]
-                )
-                or "–",
-            ]
-        )
-    return table(["", "ahead, and what ties", "images/s", "next, against it"], rows)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bench.cold_start import cold_start
 from bench.reports import fairness, state
-from bench.reports.answer import answer
+from bench.reports.answer import answer, heading, leaders
 from bench.reports.text import details, escape, interval, number, table
 from bench.summary import Summary
 
@@ -23,6 +23,33 @@ def section(contest: Sequence[Summary], title: str, *, fold: bool) -> str:
     if fold:
         return details(title, f"{answer(contest)}\n\n{text}")
     return f"## {escape(title)}\n\n{text}"
+
+
+def overview(contests: Sequence[Sequence[Summary]]) -> str:
+    """One row for each contest: what is ahead, what comes next, and what to look out for."""
+    rows = []
+    for contest in contests:
+        best = leaders(contest)
+        slower = next((s for s in contest if s.verdict == "slower"), None)
+        after = slower and f"{slower.cell.label} {interval(slower.speed_against_fastest, 2)}"
+        rows.append(
+            [
+                heading(contest, contests),
+                ", ".join(s.cell.label for s in best) or "nothing was measured",
+                interval(best[0].throughput_images_per_s) if best else "–",
+                after or "–",
+                ", ".join(_trouble(contest)) or "–",
+            ]
+        )
+    header = ["", "ahead, and what ties", "images/s", "next, against it", "look out"]
+    return f"## Contests\n\n{table(header, rows)}"
+
+
+def _trouble(contest: Sequence[Summary]) -> list[str]:
+    """In single words: `busy`, `unfair`."""
+    records = [record for s in contest for record in s.records]
+    words = [word for word, is_so in state.COUNTS.items() if any(map(is_so, records))]
+    return words + ["unfair"] * bool(fairness.remarks(contest))
 
 
 def _ranking(ranked: Sequence[Summary]) -> str:
@@ -70,7 +97,7 @@ def _certificate(summary: Summary) -> str:
 
 def _cold_start(summary: Summary) -> str | None:
     found = cold_start(summary.records)
-    return found and number(found.begun_s, 1)
+    return number(found.begun_s, 1) if found else None
 
 
 BESIDE: dict[str, Column] = {

@@ -47,7 +47,7 @@ def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Run]) -> str:
     if not found:
         return ""
     named = next((run["baseline"] for run in runs if run.get("baseline")), None)
-    rates = next((run["rates"] for run in runs if run.get("rates")), {})
+    rates: Rates = next((run["rates"] for run in runs if run.get("rates")), {})
     cells = [s for on in found for contest in on.values() for s in contest]
     columns = _columns(cells, rates)
     parts = []
@@ -137,7 +137,7 @@ def _table(
             row += ["1.00", "baseline"]
         elif base:
             found = comparisons.get(key(s))
-            row += [interval(found and found.ratio, 2), (found and found.verdict) or "–"]
+            row += [interval(found.ratio, 2), found.verdict or "–"] if found else ["–", "–"]
         rows.append([*row, *(column(s) for column in columns.values())])
     return table([*map(escape, header), *columns], rows)
 

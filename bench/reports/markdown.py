@@ -5,9 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import article, cold_start, fairness, hardware, precision, roofline, state
+from bench.reports import (
+    article,
+    cold_start,
+    contest,
+    fairness,
+    hardware,
+    precision,
+    roofline,
+    state,
+)
 from bench.reports.answer import FEW, heading, opening
-from bench.reports.contest import section as standing
 from bench.reports.text import details, escape, folded, table
 from bench.summary import summarise
 
@@ -25,13 +33,14 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     sections = [
         "# " + escape(", ".join(run["run_id"] for run in runs)),
         opening(contests),
+        contest.overview(contests) if many else "",
         _look_out(runs),
         hardware.section(contests, runs),
     ]
     if many:
         sections.append("## Rankings")
-    sections += [standing(each, heading(each, contests), fold=many) for each in contests]
-    failures = [r for contest in contests for s in contest for r in s.failures]
+    sections += [contest.section(each, heading(each, contests), fold=many) for each in contests]
+    failures = [r for each in contests for s in each for r in s.failures]
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
     sections.append("## Machine and versions\n\n" + _machines(records, runs))
@@ -86,8 +95,8 @@ def _failures(records: Iterable[Record]) -> str:
         what = (r.cell.label, r.cell.contest_label, r.status, r.reason or "–")
         processes.setdefault(what, []).append(str(r.replicate))
     rows = [
-        [label, contest, ", ".join(which), status, reason]
-        for (label, contest, status, reason), which in processes.items()
+        [label, cell, ", ".join(which), status, reason]
+        for (label, cell, status, reason), which in processes.items()
     ]
     listed = table(["", "cell", "process", "status", "reason"], rows)
     if len(rows) <= MANY:
@@ -129,8 +138,8 @@ def _same_work(records: Sequence[Record]) -> str:
     """Whether rows that are compared began from the same bytes."""
     measured = [r for r in records if r.status == "ok"]
     lines = []
-    for contest in dict.fromkeys(r.cell.contest for r in measured):
-        rows = [r for r in measured if r.cell.contest == contest]
+    for shared in dict.fromkeys(r.cell.contest for r in measured):
+        rows = [r for r in measured if r.cell.contest == shared]
         label = f"{rows[0].cell.contest_label} seed {rows[0].seed}"
         found = []
         for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
@@ -161,4 +170,4 @@ def _machines(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> s
         for package, version in record.versions.items():
             versions.setdefault(package, set()).add(version)
     stated = ", ".join(f"{name} {' / '.join(sorted(versions[name]))}" for name in sorted(versions))
-    return "\n".join([*lines, f"- {escape(stated)}"])
+    return "\n".join([*lines, *([f"- {escape(stated)}"] if stated else [])])
