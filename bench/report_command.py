@@ -54,7 +54,7 @@ def report(options: argparse.Namespace) -> int:
             print(markdown.render(alone.records, _runs(alone, told)), end="")
     for path, reason in left_out.items():
         print(f"resnet-bench: {path} was left out: {reason}", file=sys.stderr)
-    for line in every.remarks:
+    for line in [*every.remarks, *_without_effect(options, every.records)]:
         print(f"resnet-bench: look out: {line}", file=sys.stderr)
     return 1 if left_out else 0
 
@@ -103,6 +103,16 @@ def _annotations(options: argparse.Namespace, records: Sequence[Record]) -> Run:
         raise UsageError(f"--baseline {options.baseline}: {what}")
     known = rates.read(options.machines, records) if options.machines else {}
     return {"rates": known, "baseline": options.baseline}
+
+
+def _without_effect(options: argparse.Namespace, records: Sequence[Record]) -> list[str]:
+    """One line where options were given that compare hardware, and there is only one."""
+    given = {"--baseline": options.baseline, "--machines": options.machines}
+    named = " and ".join(option for option, value in given.items() if value)
+    kinds = {(r.machine, r.processor, r.device) for r in records}
+    if not named or len(kinds) > 1:
+        return []
+    return [f"{named} changed nothing: all of this is one machine's, and none to compare it with"]
 
 
 def _runs(merged: Merged, told: Run, also: Sequence[str] = ()) -> list[Run]:

@@ -57,6 +57,15 @@ def test_the_command_refuses_it_and_leaves_the_run_alone(
     assert sorted(folder.iterdir()) == before
 
 
+def test_prices_of_a_single_machine_are_said_to_change_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, prices = published(tmp_path / "run"), tmp_path / "machines.toml"
+    prices.write_text("[epyc-2core]\npower_w = 40\n")
+    assert main(["report", str(folder), "--machines", str(prices)]) == 0
+    assert "look out: --machines changed nothing" in capsys.readouterr().err
+
+
 def test_a_machine_goes_before_its_processor_key_by_key(tmp_path: Path) -> None:
     path = tmp_path / "machines.toml"
     path.write_text("[desk]\npower_w = 40\n['Example CPU']\npower_w = 30\n['Example GPU']\n")
