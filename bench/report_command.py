@@ -6,7 +6,7 @@ A folder that holds `run.json` or `records.jsonl` is a run. Any other stands for
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -43,6 +43,7 @@ def report(options: argparse.Namespace) -> int:
         runs = _runs(every, told, also)
         _write_merged(options.out, every.records, runs)
         print(markdown.render(every.records, runs), end="")
+        rendered = [every.records]
     else:
         for each in found:
             for folder, rows in each.runs:
@@ -50,11 +51,12 @@ def report(options: argparse.Namespace) -> int:
             if not each.alone:
                 print(_write_index(each), end="")
         alone = merge(source for each in found if each.alone for source in _sources(each))
+        rendered = [alone.records, *(rows for each in found for _, rows in each.runs)]
         if alone.records:
             print(markdown.render(alone.records, _runs(alone, told)), end="")
     for path, reason in left_out.items():
         print(f"resnet-bench: {path} was left out: {reason}", file=sys.stderr)
-    for line in [*every.remarks, *_without_effect(options, every.records)]:
+    for line in [*every.remarks, *_without_effect(options, rendered)]:
         print(f"resnet-bench: look out: {line}", file=sys.stderr)
     return 1 if left_out else 0
 
@@ -105,14 +107,14 @@ def _annotations(options: argparse.Namespace, records: Sequence[Record]) -> Run:
     return {"rates": known, "baseline": options.baseline}
 
 
-def _without_effect(options: argparse.Namespace, records: Sequence[Record]) -> list[str]:
-    """One line where options were given that compare hardware, and there is only one."""
+def _without_effect(options: argparse.Namespace, rendered: Iterable[Sequence[Record]]) -> list[str]:
+    """One line where options were given that compare hardware, and no report has more than one."""
     given = {"--baseline": options.baseline, "--machines": options.machines}
     named = " and ".join(option for option, value in given.items() if value)
-    kinds = {(r.machine, r.processor, r.device) for r in records}
-    if not named or len(kinds) > 1:
+    kinds = [{(r.machine, r.processor, r.device) for r in records} for records in rendered]
+    if not named or any(len(kind) > 1 for kind in kinds):
         return []
-    return [f"{named} changed nothing: all of this is one machine's, and none to compare it with"]
+    return [f"{named} changed nothing: no report here has two machines; merge runs by --out"]
 
 
 def _runs(merged: Merged, told: Run, also: Sequence[str] = ()) -> list[Run]:
