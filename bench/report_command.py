@@ -54,8 +54,8 @@ def report(options: argparse.Namespace) -> int:
         rendered = [alone.records, *(rows for each in found for _, rows in each.runs)]
         if alone.records:
             print(markdown.render(alone.records, _runs(alone, told)), end="")
-    for path, reason in left_out.items():
-        print(f"resnet-bench: {path} was left out: {reason}", file=sys.stderr)
+    for reason in left_out.values():
+        print(f"resnet-bench: left out {reason}", file=sys.stderr)
     for line in [*every.remarks, *_without_effect(options, rendered)]:
         print(f"resnet-bench: look out: {line}", file=sys.stderr)
     return 1 if left_out else 0
