@@ -60,28 +60,10 @@ def certify(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Derive the reports of runs again, of each or of all merged."""
-    from bench.run_folder import RunFolder, check_free, write_reports
+    """Derive the reports of runs again, of each or of all merged, or the index of a folder."""
+    from bench import report_command
 
-    folders = [RunFolder.open(path) for path in options.folders]
-    rows = [record for folder in folders for record in folder.records()]
-    runs = [folder.run for folder in folders]
-    if not rows:
-        raise UsageError(f"{', '.join(map(str, options.folders))}: no records yet")
-    if options.out:
-        check_free(options.out)
-        try:
-            options.out.mkdir(parents=True, exist_ok=True)
-            write_reports(options.out, rows, runs)
-        except OSError as error:
-            raise UsageError(f"--out {options.out}: cannot be written ({error})") from None
-    else:
-        for folder in folders:
-            folder.write_reports()
-    from bench.reports import markdown
-
-    print(markdown.render(rows, runs), end="")
-    return 0
+    return report_command.report(options)
 
 
 def compare(options: argparse.Namespace) -> int:

@@ -182,8 +182,10 @@ def parser() -> argparse.ArgumentParser:
     add("--impl", nargs="+", metavar="NAME", help=f"build side by side these {IMPL_HELP}")
 
     add = commands.add_parser("report", help="derive the reports of runs again").add_argument
-    add("folders", nargs="+", type=Path, metavar="DIR", help="a run's folder")
+    add("folders", nargs="+", type=Path, metavar="DIR", help="a run, or a folder of runs to index")
     add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
+    add("--baseline", metavar="MACHINE", help="that others are held against (the first given)")
+    add("--machines", type=Path, metavar="FILE", help="price and power of machines, as TOML")
 
     compare = commands.add_parser("compare", help="compare runs with a base, as a gate if you like")
     add = compare.add_argument

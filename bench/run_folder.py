@@ -15,6 +15,9 @@ from bench import records
 from bench.cells import UsageError
 from bench.records import Record
 
+# What reports say of the machine of a run
+FACTS = ("machine", "cpu", "physical_cores", "logical_cores", "memory_gib", "gpus", "os")
+
 
 class RunFolder:
     """One run's folder, and the description of the run that `run.json` holds."""
@@ -30,7 +33,7 @@ class RunFolder:
         check_free(path)
         try:
             (path / "logs").mkdir(parents=True)
-            _write(path / "run.json", json.dumps(run, indent=2) + "\n")
+            write(path / "run.json", json.dumps(run, indent=2) + "\n")
         except OSError as error:
             raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
         return cls(path, run)
@@ -49,12 +52,14 @@ class RunFolder:
         missing = [name for name, kind in wanted.items() if not isinstance(found.get(name), kind)]
         if missing:
             raise UsageError(f"{path / 'run.json'}: has no sound {', '.join(missing)}")
+        if absent := [name for name in FACTS if name not in found["machine"]]:
+            raise UsageError(f"{path / 'run.json'}: its machine has no {', '.join(absent)}")
         return cls(path, run)
 
     def note(self, **facts: Any) -> None:
         """Add to the description of the run, here and on disk."""
         self.run = {**self.run, **facts}
-        _write(self.path / "run.json", json.dumps(self.run, indent=2) + "\n")
+        write(self.path / "run.json", json.dumps(self.run, indent=2) + "\n")
 
     def records(self) -> list[Record]:
         """What has been measured so far; a line cut off by a kill is left out."""
@@ -79,6 +84,10 @@ class RunFolder:
     def write_reports(self) -> None:
         """Derive all reports anew, and remove the logs of workers that said nothing."""
         write_reports(self.path, self.records(), [self.run])
+        self.drop_empty_logs()
+
+    def drop_empty_logs(self) -> None:
+        """Remove the logs of workers that said nothing."""
         if self.logs.is_dir():
             for log in self.logs.iterdir():
                 if log.stat().st_size == 0:
@@ -113,10 +122,10 @@ def write_reports(path: Path, rows: Sequence[Record], runs: Sequence[Mapping[str
     from bench.reports import REPORTS
 
     for name, render in REPORTS.items():
-        _write(path / name, render(rows, runs))
+        write(path / name, render(rows, runs))
 
 
-def _write(path: Path, text: str | Iterable[str]) -> None:
+def write(path: Path, text: str | Iterable[str]) -> None:
     """Replace a file as a whole: a reader sees the old text or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as file:

@@ -72,7 +72,7 @@ def throughput(record: Record) -> float | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two cells of one contest on one machine compare."""
+    """How two cells of one contest compare, or one contender on two machines."""
 
     ratio: Estimate  # of speeds
     p_value: float | None  # how likely equal cells are to seem so different; None: no interval

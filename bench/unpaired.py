@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.statistics import CONFIDENCE
+from bench.statistics import CONFIDENCE, Comparison, Estimate, verdict
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,20 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference | N
     half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     p_value = 2 * float(stdtr(freedom, -abs(value) / error))
     return Difference(value, value - half, value + half, p_value)
+
+
+def speed_ratio(
+    ours: Sequence[float], theirs: Sequence[float], floor: float = 0.0
+) -> Comparison | None:
+    """How many times as fast `ours` is as `theirs`, from their speeds.
+
+    By the difference of the logarithms. None where either is empty; no interval where either has
+    one process.
+    """
+    found = difference([math.log(speed) for speed in ours], [math.log(speed) for speed in theirs])
+    if found is None:
+        return None
+    if found.low is None or found.high is None:
+        return Comparison(Estimate(math.exp(found.value)), None, None)
+    ratio = Estimate(math.exp(found.value), math.exp(found.low), math.exp(found.high))
+    return Comparison(ratio, found.p_value, verdict(ratio, floor))

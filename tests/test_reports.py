@@ -215,6 +215,8 @@ def test_no_text_from_outside_becomes_html_or_a_heading() -> None:
     text = report(crashed, timed([1.0], versions={"numpy": HOSTILE}), machine=machine)
     html = MarkdownIt("commonmark").enable("table").render(text)
     assert "<script>" not in html
+    sweep = [timed([1.0], dataset=HOSTILE, batch_size=size) for size in range(1, 7)]
+    assert "<script>" not in MarkdownIt("commonmark").render(report(*sweep))
     assert "<h1>heading</h1>" not in html
     assert html.count("<h1>") == 1
 

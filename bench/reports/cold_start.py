@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from bench.cold_start import BEGINNING, Overtaking, cold_start, overtakings
+from bench.reports.answer import heading
 from bench.reports.text import escape, number, table
 from bench.summary import Summary
 
@@ -18,11 +19,11 @@ READING = (
 
 def section(contests: Sequence[Sequence[Summary]]) -> str:
     """Cold starts and break-evens of each contest; empty where nothing is known of any."""
-    parts = [part for contest in contests if (part := _contest(contest))]
+    parts = [part for each in contests if (part := _contest(each, heading(each, contests)))]
     return "\n\n".join(["## Cold start", READING, *parts]) if parts else ""
 
 
-def _contest(contest: Sequence[Summary]) -> str:
+def _contest(contest: Sequence[Summary], title: str) -> str:
     rows = []
     for s in contest:
         if start := cold_start(s.records):
@@ -33,8 +34,7 @@ def _contest(contest: Sequence[Summary]) -> str:
         return ""
     header = ["", "import s", "build s", "first step s", "warm-up s", "in all s", "then ms a step"]
     lines = "\n".join(f"- {sentence(found)}" for found in overtakings(contest))
-    title = f"### {escape(contest[0].cell.contest_label)}"
-    return "\n\n".join([title, table(header, rows), *([lines] if lines else [])])
+    return "\n\n".join([f"### {escape(title)}", table(header, rows), *([lines] if lines else [])])
 
 
 def sentence(found: Overtaking) -> str:

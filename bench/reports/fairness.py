@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bench.cells import Cell
+from bench.reports.answer import heading
 from bench.reports.text import escape, table
 from bench.summary import Summary
 
@@ -25,7 +26,7 @@ DTYPES = {
 
 def section(contests: Sequence[Sequence[Summary]]) -> str:
     """For each contest what is the same for all rows, what differs, and what of it is unfair."""
-    parts = [_contest(contest) for contest in contests]
+    parts = [_contest(contest, heading(contest, contests)) for contest in contests]
     return "\n\n".join([NOTE, *(part for part in parts if part)]) if any(parts) else UNKNOWN
 
 
@@ -37,7 +38,13 @@ NOTE = (
 )
 
 
-def _contest(contest: Sequence[Summary]) -> str:
+def remarks(contest: Sequence[Summary]) -> list[str]:
+    """One sentence for each thing that is unfair among the rows of a contest."""
+    found = unfair({s.cell: settings(s) for s in contest if s.records})
+    return [f"**Unfair**: {escape(each)}." for each in found]
+
+
+def _contest(contest: Sequence[Summary], title: str) -> str:
     """One contest, empty where no row knows a setting."""
     rows = {s.cell: settings(s) for s in contest if s.records}
     names = sorted({name for known in rows.values() for name in known})
@@ -48,7 +55,7 @@ def _contest(contest: Sequence[Summary]) -> str:
         values = {known.get(name) for known in rows.values()}
         if len(values) == 1:
             same[name] = str(values.pop())
-    lines = [f"### {escape(contest[0].cell.contest_label)}"]
+    lines = [f"### {escape(title)}"]
     if same:
         stated = ", ".join(f"{name} {value}" for name, value in same.items())
         lines.append(f"The same for all: {escape(stated)}.")
@@ -62,8 +69,8 @@ def _contest(contest: Sequence[Summary]) -> str:
                 ],
             )
         )
-    if found := unfair(rows):
-        lines.append("\n".join(f"- **Unfair**: {escape(each)}." for each in found))
+    if found := remarks(contest):
+        lines.append("\n".join(f"- {each}" for each in found))
     return "\n\n".join(lines)
 
 

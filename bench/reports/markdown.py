@@ -1,33 +1,61 @@
 """`report.md`: the answer first, then the tables that carry it, then how to repeat it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import article, cold_start, fairness, precision, roofline, state
-from bench.reports.text import code, escape, interval, number, table
-from bench.summary import Summary, summarise
+from bench.reports import (
+    article,
+    cold_start,
+    contest,
+    fairness,
+    hardware,
+    precision,
+    roofline,
+    state,
+)
+from bench.reports.answer import FEW, heading, opening
+from bench.reports.text import code, details, escape, folded, table
+from bench.summary import summarise
+
+MANY = 8  # rows of a table that lies open in the later sections
 
 
 def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
-    """The report of one run, or of several merged."""
+    """The report of one run, or of several merged.
+
+    Beside what `run.json` holds, each of `runs` may have `remarks` on the merging, the `rates` of
+    machines and the `baseline` that others are held against, as `report` adds them.
+    """
     contests = summarise(records, runs)
+    many = len(contests) > FEW
     sections = [
         "# " + escape(", ".join(run["run_id"] for run in runs)),
-        "\n".join(f"- {answer(contest)}" for contest in contests),
+        opening(contests),
+        contest.overview(contests) if many else "",
+        _look_out(runs),
+        hardware.section(contests, runs),
     ]
-    sections += [_contest(contest) for contest in contests]
-    sections += [precision.target(records, runs), precision.noise_floor(records, runs)]
-    sections += [cold_start.section(contests), roofline.section(contests, runs)]
-    failures = [r for contest in contests for s in contest for r in s.failures]
+    if many:
+        sections.append("## Rankings")
+    sections += [contest.section(each, heading(each, contests), fold=many) for each in contests]
+    failures = [r for each in contests for s in each for r in s.failures]
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
-    sections.append("## Certificates\n\n" + _certificates(records))
-    sections += article.sections(records)
-    sections.append("## Same work\n\n" + _same_work(records))
-    sections.append("## Settings in force\n\n" + fairness.section(contests))
-    sections.append(state.section(contests))
     sections.append("## Machine and versions\n\n" + _machines(records, runs))
+    appendix = [
+        precision.target(records, runs),
+        precision.noise_floor(records, runs),
+        cold_start.section(contests),
+        roofline.section(contests, runs),
+        "## Certificates\n\n" + _certificates(records),
+        *article.sections(records),
+        "## Same work\n\n" + _same_work(records),
+        "## Settings in force\n\n" + fairness.section(contests),
+        state.section(contests),
+    ]
+    sections += [folded(section) for section in appendix]
     sections.append("## How to read this\n\n" + READING)
     sections.append("## Repeat it\n\n" + code("\n".join(run["command"] for run in runs)))
     return "\n\n".join(filter(None, sections)) + "\n"
@@ -43,103 +71,38 @@ READING = """\
   interval and no verdict.
 - **group**: rows that share a letter cannot be told apart, each compared with each. Of all the
   differences that letters and verdicts state, 5 % are expected to be chance.
+- **certificate** says whether the row was proved to compute the reference's function, in float64
+  and as it was timed; rows that fail are not ranked.
+- **cold start** is import, build, first step and warm-up together; the **first step** holds the
+  compilation, where there is any.
 - **step ms** is the median latency of single steps, each awaited before the next begins; **p95**
   and **p99** are left out where there are under 20 and 100 of them.
-- **first step** holds the compilation, where there is any. **host peak** is the worker's largest
-  resident memory, **of it set-up** what it held before the first step."""
+- **host peak** is the worker's largest resident memory, **at set-up** what it held before the first
+  step."""
 
 
-def answer(contest: Sequence[Summary]) -> str:
-    """One sentence: what is fastest, by how much, and what ties with it."""
-    title = f"**{escape(contest[0].cell.contest_label)}** on {escape(contest[0].processor)}: "
-    ranked = [s for s in contest if s.throughput_images_per_s]
-    if not ranked:
-        return title + "nothing could be measured."
-    best, *others = ranked
-    speed = interval(best.throughput_images_per_s)
-    labels = {
-        told: [escape(s.cell.label) for s in others if s.verdict == told]
-        for told in ("tie", "slower", None)
-    }
-    name = escape(best.cell.label)
-    if labels["tie"]:
-        text = f"{', '.join([name, *labels['tie']])} tie, the first at {speed} images/s"
-    elif labels["slower"] or not others:
-        text = f"{name} is fastest at {speed} images/s"
-    else:
-        text = f"{name} ran at {speed} images/s"
-    if labels["slower"]:
-        text += "; slower are " + ", ".join(
-            f"{escape(s.cell.label)} ({interval(s.speed_against_fastest, 2)}×)"
-            for s in others
-            if s.verdict == "slower"
-        )
-    if labels[None]:
-        text += f"; without an interval nothing can be said of {', '.join(labels[None])}"
-    return title + text + "."
-
-
-def _contest(contest: Sequence[Summary]) -> str:
-    title = f"## {escape(contest[0].cell.contest_label)}"
-    ranked = [s for s in contest if s.records]
-    if not ranked:
-        return f"{title}\n\nNothing could be measured."
-    training = contest[0].cell.workload == "train"
-    header = ["", "images/s", "against fastest", "", "group"]
-    if training:
-        header += ["final loss", "test accuracy"]
-    rows = []
-    for s in ranked:
-        row = [
-            s.cell.label,
-            interval(s.throughput_images_per_s),
-            interval(s.speed_against_fastest, 2),
-            "fastest" if s is ranked[0] else s.verdict or "–",
-            s.group or "–",
-        ]
-        if training:
-            row.append(number(s.median("final_loss"), 4))
-            accuracy = s.median("test_accuracy")
-            row.append("–" if accuracy is None else f"{accuracy:.1%}")
-        rows.append(row)
-    costs = f"### What it costs\n\n{_costs(ranked)}"
-    return "\n\n".join([title, table(header, rows), *state.remarks(ranked), costs])
-
-
-# Column -> the field whose median it shows, and its digits
-COSTS = {
-    "step ms": ("step_ms_median", 1),
-    "p95": ("step_ms_p95", 1),
-    "p99": ("step_ms_p99", 1),
-    "GFLOP/s": ("achieved_gflop_per_s", 0),
-    "of peak": ("peak_fraction", 2),
-    "first step s": ("first_step_s", 2),
-    "host peak MiB": ("host_peak_mib", 0),
-    "of it set-up": ("host_baseline_mib", 0),
-    "device peak MiB": ("device_peak_mib", 0),
-    "reserved MiB": ("device_reserved_mib", 0),
-    "process MiB": ("device_process_mib", 0),
-    "J/image": ("energy_j_per_image", 4),
-}
-
-
-def _costs(ranked: Sequence[Summary]) -> str:
-    """Time, memory and work; columns of which nothing is known are left out."""
-    medians = {column: [s.median(field) for s in ranked] for column, (field, _) in COSTS.items()}
-    known = [column for column, values in medians.items() if values != [None] * len(ranked)]
-    rows = [
-        [s.cell.label, *(number(medians[column][index], COSTS[column][1]) for column in known)]
-        for index, s in enumerate(ranked)
-    ]
-    return table(["", *known], rows)
+def _look_out(runs: Sequence[Mapping[str, Any]]) -> str:
+    """What there is to say of the runs that were merged."""
+    remarks = dict.fromkeys(line for run in runs for line in run.get("remarks", ()))
+    return "\n".join(f"- **Look out**: {escape(line)}." for line in remarks)
 
 
 def _failures(records: Iterable[Record]) -> str:
+    """One row for each reason of each cell; where they are many, below their number."""
+    processes: dict[tuple[str, ...], list[str]] = {}
+    for r in records:
+        what = (r.cell.label, r.cell.contest_label, r.status, r.reason or "–")
+        processes.setdefault(what, []).append(str(r.replicate))
     rows = [
-        [r.cell.label, r.cell.contest_label, str(r.replicate), r.status, r.reason or "–"]
-        for r in records
+        [label, cell, ", ".join(which), status, reason]
+        for (label, cell, status, reason), which in processes.items()
     ]
-    return table(["", "cell", "process", "status", "reason"], rows)
+    listed = table(["", "cell", "process", "status", "reason"], rows)
+    if len(rows) <= MANY:
+        return listed
+    counts = Counter(status for _, _, _, status, _ in rows)
+    stated = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    return f"{len(rows)} cells: {stated}.\n\n{details('Each with its reason', listed)}"
 
 
 def _certificates(records: Iterable[Record]) -> str:
@@ -157,7 +120,17 @@ def _certificates(records: Iterable[Record]) -> str:
         "Whether an executable computes the reference's function: in float64, where rounding hides "
         "nothing, and as it is timed."
     )
-    return f"{note}\n\n{table(['', 'float64', 'as timed'], rows)}"
+    passed = [row for row in rows if row[1:] == ["passed", "passed"]]
+    others = [row for row in rows if row not in passed]
+    header = ["", "float64", "as timed"]
+    parts = [note]
+    if others or not passed:
+        parts.append(table(header, others))
+    if passed:
+        listed = table(header, passed)
+        title = f"{len(passed)} passed both"
+        parts.append(listed if len(rows) <= MANY else details(title, listed))
+    return "\n\n".join(parts)
 
 
 def _same_work(records: Sequence[Record]) -> str:
@@ -169,6 +142,7 @@ def _same_work(records: Sequence[Record]) -> str:
     lines = []
     for rows in contests.values():
         label = f"{rows[0].cell.contest_label} seed {rows[0].seed}"
+        found = []
         for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
             prints = {getattr(r, field) for r in rows}
             if None in prints:
@@ -177,7 +151,8 @@ def _same_work(records: Sequence[Record]) -> str:
                 same = f"the same in all {len(rows)} processes ({prints.pop()[:12]})"
             else:
                 same = f"**DIFFERENT** ({', '.join(sorted(p[:12] for p in prints))})"
-            lines.append(f"- {escape(label)}: {what} {same}")
+            found.append(f"{what} {same}")
+        lines.append(f"- {escape(label)}: {', '.join(found)}")
     return "\n".join(lines) or "Nothing was measured."
 
 
@@ -196,4 +171,4 @@ def _machines(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> s
         for package, version in record.versions.items():
             versions.setdefault(package, set()).add(version)
     stated = ", ".join(f"{name} {' / '.join(sorted(versions[name]))}" for name in sorted(versions))
-    return "\n".join([*lines, f"- {escape(stated)}"])
+    return "\n".join([*lines, *([f"- {escape(stated)}"] if stated else [])])

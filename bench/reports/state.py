@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from bench.records import Record
+from bench.reports.answer import heading
 from bench.reports.text import escape, number, table
 from bench.statistics import step_s
 from bench.steadiness import change, leak, may_leak, taken_cores
@@ -129,7 +130,7 @@ def section(contests: Sequence[Sequence[Summary]]) -> str:
         return f"## {SECTION}\n\nNothing is known."
     rows = [
         [
-            *(s.cell.label, s.cell.contest_label),
+            *(s.cell.label, heading([s], contests)),
             *(number(values[index], COLUMNS[column][1]) for column, values in shown),
             _counts(s.records) or "–",
         ]

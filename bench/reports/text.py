@@ -1,9 +1,12 @@
 """Pieces of Markdown: figures, tables, and text from outside that must stay text."""
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 
 from bench.statistics import Estimate
+
+LONG = 20  # lines of a section that a reader would rather open than scroll past
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -25,6 +28,20 @@ def code(text: str) -> str:
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}sh\n{text}\n{fence}"
+
+
+def details(title: str, text: str) -> str:
+    """Markdown that a reader opens by clicking on its `title`, which is text from outside."""
+    summary = f"<summary>{html.escape(' '.join(title.split()))}</summary>"
+    return f"<details>\n{summary}\n\n{text}\n\n</details>"
+
+
+def folded(section: str) -> str:
+    """A section whose text lies folded below its heading where it is LONG, once at most."""
+    heading, _, text = section.partition("\n\n")
+    if text.count("\n") < LONG or "<details>" in text:
+        return section
+    return f"{heading}\n\n{details('Show all', text)}"
 
 
 def number(value: float | None, digits: int) -> str:

@@ -1,0 +1,107 @@
+"""What a report says first: what is fastest, by how much, what ties."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from bench.reports.text import escape, interval
+from bench.summary import Summary
+
+SHOWN = 3  # slower contenders that an answer names, beside the slowest
+FEW = 4  # contests that are answered one by one
+
+WORKLOADS = {"train": "Training", "infer": "Inference"}
+
+Contest = Sequence[Summary]
+
+
+def opening(contests: Sequence[Contest]) -> str:
+    """One sentence for each contest, or where they are many one for training and inference each."""
+    if len(contests) <= FEW:
+        return "\n".join(f"- {answer(contest)}" for contest in contests)
+    lines = []
+    for workload, word in WORKLOADS.items():
+        if of := [contest for contest in contests if contest[0].cell.workload == workload]:
+            places = "; ".join(dict.fromkeys(place(contest[0]) for contest in of))
+            lines.append(f"- **{word}**: {escape(counted(of))}. (on {escape(places)})")
+    return "\n".join(lines)
+
+
+def answer(contest: Contest) -> str:
+    """One sentence: what is fastest, by how much, and what ties with it."""
+    first = contest[0]
+    where = f"({escape(first.cell.contest_label)}, on {escape(place(first))})"
+    title = f"**{WORKLOADS[first.cell.workload]}**: "
+    if not first.throughput_images_per_s:
+        return f"{title}nothing could be measured. {where}"
+    best, *others = (s for s in contest if s.throughput_images_per_s)
+    speed = f"{interval(best.throughput_images_per_s)} images/s"
+    ties, slower, untold = (
+        [s for s in others if s.verdict == told] for told in ("tie", "slower", None)
+    )
+    name = escape(best.cell.label)
+    if ties:
+        names = ", ".join([name, *(escape(s.cell.label) for s in ties)])
+        text = f"{names} tie, the first at {speed}"
+    elif slower or not others:
+        text = f"{name} is fastest at {speed}"
+    else:
+        text = f"{name} ran at {speed}"
+    if slower:
+        text += f"; slower are {_slower(slower)}"
+    if untold:
+        names = ", ".join(escape(s.cell.label) for s in untold)
+        text += f"; without an interval nothing can be said of {names}"
+    return f"{title}{text}. {where}"
+
+
+def _slower(slower: Contest) -> str:
+    """The next few, and how far down it goes."""
+    shown = [f"{escape(s.cell.label)} ({interval(s.speed_against_fastest, 2)}×)" for s in slower]
+    if len(shown) <= SHOWN + 1:
+        return ", ".join(shown)
+    return f"{', '.join(shown[:SHOWN])} and {len(shown) - SHOWN} more, down to {shown[-1]}"
+
+
+def place(summary: Summary) -> str:
+    """`desk, Example CPU`: the machine and the chip that did the work."""
+    record = (*summary.records, *summary.failures)[0]
+    return f"{record.machine}, {summary.processor}"
+
+
+def heading(contest: Contest, contests: Sequence[Contest]) -> str:
+    """What a contest is called among others, as plain text: with its place where they are many."""
+    label = contest[0].cell.contest_label
+    several = len({place(each[0]) for each in contests}) > 1
+    return f"{label}, on {place(contest[0])}" if several else label
+
+
+def leaders(contest: Contest) -> list[Summary]:
+    """The first and what ties with it; none where nothing was measured."""
+    if not contest[0].throughput_images_per_s:
+        return []
+    return [contest[0], *(s for s in contest[1:] if s.verdict == "tie")]
+
+
+def counted(contests: Sequence[Contest]) -> str:
+    """`torch_module eager is ahead, or ties with what is, in 5 of 6 contests, X in 2`."""
+    wins = Counter(s.cell.label for contest in contests for s in leaders(contest))
+    if not wins:
+        return f"nothing could be measured in {len(contests)} contests"
+    (first, most), *others = wins.most_common()
+    text = f"{first} is ahead, or ties with what is, in {most} of {len(contests)} contests"
+    return text + "".join(f", {label} in {count}" for label, count in others)
+
+
+def brief(contests: Sequence[Contest]) -> str:
+    """Training and inference in a few words each, as plain text."""
+    lines = []
+    for workload, word in WORKLOADS.items():
+        of = [contest for contest in contests if contest[0].cell.workload == workload]
+        if len(of) == 1 and (best := leaders(of[0])):
+            names = ", ".join(s.cell.label for s in best) + " tie" * (len(best) > 1)
+            speed = f"{interval(best[0].throughput_images_per_s)} images/s"
+            sure = len(of[0]) == 1 or any(s.verdict for s in of[0])
+            lines.append(f"{word}: {names}, {speed}" + " (no verdict)" * (not sure))
+        elif of:
+            lines.append(f"{word}: {counted(of)}")
+    return "; ".join(lines) or "nothing was measured"
