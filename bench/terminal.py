@@ -87,8 +87,9 @@ class Display:
 
 def certificate_table(cell: Cell, certificate: Certificate) -> Table:
     """Every check of both halves: the error, and the largest that passes."""
+    what = cell.optimizer or cell.workload
     table = Table(
-        title=f"\n{cell.label} {cell.model} {cell.device} {cell.precision} {cell.optimizer}",
+        title=f"\n{cell.label} {cell.model} {cell.device} {cell.precision} {what}",
         title_justify="left",
         box=None,
         header_style="dim",
@@ -96,7 +97,9 @@ def certificate_table(cell: Cell, certificate: Certificate) -> Table:
     )
     for name in ("half", "check", "error", "limit", ""):
         table.add_column(name, no_wrap=True)
-    for precision, half in (("fp64", certificate.float64), (cell.precision, certificate.timed)):
+    halves = {certificate.float64.instead or "fp64": certificate.float64}
+    halves |= {cell.precision: certificate.timed}
+    for precision, half in halves.items():
         for name, error, limit in half.checks:
             good = error is not None and error <= limit
             table.add_row(
