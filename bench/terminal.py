@@ -200,7 +200,7 @@ def status_line(contender: Built) -> Text:
 def catalogue_table() -> Table:
     """Every implementation and backend, what it offers, and whether it is installed here."""
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for name in ("implementation", "modes", "precisions", "devices"):
+    for name in ("implementation", "workloads", "modes", "precisions", "devices"):
         table.add_column(name, no_wrap=True)
     table.add_column("installed")
     for row in CATALOGUE.values():
@@ -209,6 +209,7 @@ def catalogue_table() -> Table:
             missing = [package for package, version in versions.items() if version is None]
             table.add_row(
                 Text(row.name + (f"[{backend.name}]" if len(row.backends) > 1 else "")),
+                " ".join(row.workloads),
                 " ".join(backend.modes),
                 " ".join(backend.precisions),
                 " ".join(backend.devices),

@@ -9,9 +9,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from resnet_impls.weights import initial_weights
 
 BATCH = 64
 THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+Steps = tuple[Iterator[Callable[[], object]], Callable[[], object]]  # steps, and their end
 NETWORK: Architecture = ARCHITECTURES["resnet14"]
 WEIGHTS = initial_weights(NETWORK, 0)
 
@@ -45,11 +48,12 @@ def forward(x, convolve, relu, add, head):
     return head(x)
 
 
-def onnxruntime_engine(batches: list[np.ndarray]) -> Iterator[Callable[[], object]]:
+def onnxruntime_engine(batches: list[np.ndarray]) -> Steps:
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
-    nodes, tensors = [], []
+    nodes: list[Any] = []
+    tensors: list[Any] = []
 
     def constant(name, value):
         tensors.append(numpy_helper.from_array(value, name))
@@ -82,11 +86,10 @@ def onnxruntime_engine(batches: list[np.ndarray]) -> Iterator[Callable[[], objec
     if "spin" not in sys.argv:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-    for x in cycle(batches):
-        yield lambda x=x: session.run(None, {"x": x})
+    return (partial(session.run, None, {"x": x}) for x in cycle(batches)), int
 
 
-def openvino_engine(batches: list[np.ndarray]) -> Iterator[Callable[[], object]]:
+def openvino_engine(batches: list[np.ndarray]) -> Steps:
     import openvino
     import openvino.opset13 as ops
 
@@ -107,14 +110,13 @@ def openvino_engine(batches: list[np.ndarray]) -> Iterator[Callable[[], object]]
     compiled = openvino.compile_model(model, "CPU", options)
     if hint == "THROUGHPUT":
         queue = openvino.AsyncInferQueue(compiled)
-        for x in cycle(batches):
-            yield lambda x=x: queue.start_async({0: x}, share_inputs=True)
-    request = compiled.create_infer_request()
-    for x in cycle(batches):
-        yield lambda x=x: request.infer({0: x}, share_inputs=True, share_outputs=True)
+        begin = partial(queue.start_async, share_inputs=True)
+        return (partial(begin, {0: x}) for x in cycle(batches)), queue.wait_all
+    infer = partial(compiled.create_infer_request().infer, share_inputs=True, share_outputs=True)
+    return (partial(infer, {0: x}) for x in cycle(batches)), int
 
 
-def torch_export(batches: list[np.ndarray]) -> Iterator[Callable[[], object]]:
+def torch_export(batches: list[np.ndarray]) -> Steps:
     import torch
     import torch.nn.functional as F  # noqa: N812
     from torch._inductor import aoti_compile_and_package, aoti_load_package
@@ -148,8 +150,8 @@ def torch_export(batches: list[np.ndarray]) -> Iterator[Callable[[], object]]:
             inductor_configs={"freezing": True},
         )
         network = aoti_load_package(package)
-        for x in cycle(placed):
-            yield lambda x=x: network(x)
+    torch.set_grad_enabled(False)
+    return (partial(network, x) for x in cycle(placed)), int
 
 
 def main() -> None:
@@ -158,11 +160,12 @@ def main() -> None:
     count = len(images) // BATCH
     batches = images[: count * BATCH].reshape(count, BATCH, *images.shape[1:])
     placed = [np.ascontiguousarray(x.transpose(0, 3, 1, 2)) for x in batches]
-    steps = globals()[name](placed)
+    steps, end = globals()[name](placed)
     for line in sys.stdin:
         start = perf_counter()
         for _ in range(int(line)):
             next(steps)()
+        end()
         print(perf_counter() - start, flush=True)
 
 
