@@ -120,6 +120,8 @@ class Implementation:
         options.intra_op_num_threads = threads()
         # threads that spin wait for the next operation on a processor that another could use
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if device == "cuda" and hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # CUDA's libraries as packages of Python bring them
         cuda = {"use_tf32": str(int(precision == "tf32")), "prefer_nhwc": str(int(half))}
         provider = (PROVIDERS[device], cuda if device == "cuda" else {})
         self.session = ort.InferenceSession(

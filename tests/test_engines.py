@@ -22,6 +22,7 @@ from bench.identity import LIMITS, Check
 from bench.problem import Problem, Solution
 from bench.records import read
 from resnet_impls import numpy_reference, onnxruntime_engine, openvino_engine
+from resnet_impls.architecture import Conv
 from resnet_impls.catalogue import CATALOGUE
 from test_identity import TINY
 
@@ -42,7 +43,7 @@ def posed() -> Posed:
 def certify(module: ModuleType, posed: Posed, precision: str = "fp32") -> list[Check]:
     def build(weights, optimizer, learning_rate):
         return module.Implementation(
-            TINY,
+            posed[0].architecture,
             weights,
             device="cpu",
             precision=precision,
@@ -65,20 +66,28 @@ def test_an_engine_computes_the_references_function(name: str, posed: Posed) -> 
     assert failed(checks) == []
 
 
-def test_an_exported_program_computes_it_in_float64(tmp_path: Path) -> None:
-    program = """
+@pytest.mark.parametrize("name", ENGINES)
+def test_it_does_so_with_the_stem_of_large_images(name: str) -> None:
+    stem = Conv("stem.conv", 7, 2, 3, 4)
+    stated = problem.pose(replace(TINY, image_size=24, stem=stem, max_pool=True))
+    assert failed(certify(ENGINES[name], (stated, problem.solve(stated, "sgd", "constant")))) == []
+
+
+@pytest.mark.parametrize("precision", ["fp64", "fp32"])
+def test_an_exported_program_computes_it_too(precision: str) -> None:
+    program = f"""
 from bench import inference, problem
 from resnet_impls.torch_export import Implementation
 from test_identity import TINY
 
 def build(weights, optimizer, learning_rate):
     return Implementation(
-        TINY, weights, device="cpu", precision="fp64", mode="compiled", optimizer=optimizer,
-        learning_rate=learning_rate,
+        TINY, weights, device="cpu", precision={precision!r}, mode="compiled",
+        optimizer=optimizer, learning_rate=learning_rate,
     )
 
 stated = problem.pose(TINY)
-checks = inference.checks(build, stated, problem.solve(stated, "sgd", "constant"), "fp64")
+checks = inference.checks(build, stated, problem.solve(stated, "sgd", "constant"), {precision!r})
 print([check.name for check in checks if check.passed])
 """
     environment = {
