@@ -19,6 +19,7 @@ OPTIMIZERS = ("adam", "sgd")
 DATASETS = ("digits", "cifar10", "synthetic")
 RECIPES = ("constant", "article")
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
+SUBSTITUTES = {"onnxruntime": ("onnxruntime-gpu",)}  # distributions of the same module
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
 
 
@@ -216,6 +217,7 @@ def obstacle(cell: Cell) -> tuple[str, str] | None:
     row = implementation(cell.implementation)
     backend = next(backend for backend in row.backends if backend.name == cell.backend)
     for what, given, allowed in (
+        ("workload", cell.workload, row.workloads),
         ("model", cell.model, row.models),
         ("device", cell.device, backend.devices),
         ("precision", cell.precision, backend.precisions),
@@ -236,7 +238,9 @@ def obstacle(cell: Cell) -> tuple[str, str] | None:
 
 def installed(package: str) -> str | None:
     """The installed version of a distribution, without importing it; None where it is absent."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    for name in (package, *SUBSTITUTES.get(package, ())):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None

@@ -43,10 +43,12 @@ def certify(options: argparse.Namespace) -> int:
     """Compare implementations with the reference, and show every check."""
     from bench import article
     from bench.certify import certify as certificates
+    from bench.certify import executable
     from bench.reports.certificates import write
     from bench.terminal import certificate_table
 
-    cells = requested_cells(requested(options))
+    # as executables, since what only infers is asked for as if it trained
+    cells = [executable(cell) for cell in requested_cells(requested(options))]
     obtained: dict[Cell, Certificate] = {}
     write(options.out, obtained)  # a path that cannot be written is known at once
     for cell, certificate in certificates(cells, timeout_s=options.timeout, remembered=False):

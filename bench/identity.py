@@ -116,13 +116,7 @@ def _errors(
 ) -> Iterator[tuple[str, float]]:
     rates = learning_rates(optimizer, recipe)
     trained = build(start, optimizer, rates[0])
-    loaded = trained.weights()
-    # A bias before a batch norm has no gradient: only the list of tensors gives it away.
-    odd = loaded.keys() ^ start.keys()
-    odd |= {
-        name for name in loaded.keys() & start.keys() if loaded[name].shape != start[name].shape
-    }
-    yield "tensors", len(odd)
+    yield "tensors", odd(trained.weights(), start)
 
     trained.place(images, labels)
     yield "evaluation logits", relative(trained.predict(images[0]), solution.logits)
@@ -155,6 +149,18 @@ def _errors(
     norm, reference_norm = np.linalg.norm(g), np.linalg.norm(reference)
     yield "gradient direction", float(1 - g @ reference / (norm * reference_norm))
     yield "gradient norm", float(abs(norm / reference_norm - 1))
+
+
+def odd(loaded: Weights, start: Weights) -> int:
+    """How many tensors are missing or in excess, or of another shape.
+
+    A bias before a batch norm has no gradient: only the list of tensors gives it away.
+    """
+    found = loaded.keys() ^ start.keys()
+    found |= {
+        name for name in loaded.keys() & start.keys() if loaded[name].shape != start[name].shape
+    }
+    return len(found)
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:

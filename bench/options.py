@@ -92,7 +92,7 @@ def described_cells(options: argparse.Namespace) -> list[Cell]:
         impl=options.impl,
         mode=None,
         model=[options.model],
-        workload=["train"],
+        workload=["infer"],  # which all can do
         device=["cpu"],
         precision=["fp32"],
         batch_size=[1],

@@ -71,7 +71,7 @@ def certified(
     """
     certificates = {}
     for subject, certificate in certify.certify(cells, timeout_s=timeout_s):
-        name = f"{subject.label} {subject.precision} {subject.model} {subject.optimizer}"
+        name = f"{subject.label} {subject.precision} {subject.model} {subject.optimizer or 'infer'}"
         if certificate is None:
             say(f"certifying {name}")
             continue

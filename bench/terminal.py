@@ -87,8 +87,9 @@ class Display:
 
 def certificate_table(cell: Cell, certificate: Certificate) -> Table:
     """Every check of both halves: the error, and the largest that passes."""
+    what = cell.optimizer or cell.workload
     table = Table(
-        title=f"\n{cell.label} {cell.model} {cell.device} {cell.precision} {cell.optimizer}",
+        title=f"\n{cell.label} {cell.model} {cell.device} {cell.precision} {what}",
         title_justify="left",
         box=None,
         header_style="dim",
@@ -96,7 +97,9 @@ def certificate_table(cell: Cell, certificate: Certificate) -> Table:
     )
     for name in ("half", "check", "error", "limit", ""):
         table.add_column(name, no_wrap=True)
-    for precision, half in (("fp64", certificate.float64), (cell.precision, certificate.timed)):
+    halves = {certificate.float64.instead or "fp64": certificate.float64}
+    halves |= {cell.precision: certificate.timed}
+    for precision, half in halves.items():
         for name, error, limit in half.checks:
             good = error is not None and error <= limit
             table.add_row(
@@ -197,7 +200,7 @@ def status_line(contender: Built) -> Text:
 def catalogue_table() -> Table:
     """Every implementation and backend, what it offers, and whether it is installed here."""
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for name in ("implementation", "modes", "precisions", "devices"):
+    for name in ("implementation", "workloads", "modes", "precisions", "devices"):
         table.add_column(name, no_wrap=True)
     table.add_column("installed")
     for row in CATALOGUE.values():
@@ -206,6 +209,7 @@ def catalogue_table() -> Table:
             missing = [package for package, version in versions.items() if version is None]
             table.add_row(
                 Text(row.name + (f"[{backend.name}]" if len(row.backends) > 1 else "")),
+                " ".join(row.workloads),
                 " ".join(backend.modes),
                 " ".join(backend.precisions),
                 " ".join(backend.devices),

@@ -15,7 +15,7 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from bench import data, identity, ledger, memory, peak_probe, problem
+from bench import data, identity, inference, ledger, memory, peak_probe, problem
 from bench.audit import Audit
 from bench.cells import Cell, implementation, installed
 from bench.recipes import RECIPES, augmented
@@ -129,9 +129,13 @@ class Worker:
         posed, solution = problem.load(Path(problem_file), architecture)
         module = self._module()
         build = partial(self._implementation, module, architecture)
-        optimizer = self.cell.optimizer or "adam"
-        recipe = self.cell.recipe or "constant"
-        checks = identity.checks(build, posed, solution, optimizer, recipe, self.cell.precision)
+        precision = self.cell.precision
+        if self.cell.workload == "infer":  # by what cannot train
+            checks = inference.checks(build, posed, solution, precision)
+        else:
+            optimizer = self.cell.optimizer or "adam"
+            recipe = self.cell.recipe or "constant"
+            checks = identity.checks(build, posed, solution, optimizer, recipe, precision)
         # JSON has neither nan nor infinity: null is an error that is no number
         return {
             "checks": [

@@ -14,7 +14,8 @@ class Backend:
 
     The first of `modes` is the default. Modes say what the framework does with a step:
     `eager` dispatches operations one by one from Python, `graph` runs TensorFlow's
-    `tf.function` graph, `compiled` hands the whole step to a compiler (Inductor, XLA).
+    `tf.function` graph, `compiled` hands the whole step to a compiler (Inductor, XLA) or to an
+    engine that prepares the whole network (ONNX Runtime, OpenVINO).
     """
 
     name: str
@@ -22,6 +23,7 @@ class Backend:
     modes: tuple[str, ...]
     precisions: tuple[str, ...] = ("fp32", "tf32", "bf16")
     devices: tuple[str, ...] = ("cpu", "cuda")
+    exact: str = "fp64"  # the most exact precision that it computes in: it proves the semantics
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Implementation:
     backends: tuple[Backend, ...]
     module: str  # dotted name, or the path of a Python file
     models: tuple[str, ...] = tuple(ARCHITECTURES)
+    workloads: tuple[str, ...] = ("train", "infer")
     exhibit: bool = False  # runs where it is named; `all` leaves it out
 
 
@@ -73,6 +76,44 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation("keras_sequential", "Keras", _KERAS, "resnet_impls.keras_sequential"),
         Implementation("keras_functional", "Keras", _KERAS, "resnet_impls.keras_functional"),
         Implementation("keras_subclass", "Keras", _KERAS, "resnet_impls.keras_subclass"),
+        Implementation(
+            "torch_export",
+            "PyTorch",
+            (Backend("torch", ("torch",), ("compiled",)),),
+            "resnet_impls.torch_export",
+            workloads=("infer",),
+        ),
+        Implementation(
+            "onnxruntime_engine",
+            "ONNX Runtime",
+            (
+                Backend(
+                    "onnxruntime",
+                    ("onnxruntime", "onnx"),
+                    ("compiled",),
+                    ("fp32", "tf32", "fp16"),
+                    exact="fp32",
+                ),
+            ),
+            "resnet_impls.onnxruntime_engine",
+            workloads=("infer",),
+        ),
+        Implementation(
+            "openvino_engine",
+            "OpenVINO",
+            (
+                Backend(
+                    "openvino",
+                    ("openvino",),
+                    ("compiled",),
+                    ("fp32", "bf16", "fp16"),
+                    ("cpu",),
+                    exact="fp32",
+                ),
+            ),
+            "resnet_impls.openvino_engine",
+            workloads=("infer",),
+        ),
         Implementation(
             "article_torch",
             "PyTorch",

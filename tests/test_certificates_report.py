@@ -50,6 +50,15 @@ def test_a_row_states_what_failed_and_by_how_much() -> None:
     )
 
 
+def test_a_row_of_what_only_infers_states_its_logits_and_what_stood_in_for_float64() -> None:
+    exact = Half((("tensors", 0, 0), ("evaluation logits", 2.5e-15, 1e-12)))
+    single = Half((("evaluation logits", 1e-7, 2e-6),), instead="fp32")
+    assert "| 2.5e-15 | logits 1.0e-07 / 2e-06 | passed |" in row(Certificate(exact, single))
+    assert "| none; fp32: logits 1.0e-07 / 2e-06 | logits 1.0e-07 / 2e-06 | passed |" in row(
+        Certificate(single, single)
+    )
+
+
 def test_what_cannot_be_written_is_a_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         certificates.write(tmp_path / "missing" / "certificates.md", {})

@@ -248,7 +248,7 @@ def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
 
     monkeypatch.setattr("bench.peaks.probe", probe)
     assert main(["machine", "--peaks"]) == 0
-    assert json.loads(capsys.readouterr().out)["peaks"] == {"cpu": ["bf16", "fp32"]}
+    assert json.loads(capsys.readouterr().out)["peaks"] == {"cpu": ["bf16", "fp16", "fp32"]}
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

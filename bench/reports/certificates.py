@@ -27,8 +27,9 @@ def render(certificates: Mapping[Cell, Certificate]) -> str:
     return f"""# Certificates
 
 Relative errors against `resnet_impls/numpy_reference.py`, by `resnet-bench certify`. The float64
-column is the largest of parameters, statistics and losses of 20 optimizer steps; `as timed` repeats
-the comparison in the mode and precision that are timed.
+column is the largest of parameters, statistics and losses of 20 optimizer steps, or of logits for
+what only infers; where an engine computes in no float64, it tells the logits of its most exact
+precision. `as timed` repeats the comparison in the mode and precision that are timed.
 
 {table(header, rows)}
 """
@@ -58,7 +59,7 @@ def _row(cell: Cell, certificate: Certificate) -> tuple[str, ...]:
         cell.model,
         cell.device,
         cell.precision,
-        str(cell.optimizer),
+        cell.optimizer or "–",
         _worst(certificate.float64),
         _checks(certificate.timed),
         "passed" if certificate.passed else _failures(certificate),
@@ -68,6 +69,10 @@ def _row(cell: Cell, certificate: Certificate) -> tuple[str, ...]:
 
 def _worst(half: Half) -> str:
     errors = [error for name, error, _ in half.checks if "20" in name]
+    if half.instead:
+        return f"none; {half.instead}: {_checks(half)}"
+    if not errors and half.checks:  # of what only infers
+        errors = [error for name, error, _ in half.checks if "logits" in name]
     if not errors:
         return "–"
     return "no number" if None in errors else f"{max(e for e in errors if e is not None):.1e}"
