@@ -3,8 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.cells import TRAINING
 from bench.records import Record
-from bench.reports import article, cold_start, fairness, precision, roofline, state
+from bench.reports import (
+    article,
+    cold_start,
+    fairness,
+    inputs,
+    precision,
+    roofline,
+    state,
+    time_to,
+)
 from bench.reports.text import escape, interval, number, table
 from bench.summary import Summary, summarise
 
@@ -18,7 +28,8 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     ]
     sections += [_contest(contest) for contest in contests]
     sections += [precision.target(records, runs), precision.noise_floor(records, runs)]
-    sections += [cold_start.section(contests), roofline.section(contests, runs)]
+    sections += [inputs.section(contests), cold_start.section(contests)]
+    sections += [roofline.section(contests, runs)]
     failures = [r for contest in contests for s in contest for r in s.failures]
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
@@ -52,6 +63,8 @@ READING = """\
 
 def answer(contest: Sequence[Summary]) -> str:
     """One sentence: what is fastest, by how much, and what ties with it."""
+    if time_to.is_one(contest):
+        return time_to.answer(contest)
     title = f"**{escape(contest[0].cell.contest_label)}** on {escape(contest[0].processor)}: "
     ranked = [s for s in contest if s.throughput_images_per_s]
     if not ranked:
@@ -85,7 +98,10 @@ def _contest(contest: Sequence[Summary]) -> str:
     ranked = [s for s in contest if s.records]
     if not ranked:
         return f"{title}\n\nNothing could be measured."
-    training = contest[0].cell.workload == "train"
+    costs = f"### What it costs\n\n{_costs(ranked)}"
+    if time_to.is_one(contest):
+        return "\n\n".join([title, time_to.section(contest), *state.remarks(ranked), costs])
+    training = contest[0].cell.workload in TRAINING
     header = ["", "images/s", "against fastest", "", "group"]
     if training:
         header += ["final loss", "test accuracy"]
@@ -103,7 +119,6 @@ def _contest(contest: Sequence[Summary]) -> str:
             accuracy = s.median("test_accuracy")
             row.append("–" if accuracy is None else f"{accuracy:.1%}")
         rows.append(row)
-    costs = f"### What it costs\n\n{_costs(ranked)}"
     return "\n\n".join([title, table(header, rows), *state.remarks(ranked), costs])
 
 
@@ -165,9 +180,9 @@ def _same_work(records: Sequence[Record]) -> str:
     """Whether rows that are compared began from the same bytes."""
     measured = [r for r in records if r.status == "ok"]
     lines = []
-    for contest in dict.fromkeys(r.cell.contest for r in measured):
-        rows = [r for r in measured if r.cell.contest == contest]
-        label = f"{rows[0].cell.contest_label} seed {rows[0].seed}"
+    for contest, seed in dict.fromkeys((r.cell.contest, r.drawn_seed) for r in measured):
+        rows = [r for r in measured if (r.cell.contest, r.drawn_seed) == (contest, seed)]
+        label = f"{rows[0].cell.contest_label} seed {rows[0].seed if seed is None else seed}"
         for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
             prints = {getattr(r, field) for r in rows}
             if None in prints:

@@ -1,0 +1,54 @@
+"""TensorFlow's own: a `tf.data.Dataset` that is mapped in parallel, batched and prefetched."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import Tensor
+
+from bench.recipes import SHIFT, Batch, Draw
+
+
+def feed(
+    images: np.ndarray, labels: np.ndarray, draws: Iterator[Draw], processors: int
+) -> Iterator[Batch]:
+    """The batches of `draws`; tf.data itself chooses how much it does at once, by up to
+    `processors` threads.
+
+    It begins when the first batch is asked for: by then an implementation in TensorFlow has chosen
+    its devices.
+    """
+    with suppress(RuntimeError):  # of others TensorFlow is to leave the GPU alone
+        tf.config.set_visible_devices([], "GPU")
+    size, framed = images.shape[1], images.shape[1] + 2 * SHIFT
+    first = next(draws)
+    with tf.device("CPU"):
+        pixels, classes = tf.constant(images), tf.constant(labels)
+
+    def augment(index: Tensor, corner: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
+        image = tf.image.pad_to_bounding_box(pixels[index], SHIFT, SHIFT, framed, framed)
+        image = tf.slice(image, [corner[0], corner[1], 0], [size, size, 3])
+        image = tf.cond(mirrored, lambda: tf.image.flip_left_right(image), lambda: image)
+        return image, classes[index]
+
+    dataset = tf.data.Dataset.from_generator(
+        lambda: ((d.index, d.corners, d.mirrored) for d in chain([first], draws)),
+        output_signature=(
+            tf.TensorSpec((None,), tf.int64),
+            tf.TensorSpec((None, 2), tf.int64),
+            tf.TensorSpec((None,), tf.bool),
+        ),
+    )
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = processors
+    dataset = (
+        dataset.unbatch()
+        .map(augment, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(len(first.index), drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+        .with_options(options)
+    )
+    for batch, answers in dataset:
+        yield batch.numpy(), answers.numpy()
