@@ -45,7 +45,7 @@ class Worker:
             weights = load(Path(cell.weights), architecture)
         else:
             weights = initial_weights(architecture, cell.seed)
-        batches = {}
+        batches: dict[str, Any] = {}
         if not cell.input:
             found = self.data.batches(cell.batch_size, cell.steps, cell.seed)
             batches = dict(zip(("images", "labels"), found, strict=True))
@@ -171,8 +171,7 @@ class Worker:
         feed = augmented(data.train_images, data.train_labels, cell.batch_size, cell.seed)
         if pipeline:
             return fed.TrainFed(self.implementation, rates, pipeline, feed)
-        feed = feed if recipe.augmented else None
-        return Train(self.implementation, rates, feed)
+        return Train(self.implementation, rates, feed if recipe.augmented else None)
 
     def describe(self) -> dict[str, Any]:
         """Build the network, and tell the shapes of all its tensors; needs no other turn."""

@@ -11,6 +11,7 @@ from bench.cells import Cell
 from bench.reaching import blocks, of_process
 from bench.records import Record, read
 from bench.reports import markdown, ranking, time_to
+from bench.run import measure
 from bench.statistics import seconds_to_target
 from bench.summary import summarise
 from builders import JAX, TENSORFLOW, run, timed
@@ -71,21 +72,28 @@ def test_a_run_trains_until_the_target_is_reached_and_no_longer(
 
 
 def test_a_target_that_is_not_reached_is_said_and_is_no_failure(
-    fake: Path, resnet_bench: Run, tmp_path: Path
+    make_cell: MakeCell, digits: Path, tmp_path: Path
 ) -> None:
-    finished = resnet_bench(
-        *("run", "--impl", fake, "--replicates", 1, *TO),
-        *("--target-accuracy", "99.9%", "--steps", 25),
+    goal: dict[str, Any] = {"target_accuracy": 0.999, "evaluate_every": 10}
+    cell = make_cell(workload="train-to", steps=25, **goal)
+    facts = run()["machine"]
+    (row,) = measure(
+        [(cell, 0)],
+        {cell: digits},
+        {},
+        run_id="first",
+        machine_facts=facts,
+        logs=tmp_path,
+        timeout_s=60,
+        seed=0,
     )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    (row,) = read(tmp_path / "run")
     assert row.status == "ok"
     assert (row.reached_steps, row.reached_train_s) == (None, None)
     assert row.reason is not None
     assert "not reached" in row.reason
     assert "in 25 steps" in row.reason
     assert (len(row.losses), len(row.accuracies)) == (25, 3)  # after 10, 20 and 25
-    report = (tmp_path / "run" / "report.md").read_text()
+    report = markdown.render([row], [run()])
     assert "no contender reached the target in every process" in report
     assert "| 0 of 1 |" in report
     assert "seed 0: not reached" in report
