@@ -22,10 +22,15 @@ def feed(
     """
     with suppress(RuntimeError):  # of others TensorFlow is to leave the GPU alone
         tf.config.set_visible_devices([], "GPU")
-    size, framed = images.shape[1], images.shape[1] + 2 * SHIFT
     first = next(draws)
+    batch_size, waiting = len(first.index), chain([first], draws)
+    size, framed = images.shape[1], images.shape[1] + 2 * SHIFT
     with tf.device("CPU"):
         pixels, classes = tf.constant(images), tf.constant(labels)
+
+    def following() -> tuple[np.ndarray, ...]:
+        draw = next(waiting)
+        return draw.index, draw.corners, draw.mirrored
 
     def augment(index: Tensor, corner: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         image = tf.image.pad_to_bounding_box(pixels[index], SHIFT, SHIFT, framed, framed)
@@ -33,20 +38,23 @@ def feed(
         image = tf.cond(mirrored, lambda: tf.image.flip_left_right(image), lambda: image)
         return image, classes[index]
 
-    dataset = tf.data.Dataset.from_generator(
-        lambda: ((d.index, d.corners, d.mirrored) for d in chain([first], draws)),
-        output_signature=(
-            tf.TensorSpec((None,), tf.int64),
-            tf.TensorSpec((None, 2), tf.int64),
-            tf.TensorSpec((None,), tf.bool),
-        ),
-    )
+    def drawn(_: Tensor) -> tuple[Tensor, ...]:
+        # not Dataset.from_generator: that has glibc return freed memory in the whole process
+        index, corners, mirrored = tf.numpy_function(following, [], (tf.int64, tf.int64, tf.bool))
+        return (
+            tf.ensure_shape(index, (batch_size,)),
+            tf.ensure_shape(corners, (batch_size, 2)),
+            tf.ensure_shape(mirrored, (batch_size,)),
+        )
+
     options = tf.data.Options()
     options.threading.private_threadpool_size = processors
     dataset = (
-        dataset.unbatch()
+        tf.data.Dataset.counter()
+        .map(drawn)
+        .unbatch()
         .map(augment, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(len(first.index), drop_remainder=True)
+        .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
         .with_options(options)
     )
