@@ -8,10 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bench.inputs import NATIVE, PACKAGES
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 
-WORKLOADS = ("train", "infer")
+WORKLOADS = ("train", "infer", "train+input", "train-to")
+TRAINING = ("train", "train+input", "train-to")
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 MODES = ("eager", "graph", "compiled")
@@ -25,24 +27,6 @@ LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
 
 class UsageError(Exception):
     """A mistake of the user's: what was given, what is allowed and what to do, in one line."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How much to measure when the command line does not say."""
-
-    steps: int
-    replicates: int
-    batch_size: int = 64
-    all_modes: bool = False
-
-
-PROFILES = {
-    "smoke": Profile(steps=4, replicates=1),
-    "quick": Profile(steps=50, replicates=3, batch_size=32),
-    "standard": Profile(steps=400, replicates=5),
-    "full": Profile(steps=400, replicates=7, all_modes=True),
-}
 
 
 @dataclass(frozen=True)
@@ -64,13 +48,17 @@ class Cell:
     seed: int
     steps: int
     threads: int | None = None  # CPUs that a worker may use; None: not chosen, not known
+    input: str | None = None  # the pipeline of train+input, of `bench.inputs`
+    target_accuracy: float | None = None  # of train-to, whose `steps` are at most
+    evaluate_every: int | None = None  # steps of train-to between two looks at the accuracy
 
     @property
     def label(self) -> str:
         """`keras_functional[jax] compiled`: how reports call the contender."""
         row = CATALOGUE.get(self.implementation)  # a row of a merged run may be gone here
         backend = f"[{self.backend}]" if row and len(row.backends) > 1 else ""
-        return f"{Path(self.implementation).stem}{backend} {self.mode}"
+        fed = f" + {self.input} input" if self.input else ""
+        return f"{Path(self.implementation).stem}{backend} {self.mode}{fed}"
 
     @property
     def contest(self) -> tuple[Any, ...]:
@@ -83,10 +71,13 @@ class Cell:
         optimizer = f" {self.optimizer}" if self.optimizer else ""
         recipe = f" {self.recipe} recipe" if self.recipe not in (None, "constant") else ""
         weights = f" from {Path(self.weights).name}" if self.weights else ""
+        aim = f" target {self.target_accuracy} tested every {self.evaluate_every} of"
+        target = aim if self.target_accuracy is not None else ""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)} " if self.threads else ""
         return (
             f"{self.workload} {self.model} {self.device} {threads}{self.precision} "
-            f"batch {self.batch_size}{optimizer}{recipe} {self.dataset}{weights} {self.steps} steps"
+            f"batch {self.batch_size}{optimizer}{recipe} {self.dataset}{weights}{target} "
+            f"{self.steps} steps"
         )
 
     @property
@@ -99,9 +90,8 @@ class Cell:
         return asdict(self)
 
 
-CONTEST = tuple(
-    field.name for field in fields(Cell) if field.name not in ("implementation", "backend", "mode")
-)
+CONTENDER = ("implementation", "backend", "mode", "input")
+CONTEST = tuple(field.name for field in fields(Cell) if field.name not in CONTENDER)
 
 
 def implementation(name: str) -> Implementation:
@@ -174,12 +164,17 @@ def matrix(
     steps: int,
     threads: Sequence[int | None] = (None,),
     recipe: str = "constant",
+    input: Sequence[str] = ("native",),
+    target_accuracy: float | None = None,
+    evaluate_every: int | None = None,
+    cap: int | None = None,
     load_weights: str | None = None,
     all_modes: bool = False,
 ) -> list[Cell]:
     """Every combination asked for, once; combinations that cannot run are cells too.
 
-    `mode` None means each backend's default, or all of its modes with `all_modes`.
+    `mode` None means each backend's default, or all of its modes with `all_modes`. `input` and what
+    follows it concern the workloads train+input and train-to; `cap` None means `steps`.
     Raises UsageError for names that do not exist.
     """
     for name in model:
@@ -189,8 +184,12 @@ def matrix(
     for row, backend in contenders(impl):
         modes = mode or (backend.modes if all_modes else backend.modes[:1])
         name = row.name if CATALOGUE.get(row.name) is row else row.module
-        axes = product(modes, model, workload, device, precision, batch_size, optimizer, threads)
-        for mode_, model_, workload_, device_, precision_, batch, rule, cpus in axes:
+        axes = (modes, model, workload, device, precision, batch_size, optimizer)
+        for (mode_, model_, workload_, device_, precision_, batch, rule), cpus, fed in product(
+            product(*axes), threads, input
+        ):
+            trains, reaches = workload_ in TRAINING, workload_ == "train-to"
+            fed = NATIVE.get(backend.name, "numpy") if fed == "native" else fed
             cell = Cell(
                 implementation=name,
                 backend=backend.name,
@@ -200,13 +199,16 @@ def matrix(
                 device=device_,
                 precision=precision_,
                 batch_size=batch,
-                optimizer=rule if workload_ == "train" else None,
-                recipe=recipe if workload_ == "train" else None,
+                optimizer=rule if trains else None,
+                recipe=recipe if trains else None,
                 weights=load_weights,
                 dataset=dataset,
                 seed=seed,
-                steps=steps,
+                steps=cap or steps if reaches else steps,
                 threads=cpus,
+                input=fed if workload_ == "train+input" else None,
+                target_accuracy=target_accuracy if reaches else None,
+                evaluate_every=evaluate_every if reaches else None,
             )
             cells[cell] = None
     return list(cells)
@@ -230,7 +232,8 @@ def obstacle(cell: Cell) -> tuple[str, str] | None:
             return "unsupported", reason
     if cell.precision == "tf32" and cell.device == "cpu":
         return "unsupported", "tf32 is a format of NVIDIA GPUs; a CPU has none"
-    missing = [package for package in backend.packages if installed(package) is None]
+    packages = (*backend.packages, *PACKAGES.get(cell.input or "", ()))
+    missing = [package for package in packages if installed(package) is None]
     if missing:
         return "unavailable", f"not installed: {', '.join(missing)}"
     return None

@@ -100,6 +100,9 @@ def executable(cell: Cell) -> Cell:
         seed=0,
         steps=0,
         threads=None,
+        input=None,
+        target_accuracy=None,
+        evaluate_every=None,
     )
 
 

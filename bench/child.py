@@ -21,6 +21,7 @@ ANSWERS = {
     "build": ("import_s", "build_s", "host_baseline_mib"),
     "warm_up": ("first_step_s", "host_mib"),
     "block": ("block_s",),
+    "evaluate": ("evaluation_s",),
     "finish": ("host_peak_mib",),
     "latency": ("latency_ms",),
     "audit": (),

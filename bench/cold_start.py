@@ -33,7 +33,7 @@ class ColdStart:
 
 def cold_start(records: Sequence[Record]) -> ColdStart | None:
     """What the processes of one cell took to begin; None where none of them tells."""
-    timed = [record for record in records if record.block_s]
+    timed = [r for r in records if r.block_s and r.target_accuracy is None]
     told = {
         name: [value for r in timed if (value := getattr(r, name)) is not None]
         for name in BEGINNING

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bench import reaching
 from bench.cells import Cell
 from bench.child import Child, Failure
 from bench.state import Watch
@@ -42,9 +43,12 @@ class Measurement:
             self.values["block_steps"].append(request["steps"])
             self.values["block_s"].append(answer["block_s"])
             seen = self.watch.end(answer["cpu_s"])
-            seen |= {f"block_{name}": answer[name] for name in ("host_mib", "device_mib")}
+            kinds = ("host_mib", "device_mib", "wait_s", "place_s")
+            seen |= {f"block_{name}": answer[name] for name in kinds if name in answer}
             for name, value in seen.items():
                 self.values.setdefault(name, []).append(value)
+        elif turn == "evaluate":
+            reaching.note(self.task[0], self.values, answer)
         elif turn == "latency":
             self.values["latency_ms"] += answer["latency_ms"]
         elif turn == "audit":
@@ -73,8 +77,8 @@ class Measurement:
         """Seconds per step so far, in blocks or else while warming up: to choose lengths by."""
         if self.values["block_s"]:
             return sum(self.values["block_s"]) / sum(self.values["block_steps"])
-        steps = warm_up_steps(self.task[0].steps)
-        return self.values["warmup_s"] / steps if steps else self.values["first_step_s"]
+        steps, warmup_s = warm_up_steps(self.task[0].steps), self.values["warmup_s"]
+        return warmup_s / steps if warmup_s else self.values["first_step_s"]
 
     @property
     def outcome(self) -> tuple[Task, Outcome]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import __version__, cpus
+from bench import __version__, cpus, workload_options
 from bench.arguments import batch_size, fraction, limit, natural, positive, seconds
 from bench.cells import (
     DATASETS,
@@ -14,18 +14,20 @@ from bench.cells import (
     MODES,
     OPTIMIZERS,
     PRECISIONS,
-    PROFILES,
     RECIPES,
     WORKLOADS,
     Cell,
     UsageError,
     matrix,
 )
+from bench.inputs import PACKAGES
+from bench.profiles import PROFILES
 
 # Options of `run` that say which cells to measure, as `matrix` takes them
 MATRIX = (
     *("impl", "mode", "model", "workload", "device", "precision", "batch_size", "optimizer"),
     *("recipe", "dataset", "seed", "load_weights", "steps", "threads", "all_modes"),
+    *("input", "target_accuracy", "evaluate_every", "cap"),
 )
 MAX_REPLICATES = 30  # processes per cell, where --precision-target asks for more and more
 
@@ -45,6 +47,7 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
         if len(given) > len(set(given)):
             option = f"--{name.replace('_', '-')} {' '.join(given)}"
             raise UsageError(f"{option}: give each number only once")
+    asked |= workload_options.chosen(options)
     asked["all_modes"] = profile.all_modes
     asked["certify"] = not options.no_certify
     asked["load_weights"] = options.load_weights and str(options.load_weights.absolute())
@@ -147,9 +150,12 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[executables], help="measure, and write a report")
     add = run.add_argument
     add("--profile", choices=PROFILES, default="quick", help="how much to measure (quick)")
-    add("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="(both)")
+    add("--workload", nargs="+", choices=WORKLOADS, default=["train", "infer"], help=WORKLOAD_HELP)
     add("--batch-size", nargs="+", type=batch_size, metavar="N", help=BATCH_HELP)
     add("--steps", type=positive, metavar="N", help="steps of a cell, warm-up included (profile's)")
+    add("--input", nargs="+", choices=("native", *PACKAGES), help=INPUT_HELP)
+    add("--target-accuracy", type=fraction, metavar="A", help="what train-to trains to, as 0.97")
+    add("--evaluate-every", type=positive, metavar="N", help="steps of train-to between tests (10)")
     add("--replicates", type=positive, metavar="N", help="processes per cell (profile's)")
     add("--precision-target", type=fraction, metavar="P", help=PRECISION_HELP)
     add("--max-replicates", type=positive, metavar="N", help=f"its cap ({MAX_REPLICATES})")
@@ -210,6 +216,13 @@ def parser() -> argparse.ArgumentParser:
 
 FAIL_HELP = (
     "slower=3%%, memory=5%% or accuracy=1pt: exit code 1 where a cell is surely worse, and by more"
+)
+WORKLOAD_HELP = (
+    "train+input: fed by an input pipeline; train-to: until --target-accuracy, in --steps at most "
+    "(train infer)"
+)
+INPUT_HELP = (
+    "pipelines of train+input; native: DataLoader, tf.data, else NumPy, by backend (native)"
 )
 PRECISION_HELP = (
     "go on with more processes until every interval is within, say, 1%% of its value (stop at the "

@@ -53,6 +53,10 @@ class Record:
     seed: int
     steps: int
     threads: int | None = None  # CPUs that the process might use
+    input: str | None = None  # the pipeline that fed training
+    target_accuracy: float | None = None  # fraction of the test images, 0 to 1
+    evaluate_every: int | None = None
+    drawn_seed: int | None = None  # of this process's weights and batches
     replicate: int
     cohort: str | None = None  # processes with the same cohort were measured side by side
 
@@ -76,6 +80,9 @@ class Record:
     device_leak_kib_per_step: float | None = None
     final_loss: float | None = None
     test_accuracy: float | None = None  # fraction of the test images, 0 to 1
+    reached_steps: int | None = None  # until test accuracy was `target_accuracy`
+    reached_train_s: float | None = None  # of training alone, first step included
+    evaluation_s: float | None = None  # of all evaluations until then, or until the last step
     gflop_per_image: float | None = None
     achieved_gflop_per_s: float | None = None
     peak_fraction: float | None = None
@@ -101,6 +108,9 @@ class Record:
     block_host_mib: tuple[float, ...] = ()  # resident memory after each block
     block_device_mib: tuple[float, ...] = ()
     block_j: tuple[float, ...] = ()  # energy
+    block_wait_s: tuple[float, ...] = ()  # for the input pipeline, within block_s
+    block_place_s: tuple[float, ...] = ()  # for batches to get to the device, within block_s
+    accuracies: tuple[float, ...] = ()  # of each evaluation, 0 to 1
     latency_ms: tuple[float, ...] = ()  # single steps, each from idle device to idle device
     losses: tuple[float, ...] = ()  # training loss of every step
     versions: dict[str, str] = field(default_factory=dict)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from bench.cells import Cell
+from bench.cells import TRAINING, Cell
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 
 ELEMENT_BYTES = {"bf16": 2, "fp16": 2}  # all others: 4
-PASSES = {"train": 3, "infer": 1}
+PASSES = dict.fromkeys(TRAINING, 3) | {"infer": 1}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def roofline(cell: Cell, peak: Mapping[str, Any]) -> Roofline | None:
     if cell.model not in ARCHITECTURES:
         return None
     architecture = ARCHITECTURES[cell.model]
-    training = cell.workload == "train"
+    training = cell.workload in TRAINING
     flop = architecture.training_flops if training else architecture.forward_flops
     intensity = flop / image_bytes(architecture, cell.workload, cell.precision, cell.batch_size)
     gflop_per_s, gb_per_s = peak["gflop_per_s"], peak["copy_gb_per_s"]

@@ -11,14 +11,14 @@ import secrets
 import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from bench import cpus
-from bench.cells import Cell, obstacle
+from bench import cpus, reaching
+from bench.cells import TRAINING, Cell, obstacle
 from bench.child import Child
 from bench.latency import latency_turns
 from bench.measurement import Measurement, Outcome, Task, split, warm_up_steps
@@ -29,10 +29,15 @@ MEMORY_FRACTION = 0.8  # of what is available, for the workers of a cohort
 
 
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
-    """The tasks grouped by replicate and contest: those that are to be interleaved."""
+    """The tasks grouped by replicate and contest: those that are to be interleaved.
+
+    Training fed by a pipeline is so with training that is not, for the ratio of the two.
+    """
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for cell, replicate in sorted(tasks, key=lambda task: task[1]):
-        groups.setdefault((replicate, cell.contest), []).append((cell, replicate))
+        fed = cell.workload == "train+input"
+        contest = replace(cell, workload="train").contest if fed else cell.contest
+        groups.setdefault((replicate, contest), []).append((cell, replicate))
     return list(groups.values())
 
 
@@ -82,15 +87,17 @@ class Schedule:
                 else:
                     built.append(measurement)
             for measurement in built:
-                warm_up = warm_up_steps(measurement.task[0].steps)
+                cell = measurement.task[0]
+                warm_up = 0 if cell.target_accuracy else warm_up_steps(cell.steps)
                 if self._turn(measurement, "warm_up", steps=warm_up):
                     live.append(measurement)
                 else:
                     yield measurement.outcome
 
         for steps in _blocks(live):
-            for measurement in order.sample(live, len(live)):
-                if not self._turn(measurement, "block", steps=steps):
+            going = [m for m in live if "reached_steps" not in m.values]
+            for measurement in order.sample(going, len(going)):
+                if not self._block(measurement, steps):
                     live.remove(measurement)
                     yield measurement.outcome
 
@@ -107,7 +114,7 @@ class Schedule:
                     live.remove(measurement)
                     yield measurement.outcome
 
-        steady = settled([measurement.block_step_s for measurement in live])
+        steady = _steady(live)
         for measurement, is_steady in zip(live, steady, strict=True):
             self._turn(measurement, "audit", step_s=measurement.step_s)
             measurement.child.end()
@@ -125,7 +132,7 @@ class Schedule:
         batch = []
         for cell, replicate in pending[: min(room, at_once)]:
             log = self.logs / f"{_slug(cell)}-{replicate}.log"
-            child = Child(cell, self.data_folders[cell], log)
+            child = Child(reaching.of_process(cell, replicate), self.data_folders[cell], log)
             ending.callback(child.end)
             batch.append(Measurement((cell, replicate), child))
         del pending[: len(batch)]
@@ -140,9 +147,16 @@ class Schedule:
 
     def _weights_file(self, task: Task) -> str | None:
         cell, replicate = task
-        if self.weights is None or cell.workload != "train":
+        if self.weights is None or cell.workload not in TRAINING:
             return None
         return str(self.weights.absolute() / f"{_slug(cell)}-{replicate}.safetensors")
+
+    def _block(self, measurement: Measurement, steps: int) -> bool:
+        """A block, and the accuracy that it led to where that is what decides when to stop."""
+        done = self._turn(measurement, "block", steps=steps)
+        if done and measurement.task[0].target_accuracy:
+            return self._turn(measurement, "evaluate")
+        return done
 
     def _turn(self, measurement: Measurement, turn: str, **request: Any) -> bool:
         self.on_turn(measurement.task, turn, request.get("steps", 0))
@@ -153,6 +167,8 @@ def _blocks(live: Sequence[Measurement]) -> list[int]:
     """Steps of each block: the same for the whole cohort, about BLOCK_S for its median cell."""
     if not live:
         return []
+    if live[0].task[0].target_accuracy:
+        return reaching.blocks(live[0].task[0])
     steps = live[0].task[0].steps
     timed = steps - 1 - warm_up_steps(steps)
     step_s = statistics.median(measurement.step_s for measurement in live)
@@ -160,9 +176,18 @@ def _blocks(live: Sequence[Measurement]) -> list[int]:
 
 
 def _latency_rounds(live: Sequence[Measurement]) -> list[dict[Measurement, int]]:
-    """How many single steps each worker times in each round."""
+    """How many single steps each worker times in each round; none where time to a target is it."""
+    if live and live[0].task[0].target_accuracy:
+        return []
     shares = [latency_turns(m.task[0].steps, m.step_s) for m in live]
     return [dict(zip(live, steps, strict=True)) for steps in zip(*shares, strict=True)]
+
+
+def _steady(live: Sequence[Measurement]) -> Sequence[bool | None]:
+    """Whether each has settled; None where they ran different numbers of blocks."""
+    if live and live[0].task[0].target_accuracy:
+        return [None] * len(live)
+    return settled([measurement.block_step_s for measurement in live])
 
 
 def _room(live: Sequence[Measurement], available_mib: float) -> int:

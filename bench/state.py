@@ -8,7 +8,7 @@ hypervisor gave to other guests.
 import os
 import resource
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -26,10 +26,13 @@ CPUS = Path("/sys/devices/system/cpu")
 CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
 
 
-def own_cpu_s() -> float:
-    """Processor time of this process so far, with that of children it has waited for, in s."""
+def own_cpu_s(helpers: Iterable[psutil.Process] = ()) -> float:
+    """Processor time of this process so far, in s, with that of children it has waited for, and of
+    `helpers` that still work for it.
+    """
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    helped_s = sum(sum(helper.cpu_times()[:2]) for helper in helpers)
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + helped_s
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,15 @@ def throughput(record: Record) -> float | None:
     return record.batch_size / statistics.median(blocks) if blocks else None
 
 
+def seconds_to_target(records: Sequence[Record]) -> Estimate | None:
+    """Training time until the target accuracy, over processes; None unless all of them got there.
+
+    The mean of those that did would be that of the lucky ones.
+    """
+    times = [record.reached_train_s for record in records]
+    return None if None in times else estimate([seconds for seconds in times if seconds])
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How two cells of one contest compare, or one contender on two machines."""
@@ -105,12 +114,19 @@ def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | 
 
 
 def _ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float]:
-    """Per pair of processes of one cohort, the median over rounds of the ratio of block times."""
+    """Per pair of processes of one cohort, the median over rounds of the ratio of block times; of
+    training to a target, the ratio of the times until it was reached, none where one was not.
+    """
     partners = {(record.run_id, record.cohort): record for record in theirs}
     medians = []
     for record in ours:
         partner = partners.get((record.run_id, record.cohort))
         if record.cohort is None or partner is None:
+            continue
+        if record.target_accuracy is not None:
+            if not (record.reached_train_s and partner.reached_train_s):
+                return []  # the rest would be those that were lucky
+            medians.append(partner.reached_train_s / record.reached_train_s)
             continue
         if partner.block_steps != record.block_steps or not record.block_s:
             continue

@@ -12,7 +12,16 @@ from typing import Any
 from bench.cells import Cell
 from bench.groups import false_discovery_rates, letters
 from bench.records import Record
-from bench.statistics import CONFIDENCE, Comparison, Estimate, Floor, compare, estimate, noise_floor
+from bench.statistics import (
+    CONFIDENCE,
+    Comparison,
+    Estimate,
+    Floor,
+    compare,
+    estimate,
+    noise_floor,
+    seconds_to_target,
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,8 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
         cell: estimate([s for r in rows if (s := r.throughput_images_per_s)])
         for cell, rows in ok.items()
     }
-    order = sorted(cells, key=lambda cell: -(e.value if (e := speeds[cell]) else 0.0))
+    ranked = {cell: _rate(cell, ok[cell], speeds[cell]) for cell in cells}
+    order = sorted(cells, key=lambda cell: -ranked[cell])
     fastest = order[0]
     for cell in order[1:]:  # where processes are missing, side by side may contradict the means
         found = compare(ok[cell], ok[fastest], floor)
@@ -106,7 +116,7 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
     summaries = []
     for row, cell in enumerate(order):
         against = compared.get((0, row))
-        first = Estimate(1.0) if row == 0 and speeds[cell] else None
+        first = Estimate(1.0) if row == 0 and ranked[cell] else None
         summaries.append(
             Summary(
                 cell=cell,
@@ -120,6 +130,14 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
             )
         )
     return summaries
+
+
+def _rate(cell: Cell, records: Sequence[Record], speed: Estimate | None) -> float:
+    """What a cell is ranked by, the larger the better; 0: it is not."""
+    if cell.target_accuracy is None:
+        return speed.value if speed else 0.0
+    seconds = seconds_to_target(records)
+    return 1 / seconds.value if seconds else 0.0
 
 
 def _compared(rows: Sequence[Sequence[Record]], floor: Floor) -> dict[tuple[int, int], Comparison]:

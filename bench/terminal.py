@@ -72,6 +72,8 @@ class Display:
         line.append(f" {record.cell.workload} {record.cell.label} #{record.replicate}", "default")
         if record.throughput_images_per_s:
             line.append(f"  {record.throughput_images_per_s:,.0f} images/s", "bold")
+        if record.reached_train_s is not None:
+            line.append(f"  {record.reached_train_s:.1f} s, {record.reached_steps} steps", "bold")
         if record.test_accuracy is not None:
             line.append(f"  test accuracy {record.test_accuracy:.1%}", "default")
         if record.reason:

@@ -8,6 +8,7 @@ import importlib.util
 import math
 import platform
 import sys
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +16,14 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from bench import data, identity, inference, ledger, memory, peak_probe, problem
+import psutil
+
+from bench import data, fed, identity, inference, ledger, memory, peak_probe, problem
 from bench.audit import Audit
-from bench.cells import Cell, implementation, installed
-from bench.recipes import RECIPES, augmented
+from bench.cells import TRAINING, Cell, implementation, installed
+from bench.recipes import RECIPES, Batch, augmented
 from bench.state import own_cpu_s
-from bench.workloads import Implementation, Infer, Train
+from bench.workloads import Implementation, Infer, Train, accuracy
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 from resnet_impls.weights import Weights, fingerprint, initial_weights, load, save
 
@@ -42,20 +45,26 @@ class Worker:
             weights = load(Path(cell.weights), architecture)
         else:
             weights = initial_weights(architecture, cell.seed)
-        images, labels = self.data.batches(cell.batch_size, cell.steps, cell.seed)
+        batches: dict[str, Any] = {}
+        if not cell.input:
+            found = self.data.batches(cell.batch_size, cell.steps, cell.seed)
+            batches = dict(zip(("images", "labels"), found, strict=True))
 
         start = perf_counter()
         module = self._module()
         imported = perf_counter()
+        pipeline = fed.start(cell, self.data)  # it may fork: before the framework begins threads
         self.implementation = self._implementation(
             module, architecture, weights, cell.optimizer or "sgd", cell.learning_rate or 0.0
         )
-        self.implementation.place(images, labels)
+        if batches:
+            self.implementation.place(**batches)
+        self.workload = self._workload(pipeline)
         built = perf_counter()
+        self.helpers = psutil.Process().children(recursive=True) if pipeline else []
 
-        self.workload = self._workload()
         self.auditor = Audit(architecture, weights)
-        training = cell.workload == "train"
+        training = cell.workload in TRAINING
         flops = architecture.training_flops if training else architecture.forward_flops
         packages = next(b.packages for b in self.row.backends if b.name == cell.backend)
         return {
@@ -64,7 +73,8 @@ class Worker:
             "host_baseline_mib": memory.host_mib(),
             "gflop_per_image": flops / 1e9,
             "weights_sha256": fingerprint(weights),
-            "data_sha256": fingerprint({"images": images, "labels": labels}),
+            "data_sha256": fingerprint(batches) if batches else None,
+            "drawn_seed": cell.seed,
             "versions": {"python": platform.python_version()}
             | {name: installed(name) or "unknown" for name in (*packages, "numpy")},
         }
@@ -79,6 +89,8 @@ class Worker:
             self.workload.run(steps)
         warm = perf_counter()
         settings = ledger.read(self.cell, self.implementation)
+        if self.cell.target_accuracy is not None:
+            self.evaluate()  # the first may compile
         self.auditor.warm()  # last, for what was asked may have compiled something
         return {
             "first_step_s": first - start,
@@ -89,13 +101,20 @@ class Worker:
 
     def block(self, steps: int) -> dict[str, Any]:
         """Run `steps` steps; the clock is read at both ends, when the device is idle."""
-        cpu_s = own_cpu_s()
+        cpu_s = own_cpu_s(self.helpers)
         self.workload.prepare(steps)
         start = perf_counter()
         self.workload.run(steps)
         block_s = perf_counter() - start
+        spent = self.workload.spent()
         held = memory.held_mib(self.cell.device, self.cell.backend)
-        return {"block_s": block_s, "cpu_s": own_cpu_s() - cpu_s} | held
+        return {"block_s": block_s, "cpu_s": own_cpu_s(self.helpers) - cpu_s} | held | spent
+
+    def evaluate(self) -> dict[str, Any]:
+        """The accuracy of the present state, and the seconds that it takes to find out."""
+        start = perf_counter()
+        found = accuracy(self.implementation, self.data, self.cell.batch_size)
+        return {"accuracy": found, "evaluation_s": perf_counter() - start}
 
     def finish(self, weights_file: str | None) -> dict[str, Any]:
         """Peak memory of what was timed, then what the workload led to, its weights in a file."""
@@ -144,7 +163,7 @@ class Worker:
             ]
         }
 
-    def _workload(self) -> Train | Infer:
+    def _workload(self, pipeline: Iterator[Batch] | None) -> Train | Infer:
         cell = self.cell
         if cell.workload == "infer":
             return Infer(self.implementation, trained=cell.weights is not None)
@@ -152,11 +171,11 @@ class Worker:
         rates = recipe.learning_rates(cell.learning_rate or 0.0, cell.steps)
         if recipe.parts > 1 and not hasattr(self.implementation, "set_learning_rate"):
             raise NotImplementedError("the recipe needs a method set_learning_rate(rate)")
-        feed = None
-        if recipe.augmented:
-            data = self.data
-            feed = augmented(data.train_images, data.train_labels, cell.batch_size, cell.seed)
-        return Train(self.implementation, rates, feed)
+        data = self.data
+        feed = augmented(data.train_images, data.train_labels, cell.batch_size, cell.seed)
+        if pipeline:
+            return fed.TrainFed(self.implementation, rates, pipeline, feed)
+        return Train(self.implementation, rates, feed if recipe.augmented else None)
 
     def describe(self) -> dict[str, Any]:
         """Build the network, and tell the shapes of all its tensors; needs no other turn."""

@@ -64,6 +64,10 @@ class Train:
             self.fed.append(fingerprint({"images": images, "labels": labels}))
             self.implementation.place(images, labels)
 
+    def spent(self) -> dict[str, float]:
+        """What of a block was no training; nothing here."""
+        return {}
+
     def run(self, steps: int) -> None:
         """Take the next `steps` steps, without a pause but where the learning rate changes; those
         beyond the last of `rates` go on at that.
@@ -110,6 +114,10 @@ class Infer:
 
     def prepare(self, steps: int) -> None:
         """Nothing: the batches are where they belong."""
+
+    def spent(self) -> dict[str, float]:
+        """As of training."""
+        return {}
 
     def run(self, steps: int) -> None:
         self.implementation.infer(steps)

@@ -16,6 +16,7 @@ from bench.cli import COMMANDS, main
 
 # Should one of them be taken after all, it does not take long
 RUN = ("run", "--impl", "torch_module", "--no-certify", "--profile", "smoke", "--workload", "train")
+TO = (*RUN[:-1], "train-to")
 
 
 @pytest.fixture
@@ -76,6 +77,17 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
         ((*RUN, "--precision-target", value), f"{value!r}")
         for value in ("0", "0%", "-1", "1", "100%", "200%", "nan", "nan%", "inf", "%", "few")
     ),
+    *(((*TO, "--target-accuracy", value), f"{value!r}") for value in ("0", "1", "-0.1", "97", "x")),
+    (TO, "--target-accuracy"),
+    ((*RUN, "--target-accuracy", "0.9"), "train-to"),
+    ((*RUN, "--evaluate-every", "5"), "train-to"),
+    ((*TO, "--target-accuracy", "0.9", "--evaluate-every", "0"), "'0'"),
+    ((*TO, "--target-accuracy", "0.9", "--dataset", "synthetic"), "synthetic"),
+    ((*TO, "--target-accuracy", "0.9", "--steps", "1"), "--steps 1"),
+    ((*TO, "--target-accuracy", "0.9", "--precision-target", "1%"), "--precision-target"),
+    ((*RUN, "--input", "numpy"), "train+input"),
+    ((*RUN, "--workload", "train+input", "--input", "numpy", "numpy"), "numpy numpy"),
+    ((*RUN, "--workload", "train+input", "--input", "pandas"), "'pandas'"),
     ((*RUN, "--max-replicates", "9"), "--precision-target"),
     ((*RUN, "--precision-target", "1%", "--max-replicates", "0"), "'0'"),
     ((*RUN, "--precision-target", "1%", "--replicates", "5", "--max-replicates", "4"), "4"),

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cells import PROFILES, UsageError
+from bench.cells import UsageError
 from bench.child import Failure
 from bench.doctor import examination, noise
+from bench.profiles import PROFILES
 from bench.statistics import noise_floor
 
 STYLES = {"passed": "green", "failed": "bold red"}  # not run: as it is

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import cpus, machine
-from bench.cells import PROFILES, Cell, UsageError, matrix, obstacle
+from bench.cells import Cell, UsageError, matrix, obstacle
 from bench.certify import CACHE
 from bench.child import Failure
 from bench.measurement import Outcome
+from bench.profiles import PROFILES
 from bench.run import shared_data
 from bench.schedule import Schedule
 from bench.statistics import noise_floor

@@ -3,19 +3,25 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from bench.reports import time_to
 from bench.reports.text import escape, interval
 from bench.summary import Summary
 
 SHOWN = 3  # slower contenders that an answer names, beside the slowest
 FEW = 4  # contests that are answered one by one
 
-WORKLOADS = {"train": "Training", "infer": "Inference"}
+WORKLOADS = {
+    "train": "Training",
+    "infer": "Inference",
+    "train+input": "Training with input",
+    "train-to": "Training to an accuracy",
+}
 
 Contest = Sequence[Summary]
 
 
 def opening(contests: Sequence[Contest]) -> str:
-    """One sentence for each contest, or where they are many one for training and inference each."""
+    """One sentence for each contest, or where they are many one for each workload."""
     if len(contests) <= FEW:
         return "\n".join(f"- {answer(contest)}" for contest in contests)
     lines = []
@@ -31,10 +37,12 @@ def answer(contest: Contest) -> str:
     first = contest[0]
     where = f"({escape(first.cell.contest_label)}, on {escape(place(first))})"
     title = f"**{WORKLOADS[first.cell.workload]}**: "
+    if time_to.is_one(contest):
+        return f"{title}{time_to.answer(contest)}. {where}"
     if not first.throughput_images_per_s:
         return f"{title}nothing could be measured. {where}"
     best, *others = (s for s in contest if s.throughput_images_per_s)
-    speed = f"{interval(best.throughput_images_per_s)} images/s"
+    speed = achieved(best)
     ties, slower, untold = (
         [s for s in others if s.verdict == told] for told in ("tie", "slower", None)
     )
@@ -77,9 +85,17 @@ def heading(contest: Contest, contests: Sequence[Contest]) -> str:
 
 def leaders(contest: Contest) -> list[Summary]:
     """The first and what ties with it; none where nothing was measured."""
-    if not contest[0].throughput_images_per_s:
+    if achieved(contest[0]) is None:
         return []
     return [contest[0], *(s for s in contest[1:] if s.verdict == "tie")]
+
+
+def achieved(summary: Summary) -> str | None:
+    """What a contender is ranked by, with its unit; None where there is nothing."""
+    if time_to.is_one([summary]):
+        return f"{interval(time, 1)} s to target" if (time := time_to.seconds(summary)) else None
+    speed = summary.throughput_images_per_s
+    return f"{interval(speed)} images/s" if speed else None
 
 
 def counted(contests: Sequence[Contest]) -> str:
@@ -93,15 +109,14 @@ def counted(contests: Sequence[Contest]) -> str:
 
 
 def brief(contests: Sequence[Contest]) -> str:
-    """Training and inference in a few words each, as plain text."""
+    """Each workload in a few words, as plain text."""
     lines = []
     for workload, word in WORKLOADS.items():
         of = [contest for contest in contests if contest[0].cell.workload == workload]
         if len(of) == 1 and (best := leaders(of[0])):
             names = ", ".join(s.cell.label for s in best) + " tie" * (len(best) > 1)
-            speed = f"{interval(best[0].throughput_images_per_s)} images/s"
             sure = len(of[0]) == 1 or any(s.verdict for s in of[0])
-            lines.append(f"{word}: {names}, {speed}" + " (no verdict)" * (not sure))
+            lines.append(f"{word}: {names}, {achieved(best[0])}" + " (no verdict)" * (not sure))
         elif of:
             lines.append(f"{word}: {counted(of)}")
     return "; ".join(lines) or "nothing was measured"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.cold_start import cold_start
-from bench.reports import fairness, state
-from bench.reports.answer import answer, heading, leaders
+from bench.reports import fairness, state, time_to
+from bench.reports.answer import achieved, answer, heading, leaders
 from bench.reports.text import details, escape, interval, number, table
 from bench.summary import Summary
 
@@ -17,7 +17,8 @@ def section(contest: Sequence[Summary], title: str, *, fold: bool) -> str:
     if ranked:
         found = [*state.remarks(ranked), *fairness.remarks(ranked)]
         costs = f"### What it costs\n\n{_table(ranked, COSTS)}"
-        text = "\n\n".join([_ranking(ranked), *found, costs])
+        ranking = time_to.section(contest) if time_to.is_one(contest) else _ranking(ranked)
+        text = "\n\n".join([ranking, *found, costs])
     else:
         text = "Nothing could be measured."
     if fold:
@@ -36,12 +37,12 @@ def overview(contests: Sequence[Sequence[Summary]]) -> str:
             [
                 heading(contest, contests),
                 ", ".join(s.cell.label for s in best) or "nothing was measured",
-                interval(best[0].throughput_images_per_s) if best else "–",
+                (best and achieved(best[0])) or "–",
                 after or "–",
                 ", ".join(_trouble(contest)) or "–",
             ]
         )
-    header = ["", "ahead, and what ties", "images/s", "next, against it", "look out"]
+    header = ["", "ahead, and what ties", "at", "next, against it", "look out"]
     return f"## Contests\n\n{table(header, rows)}"
 
 

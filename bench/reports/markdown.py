@@ -11,6 +11,7 @@ from bench.reports import (
     contest,
     fairness,
     hardware,
+    inputs,
     precision,
     roofline,
     state,
@@ -47,6 +48,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     appendix = [
         precision.target(records, runs),
         precision.noise_floor(records, runs),
+        inputs.section(contests),
         cold_start.section(contests),
         roofline.section(contests, runs),
         "## Certificates\n\n" + _certificates(records),
@@ -138,10 +140,11 @@ def _same_work(records: Sequence[Record]) -> str:
     contests: dict[tuple[Any, ...], list[Record]] = {}
     for r in records:
         if r.status == "ok":
-            contests.setdefault(r.cell.contest, []).append(r)
+            contests.setdefault((*r.cell.contest, r.drawn_seed), []).append(r)
     lines = []
     for rows in contests.values():
-        label = f"{rows[0].cell.contest_label} seed {rows[0].seed}"
+        seed = rows[0].drawn_seed
+        label = f"{rows[0].cell.contest_label} seed {rows[0].seed if seed is None else seed}"
         found = []
         for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
             prints = {getattr(r, field) for r in rows}

@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
+from bench.cells import TRAINING
 from bench.records import Record
+from bench.reports import time_to
 from bench.statistics import Estimate
 from bench.summary import summarise
 
@@ -18,7 +20,8 @@ def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list
     """One ranking per contest, fastest first."""
     rankings = []
     for contest in summarise(records, runs):
-        training = contest[0].cell.workload == "train"
+        training = contest[0].cell.workload in TRAINING
+        to_target = time_to.is_one(contest)
         table = Table(
             title="\n" + contest[0].cell.contest_label,
             title_justify="left",
@@ -27,7 +30,7 @@ def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list
             pad_edge=False,
         )
         table.add_column("", no_wrap=True)
-        for name in ("images/s", "against fastest", ""):
+        for name in ("s to target" if to_target else "images/s", "against fastest", ""):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("group", no_wrap=True)
         for name in ("peak MiB", *["accuracy"] * training):
@@ -38,9 +41,11 @@ def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list
                 continue
             row: list[str | Text] = [
                 Text(s.cell.label),
-                _interval(s.throughput_images_per_s, ",.0f"),
+                _interval(time_to.seconds(s), ",.1f")
+                if to_target
+                else _interval(s.throughput_images_per_s, ",.0f"),
                 _interval(s.speed_against_fastest, ".2f"),
-                s.verdict or ("" if index else "fastest"),
+                s.verdict or ("" if index or not s.speed_against_fastest else "fastest"),
                 s.group or "–",
                 _number(s.median("host_peak_mib"), ",.0f"),
             ]

@@ -1,0 +1,81 @@
+"""Training fed by an input pipeline: each batch is awaited, placed and trained on in its step."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from bench import cpus
+from bench.cells import Cell
+from bench.data import Dataset
+from bench.recipes import Batch, draws
+from bench.workloads import Implementation, Train
+from resnet_impls.weights import fingerprint
+
+
+def start(cell: Cell, data: Dataset) -> Iterator[Batch] | None:
+    """Start the pipeline that a cell asks for, if it does; what comes is decided by the seed."""
+    if cell.input is None:
+        return None
+    module = importlib.import_module(f"bench.inputs.{cell.input}_feed")
+    images, labels = data.train_images, data.train_labels
+    drawn = draws(len(labels), cell.batch_size, cell.seed)
+    batches: Iterator[Batch] = module.feed(images, labels, drawn, len(cpus.allowed()))
+    return batches
+
+
+class TrainFed(Train):
+    """Optimizer steps, each over the batch that an input pipeline hands over when it is wanted.
+
+    What is waited for, and the way of a batch to the device, belong to the step. `drawn` tells once
+    more which batches those should be. Of each, the labels and one image, by turns, are kept to be
+    compared with them; to copy these takes some microseconds of a step.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        rates: Sequence[float] | np.ndarray,
+        pipeline: Iterator[Batch],
+        drawn: Iterator[Batch],
+    ) -> None:
+        super().__init__(implementation, rates)
+        self.pipeline = pipeline
+        self.drawn = drawn
+        self.kept: list[Batch] = []
+        self.ahead = [next(pipeline)]  # when the first batch is there, the pipeline runs
+
+    def prepare(self, steps: int) -> None:
+        """Nothing is placed ahead of its step; what the next block takes is counted from 0."""
+        self.wait_s = self.place_s = 0.0
+
+    def spent(self) -> dict[str, float]:
+        """Seconds since `prepare` of waiting for batches, and of placing them on the device."""
+        return {"wait_s": self.wait_s, "place_s": self.place_s}
+
+    def _run(self, steps: int) -> None:
+        losses = []
+        for _ in range(steps):
+            begin = perf_counter()
+            images, labels = self.ahead.pop() if self.ahead else next(self.pipeline)
+            got = perf_counter()
+            self.implementation.place(images[None], labels[None])
+            placed = perf_counter()
+            self.wait_s += got - begin
+            self.place_s += placed - got
+            losses.append(self.implementation.train(1))
+            self.kept.append((images[len(self.kept) % len(images)].copy(), labels.copy()))
+        self.losses.append(np.concatenate(losses))
+
+    def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
+        """As of any training. Raises ValueError too where the pipeline fed what was not drawn."""
+        for step, (image, labels) in enumerate(self.kept):
+            images, answers = next(self.drawn)
+            wanted = images[step % len(images)]
+            if not (np.array_equal(image, wanted) and np.array_equal(labels, answers)):
+                raise ValueError(f"the input pipeline fed what was not drawn, at step {step + 1}")
+        images, labels = map(np.stack, zip(*self.kept, strict=True))
+        known = {"data_sha256": fingerprint({"images": images, "labels": labels})}
+        return super().outcome(data, batch_size) | known
