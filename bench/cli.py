@@ -72,12 +72,12 @@ def report(options: argparse.Namespace) -> int:
         check_free(options.out)
         try:
             options.out.mkdir(parents=True, exist_ok=True)
-            write_reports(options.out, rows, runs)
+            write_reports(options.out, rows, runs, options.plots)
         except OSError as error:
             raise UsageError(f"--out {options.out}: cannot be written ({error})") from None
     else:
         for folder in folders:
-            folder.write_reports()
+            folder.write_reports(options.plots)
     from bench.reports import markdown
 
     print(markdown.render(rows, runs), end="")

@@ -183,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("report", help="derive the reports of runs again").add_argument
     add("folders", nargs="+", type=Path, metavar="DIR", help="a run's folder")
     add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
+    add("--plots", action="store_true", help="all plots as SVG and PNG files too, in plots/")
 
     doctor = commands.add_parser("doctor", help="plant faults, and see that they are caught")
     add = doctor.add_argument

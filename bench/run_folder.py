@@ -7,6 +7,7 @@ again.
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,9 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def write_reports(self) -> None:
+    def write_reports(self, plots: bool = False) -> None:
         """Derive all reports anew, and remove the logs of workers that said nothing."""
-        write_reports(self.path, self.records(), [self.run])
+        write_reports(self.path, self.records(), [self.run], plots)
         if self.logs.is_dir():
             for log in self.logs.iterdir():
                 if log.stat().st_size == 0:
@@ -108,12 +109,21 @@ def _check_free(path: Path) -> None:
         raise UsageError(f"--out {path}: cannot be written ({parent} is no writable folder)")
 
 
-def write_reports(path: Path, rows: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> None:
-    """Render every report of `rows` into the folder `path`, replacing each file at once."""
+def write_reports(
+    path: Path, rows: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool = False
+) -> None:
+    """Render every report of `rows` into the folder `path`, replacing each file at once.
+
+    With `plots` those of the page become files too. A page that cannot be made fails nothing: what
+    it needs may not be installed, and one line on stderr says so.
+    """
     from bench.reports import REPORTS
+    from bench.reports.render import write
 
     for name, render in REPORTS.items():
         _write(path / name, render(rows, runs))
+    if rows and (problem := write(path, rows, runs, plots)):
+        print(problem, file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:

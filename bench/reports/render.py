@@ -1,0 +1,75 @@
+"""`python -m bench.reports.render FOLDER plots|page`: the process that draws.
+
+Altair and Vega take 200 MiB and a JavaScript engine, which the process that measures must not hold.
+What is drawn comes pickled on stdin, from the parent and nobody else.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.records import Record
+from bench.reports import charts, html
+from bench.summary import summarise
+
+
+def write(
+    folder: Path, records: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool = False
+) -> str | None:
+    """Write `report.html` and `ranking.svg` into `folder`, with `plots` all plots as files too.
+
+    Returns None, or in one line why there are none and what to do.
+    """
+    if absent := html.missing():
+        return f"report.html and plots are not written: not installed: {absent} (pip install them)"
+    command = [sys.executable, "-m", __spec__.name, str(folder), "plots" if plots else "page"]
+    given = pickle.dumps((records, runs))
+    done = subprocess.run(command, input=given, stderr=subprocess.PIPE, process_group=0)
+    if done.returncode == 0:
+        return None
+    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+    return f"report.html and plots are not written: {last[0]} (exit code {done.returncode})"
+
+
+def draw(
+    folder: Path, records: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool
+) -> None:
+    """What `write` does, in this process."""
+    import altair
+    import vl_convert
+
+    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    bundle = vl_convert.javascript_bundle(vl_version=version)
+    _replace(folder / "report.html", html.render(records, runs, bundle).encode())
+    figures = html.titled(summarise(records, runs), runs)
+    pictures = {}
+    rankings = [(title, figure) for title, figure in figures if figure.kind == "throughput"]
+    if rankings:
+        pictures["ranking"] = charts.ranking(rankings)
+    if plots:
+        (folder / "plots").mkdir(exist_ok=True)
+        numbers: dict[str, int] = {}
+        for heading, figure in figures:
+            number = numbers[figure.kind] = numbers.get(figure.kind, 0) + 1
+            title = figure.title if ": " in figure.title else f"{figure.title}: {heading}"
+            pictures[f"plots/{figure.kind}-{number}"] = charts.drawn(figure, title)
+    for name, picture in pictures.items():
+        svg = vl_convert.vegalite_to_svg(picture, vl_version=version)
+        _replace(folder / f"{name}.svg", svg.encode())
+        if plots and name != "ranking":
+            png = vl_convert.vegalite_to_png(picture, vl_version=version, scale=2)
+            _replace(folder / f"{name}.png", png)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]), *pickle.load(sys.stdin.buffer), plots=sys.argv[2] == "plots")
