@@ -80,6 +80,7 @@ def opened(browser: Browser, path: Path) -> Iterator[Callable[..., Page]]:
 
     def go(**settings: Any) -> Page:
         context = browser.new_context(**settings)
+        context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: trouble.append(message.text))

@@ -81,7 +81,7 @@ def forms() -> dict[str, dict[str, Any]]:
             "part:N",
             title=None,
             scale=alt.Scale(
-                domain=["host, after set-up", "host, grown by steps", "device, peak"],
+                domain=["host, set-up", "host, steps", "device, peak"],
                 range=["#9ab4cc", "#2f7fc1", "#8a5fb5"],
             ),
         ),

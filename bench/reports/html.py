@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import installed
-from bench.records import Record
 from bench.reports import charts, markdown
 from bench.reports.across import of_all
 from bench.reports.series import Figure, of_contest, points_per_curve
 from bench.reports.text import interval, number
-from bench.summary import Summary, summarise
+from bench.summary import Summary
 
 ASSETS = Path(__file__).parent / "page"
 PACKAGES = ("altair", "vl-convert-python")  # all that the page and the plots need beyond our own
@@ -26,12 +25,13 @@ def missing() -> str | None:
     return " ".join(absent) or None
 
 
-def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]], bundle: str) -> str:
+def render(
+    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]], bundle: str
+) -> str:
     """The page of one run, or of several merged; `bundle`: the scripts of Vega, as text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    contests = summarise(records, runs)
     sections, figures = _sections(contests, runs)
     used = {figure.kind for _, figure in figures}
     data = {

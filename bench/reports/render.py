@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.cells import installed
+from bench.certify import CACHE
 from bench.records import Record
 from bench.reports import charts, html
 from bench.summary import summarise
@@ -42,10 +44,11 @@ def draw(
     import altair
     import vl_convert
 
+    contests = summarise(records, runs)
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle = vl_convert.javascript_bundle(vl_version=version)
-    _replace(folder / "report.html", html.render(records, runs, bundle).encode())
-    figures = html.titled(summarise(records, runs), runs)
+    page = html.render(contests, runs, _bundle(version))
+    _replace(folder / "report.html", page.encode())
+    figures = html.titled(contests, runs)
     pictures = {}
     rankings = [(title, figure) for title, figure in figures if figure.kind == "throughput"]
     if rankings:
@@ -63,6 +66,17 @@ def draw(
         if plots and name != "ranking":
             png = vl_convert.vegalite_to_png(picture, vl_version=version, scale=2)
             _replace(folder / f"{name}.png", png)
+
+
+def _bundle(version: str) -> str:
+    """The scripts of Vega, remembered, as it takes two seconds to put them together."""
+    import vl_convert
+
+    file = CACHE / f"vega-lite-{version}-{installed('vl-convert-python')}.js"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _replace(file, vl_convert.javascript_bundle(vl_version=version).encode())
+    return file.read_text(encoding="utf-8")
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -121,8 +121,8 @@ def _memory(ranked: Sequence[Summary]) -> Figure:
         setup, peak = s.median("host_baseline_mib"), s.median("host_peak_mib")
         device = s.median("device_peak_mib")
         parts = [
-            ("host, after set-up", setup),
-            ("host, grown by steps", max(0.0, peak - setup) if peak and setup else None),
+            ("host, set-up", setup),
+            ("host, steps", max(0.0, peak - setup) if peak and setup else None),
             ("device, peak", device),
         ]
         rows += [

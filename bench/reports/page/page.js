@@ -55,13 +55,18 @@
     const spec = {
       ...data.forms[figure.kind],
       width: "container",
-      autosize: { type: "fit-x", contains: "padding" },
       data: { values: rowsOf(figure) },
     };
     drawn.get(element)?.();
     drawn.set(element, () => {});
     element.dataset.theme = root.dataset.theme;
-    const options = { actions: false, ast: true, renderer: "svg", config: looks() };
+    const options = {
+      actions: false,
+      ast: true, // expressions are interpreted: the page's policy forbids eval
+      renderer: "svg",
+      config: looks(),
+      logLevel: 1, // errors; it would warn that a height by rows is not fitted, which is meant
+    };
     const result = await vegaEmbed(element, spec, options);
     drawn.set(element, () => result.finalize());
     element.dataset.drawn = "true";
