@@ -190,6 +190,7 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("report", help="derive the reports of runs again").add_argument
     add("folders", nargs="+", type=Path, metavar="DIR", help="a run, or a folder of runs to index")
     add("--out", type=Path, metavar="DIR", help="write the runs' merged reports here")
+    add("--plots", action="store_true", help="all plots as SVG and PNG files too, in plots/")
     add("--baseline", metavar="MACHINE", help="that others are held against (the first given)")
     add("--machines", type=Path, metavar="FILE", help="price and power of machines, as TOML")
 

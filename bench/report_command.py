@@ -41,13 +41,13 @@ def report(options: argparse.Namespace) -> int:
     if options.out:
         also = [f"{path} was left out, since it cannot be read" for path in left_out]
         runs = _runs(every, told, also)
-        _write_merged(options.out, every.records, runs)
+        _write_merged(options.out, every.records, runs, options.plots)
         print(markdown.render(every.records, runs), end="")
         rendered = [every.records]
     else:
         for each in found:
             for folder, rows in each.runs:
-                _rewrite(folder, rows, told)
+                _rewrite(folder, rows, told, options.plots)
             if not each.alone:
                 print(_write_index(each), end="")
         alone = merge(source for each in found if each.alone for source in _sources(each))
@@ -121,19 +121,19 @@ def _runs(merged: Merged, told: Run, also: Sequence[str] = ()) -> list[Run]:
     return [{**run, **told, "remarks": [*merged.remarks, *also]} for run in merged.runs]
 
 
-def _write_merged(out: Path, records: Sequence[Record], runs: Sequence[Run]) -> None:
+def _write_merged(out: Path, records: Sequence[Record], runs: Sequence[Run], plots: bool) -> None:
     check_free(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_reports(out, records, runs)
+        write_reports(out, records, runs, plots)
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be written ({error})") from None
 
 
-def _rewrite(folder: RunFolder, rows: Sequence[Record], told: Run) -> None:
+def _rewrite(folder: RunFolder, rows: Sequence[Record], told: Run, plots: bool) -> None:
     one = merge([(folder.run, rows)])
     try:
-        write_reports(folder.path, one.records, _runs(one, told))
+        write_reports(folder.path, one.records, _runs(one, told), plots)
         folder.drop_empty_logs()
     except OSError as error:
         raise UsageError(f"{folder.path}: reports cannot be written ({error})") from None

@@ -7,6 +7,7 @@ again.
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def write_reports(self) -> None:
+    def write_reports(self, plots: bool = False) -> None:
         """Derive all reports anew, and remove the logs of workers that said nothing."""
-        write_reports(self.path, self.records(), [self.run])
+        write_reports(self.path, self.records(), [self.run], plots)
         self.drop_empty_logs()
 
     def drop_empty_logs(self) -> None:
@@ -117,12 +118,20 @@ def _check_free(path: Path) -> None:
         raise UsageError(f"--out {path}: cannot be written ({parent} is no writable folder)")
 
 
-def write_reports(path: Path, rows: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> None:
-    """Render every report of `rows` into the folder `path`, replacing each file at once."""
-    from bench.reports import REPORTS
+def write_reports(
+    path: Path, rows: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool = False
+) -> None:
+    """Render every report of `rows` into the folder `path`, replacing each file at once.
 
-    for name, render in REPORTS.items():
-        write(path / name, render(rows, runs))
+    With `plots` those of the page become files too. A page that cannot be made fails nothing: what
+    it needs may not be installed, and one line on stderr says so.
+    """
+    from bench.reports import REPORTS, render
+
+    for name, report in REPORTS.items():
+        write(path / name, report(rows, runs))
+    if rows and (problem := render.write(path, rows, runs, plots)):
+        print(problem, file=sys.stderr)
 
 
 def write(path: Path, text: str | Iterable[str]) -> None:

@@ -1,12 +1,9 @@
-"""The ranking of each contest, as tables on the terminal and as `ranking.svg`, their picture."""
+"""The ranking of each contest, as tables on the terminal."""
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
 from bench.cells import TRAINING
@@ -54,15 +51,6 @@ def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list
             table.add_row(*row)
         rankings.append(table)
     return rankings
-
-
-def svg(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
-    """The tables as an SVG image."""
-    console = Console(record=True, width=120, file=StringIO(), markup=False)
-    for table in tables(records, runs):
-        console.print(table)
-    title = " · ".join(dict.fromkeys(record.processor for record in records))
-    return console.export_svg(title=title, theme=DEFAULT_TERMINAL_THEME)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -1,0 +1,164 @@
+"""The form of each kind of plot, as Vega-Lite; the data comes by name, so one form serves all."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from bench.reports.series import Figure
+
+if TYPE_CHECKING:  # slow to import, so only the process that renders does
+    import altair
+
+WIDTH = 640  # pixels of a plot in a file; on the page it is as wide as its place
+MOST_PICTURED = 6  # contests in `ranking.svg`
+
+
+@cache
+def forms() -> dict[str, dict[str, Any]]:
+    """Kind of plot -> its specification, whose data is called `rows`."""
+    import altair as alt
+
+    data = alt.NamedData("rows")
+    label = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=300, grid=False))
+    color = alt.Color("label:N", sort=None, title=None, scale=alt.Scale(scheme="tableau20"))
+    pick = alt.selection_point(fields=["label"], bind="legend")
+    faded = alt.when(pick).then(alt.value(0.9)).otherwise(alt.value(0.08))
+    speed = "images per second"
+
+    bars = alt.Chart(data, height=alt.Step(26)).encode(y=label)
+    told = alt.Color(
+        "verdict:N",
+        title="against the fastest",
+        scale=alt.Scale(
+            domain=["fastest", "tie", "slower", "not told"],
+            range=["#0f8a5f", "#4aa3df", "#e07b39", "#8a8f98"],
+        ),
+    )
+    tips = _tips(["label:N", "verdict:N", "against:N"], ["value", "low", "high"], ",.0f")
+    throughput = bars.mark_rule(strokeWidth=3, opacity=0.55).encode(
+        x=alt.X("low:Q", title=speed, scale=alt.Scale(zero=True)), x2="high:Q", color=told
+    ) + bars.mark_point(filled=True, size=90, opacity=1).encode(
+        x=alt.X("value:Q", title=speed), color=told, tooltip=tips
+    )
+
+    lines = alt.Chart(data, height=300).encode(color=color, opacity=faded)
+    losses = (
+        lines.mark_line(strokeWidth=1.8)
+        .encode(
+            x=alt.X("step:Q", title="optimizer step"),
+            y=alt.Y("loss:Q", title="training loss"),
+            tooltip=_tips(["label:N", "step:Q"], ["loss"], ".4f"),
+        )
+        .add_params(pick)
+    )
+    blocks = (
+        lines.mark_line(strokeWidth=1.2, point=alt.OverlayMarkDef(size=14))
+        .encode(
+            x=alt.X("round:Q", title="round of the run"),
+            y=alt.Y("ms:Q", title="ms per step", scale=alt.Scale(type="log", nice=False)),
+            detail="process:N",
+            tooltip=_tips(["label:N", "process:N", "round:Q"], ["ms"], ",.2f"),
+        )
+        .add_params(pick)
+    )
+
+    time = "milliseconds per step"
+    tips = _tips(["label:N", "steps:Q"], ["p5", "p25", "median", "p75", "p95", "p99"], ",.2f")
+    scale = alt.Scale(type="log", nice=False, padding=12)
+    ink = alt.value("#2f7fc1")
+    latency = (
+        bars.mark_rule().encode(
+            x=alt.X("p5:Q", title=time, scale=scale), x2="p95:Q", color=ink, tooltip=tips
+        )
+        + bars.mark_bar(size=12).encode(x=alt.X("p25:Q"), x2="p75:Q", color=ink, tooltip=tips)
+        + bars.mark_tick(color="white", thickness=2, size=12).encode(x="median:Q", tooltip=tips)
+        + bars.mark_point(filled=True, size=28).encode(x="p99:Q", color=ink, tooltip=tips)
+    )
+    memory = bars.mark_bar(size=14).encode(
+        x=alt.X("mib:Q", title="MiB"),
+        color=alt.Color(
+            "part:N",
+            title=None,
+            scale=alt.Scale(
+                domain=["host, set-up", "host, steps", "device, peak"],
+                range=["#9ab4cc", "#2f7fc1", "#8a5fb5"],
+            ),
+        ),
+        order="order:Q",
+        tooltip=_tips(["label:N", "part:N"], ["mib"], ",.0f"),
+    )
+
+    batch = alt.X("batch:Q", title="batch size", scale=alt.Scale(type="log", base=2))
+    tips = _tips(["label:N", "batch:Q"], ["value", "low", "high"], ",.0f")
+    high = alt.Y("value:Q", title=speed)
+    scaling = lines.mark_line(point=True, strokeWidth=1.8).encode(
+        x=batch, y=high, tooltip=tips
+    ).add_params(pick) + lines.mark_rule(strokeWidth=1.5).encode(
+        x=batch, y=alt.Y("low:Q", title=speed), y2="high"
+    )
+
+    log = alt.Scale(type="log", nice=False)
+    rate = alt.Y("gflops:Q", title="GFLOP/s", scale=log)
+    per_byte = "FLOP per byte"
+    tips = _tips(["label:N", "contest:N"], ["gflops", "flop_per_byte"], ",.1f")
+    tips.append(alt.Tooltip("of_roof:Q", format=".0%"))
+    chart = alt.Chart(data, height=300)
+    roof = chart.transform_filter("isValid(datum.roof)").mark_line(color="#8a8f98", strokeWidth=2)
+    cells = chart.transform_filter("isValid(datum.flop_per_byte)").mark_point(filled=True, size=70)
+    roofline = roof.encode(x=alt.X("roof:Q", title=per_byte, scale=log), y=rate) + cells.encode(
+        x=alt.X("flop_per_byte:Q", title=per_byte), y=rate, color=color, opacity=faded,
+        shape=alt.Shape("workload:N", title=None), tooltip=tips,
+    ).add_params(pick)  # fmt: skip
+
+    kinds = {
+        "throughput": throughput, "losses": losses, "latency": latency, "memory": memory,
+        "blocks": blocks, "scaling": scaling, "roofline": roofline,
+    }  # fmt: skip
+    return {kind: _plain(chart) for kind, chart in kinds.items()}
+
+
+def drawn(figure: Figure, title: str) -> dict[str, Any]:
+    """The specification of a figure that stands alone, its data and its title in it."""
+    form = forms()[figure.kind]
+    return {
+        **form,
+        "width": WIDTH,
+        "title": {"text": _line(title), "anchor": "start"},
+        "data": {"values": list(figure.rows)},
+    }
+
+
+def ranking(figures: Sequence[tuple[str, Figure]]) -> dict[str, Any]:
+    """Throughput of the first contests, given by their titles, one below the other."""
+    parts = [drawn(figure, title) for title, figure in figures[:MOST_PICTURED]]
+    left = len(figures) - len(parts)
+    schema = parts[0]["$schema"]
+    rest = f"The first {len(parts)} of {len(figures)} contests; all are in report.html"
+    return {
+        "$schema": schema,
+        **({"title": {"text": rest, "anchor": "start"}} if left else {}),
+        "vconcat": parts,
+        "resolve": {"scale": {"color": "shared"}},
+        "config": {"background": "white", "font": "Helvetica, Arial, sans-serif"},
+    }
+
+
+def _tips(exact: Sequence[str], measured: Sequence[str], form: str) -> "list[altair.Tooltip]":
+    import altair as alt
+
+    return [
+        *(alt.Tooltip(field) for field in exact),
+        *(alt.Tooltip(f"{field}:Q", format=form) for field in measured),
+    ]
+
+
+def _plain(chart: Any) -> dict[str, Any]:
+    """Without Altair's own theme and the data that is only a name."""
+    form = json.loads(json.dumps(chart.to_dict()))
+    form.pop("config", None)
+    return dict(form)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

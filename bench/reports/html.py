@@ -1,0 +1,165 @@
+"""`report.html`: the report as one page to explore, which needs nothing from any network."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.cells import installed
+from bench.reports import charts, markdown
+from bench.reports.across import of_all
+from bench.reports.answer import opening, place
+from bench.reports.series import Figure, of_contest, points_per_curve
+from bench.reports.text import interval, number
+from bench.summary import Summary
+
+ASSETS = Path(__file__).parent / "page"
+PACKAGES = ("altair", "vl-convert-python")  # all that the page and the plots need beyond our own
+
+
+def missing() -> str | None:
+    """What to install before the page can be made; None where all is there."""
+    absent = [package for package in PACKAGES if installed(package) is None]
+    return " ".join(absent) or None
+
+
+def render(
+    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]], bundle: str
+) -> str:
+    """The page of one run, or of several merged; `bundle`: the scripts of Vega, as text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    sections, figures = _sections(contests, runs)
+    used = {figure.kind for _, figure in figures}
+    data = {
+        "forms": {kind: form for kind, form in charts.forms().items() if kind in used},
+        "figures": [{"kind": f.kind, **_columns(f.rows)} for _, f in figures],
+    }
+    page = (ASSETS / "page.js").read_text(encoding="utf-8")
+    scripts = [bundle.replace("</script", "<\\/script"), page]
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        title=", ".join(run["run_id"] for run in runs),
+        answers=[
+            Markup(_inline(line.removeprefix("- "))) for line in opening(contests).splitlines()
+        ],
+        sections=sections,
+        cells=[_cell(s) for contest in contests for s in contest],
+        reading=Markup(_prose().render(markdown.READING)),
+        machines=[_machine(run) for run in runs],
+        commands=[run["command"] for run in runs],
+        scripts=[Markup(script) for script in scripts],
+        hashes=" ".join(f"'{_hash(script)}'" for script in scripts),
+        style=Markup((ASSETS / "page.css").read_text(encoding="utf-8")),
+        data=Markup(_json(data)),
+    )
+
+
+def _sections(
+    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[tuple[str, Figure]]]:
+    """Headings with their figures, numbered as they lie in the data of the page."""
+    sections = []
+    figures = titled(contests, runs)
+    for index, (heading, figure) in enumerate(figures):
+        if not sections or sections[-1]["heading"] != heading:
+            sections.append({"heading": heading, "figures": []})
+        sections[-1]["figures"].append((index, figure))
+    return sections, figures
+
+
+def titled(
+    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, Figure]]:
+    """All figures in their order, each with the heading that it stands under."""
+    most = points_per_curve(contests)
+    figures = [
+        (f"{contest[0].cell.contest_label} on {place(contest[0])}", figure)
+        for contest in contests
+        for figure in of_contest(contest, most)
+    ]
+    return figures + [("Across contests", figure) for figure in of_all(contests, runs)]
+
+
+def _cell(s: Summary) -> dict[str, Any]:
+    """A row of the table: for each column what is shown, and what it is sorted by."""
+    speed, against = s.throughput_images_per_s, s.speed_against_fastest
+    accuracy, peak = s.median("test_accuracy"), s.median("host_peak_mib")
+    step = s.median("step_ms_median")
+    every = (*s.records, *s.failures)
+    halves = [(r.certificate_float64, r.certificate_timed) for r in every]
+    verdicts = {verdict for half in halves for verdict in half if verdict}
+    failed = sorted(verdicts - {"passed"})
+    certificate = "; ".join(failed) or ("passed" if verdicts else "not certified")
+    statuses = dict.fromkeys(r.status for r in every)
+    reasons = dict.fromkeys(r.reason for r in s.failures if r.reason)
+    fastest = "fastest" if against and against.value == 1 and against.low is None else None
+    return {
+        "label": s.cell.label,
+        "columns": [
+            (f"{s.cell.contest_label} on {place(s)}", None),
+            (interval(speed), speed and speed.value),
+            (interval(against, 2), against and against.value),
+            (s.verdict or fastest or "–", None),
+            (s.group or "–", None),
+            (number(step, 1), step),
+            (number(peak, 0), peak),
+            ("–" if accuracy is None else f"{accuracy:.1%}", accuracy),
+            (certificate, None),
+            (", ".join(statuses), None),
+            ("; ".join(reasons) or "–", None),
+        ],
+    }
+
+
+def _machine(run: Mapping[str, Any]) -> str:
+    facts = run["machine"]
+    gpus = ", ".join(str(gpu["name"]) for gpu in facts["gpus"]) or "none"
+    return (
+        f"{facts['machine']}: {facts['cpu']}, {facts['physical_cores']} cores "
+        f"({facts['logical_cores']} logical), {facts['memory_gib']} GiB, GPU {gpus}; {facts['os']}"
+    )
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Names once and then values: rows of names and values would be three times as long."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {"names": names, "rows": [[_short(row.get(name)) for name in names] for row in rows]}
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _json(data: Any) -> str:
+    """JSON that can stand in a page: no `<` of it can end its element or begin another."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+@cache
+def _prose() -> Any:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False})
+
+
+def _inline(text: str) -> str:
+    """Emphasis and escapes of Markdown, and nothing else: no link, no HTML."""
+    from markdown_it import MarkdownIt
+
+    return str(MarkdownIt("zero").enable(["emphasis", "escape"]).renderInline(text))

@@ -1,0 +1,147 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const root = document.documentElement;
+  const plots = [...document.querySelectorAll(".plot")];
+  const drawn = new Map(); // element -> what takes it away again
+
+  // Light and dark: the system's choice until the reader makes another
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const theme = document.getElementById("theme");
+  let chosen = null;
+  function dress() {
+    const dark = chosen === null ? system.matches : chosen;
+    root.dataset.theme = dark ? "dark" : "light";
+    theme.setAttribute("aria-pressed", String(dark));
+    for (const element of drawn.keys()) draw(element);
+  }
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    chosen = root.dataset.theme !== "dark";
+    dress();
+  });
+  system.addEventListener("change", dress);
+
+  // Plots
+  function looks() {
+    const style = getComputedStyle(root);
+    const [ink, soft, line, grid] = ["--ink", "--soft", "--line", "--grid"].map((name) =>
+      style.getPropertyValue(name).trim(),
+    );
+    const narrow = innerWidth < 600;
+    const text = { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontWeight: "normal" };
+    return {
+      background: "transparent",
+      font: getComputedStyle(document.body).fontFamily,
+      view: { stroke: line },
+      axis: { ...text, gridColor: grid, domainColor: line, tickColor: line },
+      axisY: { labelLimit: narrow ? 120 : 260 },
+      legend: {
+        ...text,
+        orient: "bottom",
+        columns: narrow ? 1 : 2,
+        labelLimit: 300,
+        symbolLimit: 60,
+      },
+    };
+  }
+  function rowsOf({ names, rows }) {
+    return rows.map((values) =>
+      Object.fromEntries(names.map((name, k) => [name, values[k]]).filter(([, v]) => v !== null)),
+    );
+  }
+  async function draw(element) {
+    const figure = data.figures[element.dataset.figure];
+    const spec = {
+      ...data.forms[figure.kind],
+      width: "container",
+      data: { values: rowsOf(figure) },
+    };
+    drawn.get(element)?.();
+    drawn.set(element, () => {});
+    element.dataset.theme = root.dataset.theme;
+    const options = {
+      actions: false,
+      ast: true, // expressions are interpreted: the page's policy forbids eval
+      renderer: "svg",
+      config: looks(),
+      logLevel: 1, // errors; it would warn that a height by rows is not fitted, which is meant
+    };
+    const result = await vegaEmbed(element, spec, options);
+    drawn.set(element, () => result.finalize());
+    element.dataset.drawn = "true";
+  }
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (isIntersecting) {
+          observer.unobserve(target);
+          draw(target);
+        }
+      }
+    },
+    { rootMargin: "600px" },
+  );
+  dress();
+  for (const element of plots) {
+    element.hidden = false;
+    observer.observe(element);
+  }
+  addEventListener("beforeprint", () => plots.filter((e) => !drawn.has(e)).forEach(draw));
+
+  // The table: sorted by the buttons of its header, filtered by the form above it
+  const table = document.getElementById("table");
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const heads = [...table.tHead.rows[0].cells];
+  const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    head.setAttribute("aria-sort", "none");
+    button.addEventListener("click", () => sort(head, column));
+  });
+  function sort(head, column) {
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const each of heads) each.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const keys = new Map(rows.map((row) => [row, key(row.cells[column])]));
+    const order = [...rows].sort((a, b) => {
+      const [x, y] = [keys.get(a), keys.get(b)];
+      if (x === null || y === null) return (x === null) - (y === null); // unknown is last
+      const sign = down ? -1 : 1;
+      return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y)));
+    });
+    body.append(...order);
+  }
+  function key(cell) {
+    if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+    return cell.textContent === "–" ? null : cell.textContent;
+  }
+  const filters = document.getElementById("filters");
+  const find = document.getElementById("find");
+  const columns = { verdict: 4, status: 10 };
+  for (const [name, column] of Object.entries(columns)) {
+    const values = new Set(rows.map((row) => row.cells[column].textContent));
+    document.getElementById(name).append(...[...values].sort().map((value) => new Option(value)));
+  }
+  function filter() {
+    const wanted = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    for (const row of rows) {
+      const fits = Object.entries(columns).every(([name, column]) => {
+        const value = document.getElementById(name).value;
+        return !value || row.cells[column].textContent === value;
+      });
+      row.hidden = !(fits && wanted.every((word) => words.get(row).includes(word)));
+      count += !row.hidden;
+    }
+    document.getElementById("count").textContent = `${count} of ${rows.length} cells`;
+  }
+  filters.hidden = false;
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.addEventListener("input", filter);
+  filter();
+})();
