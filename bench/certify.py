@@ -57,7 +57,7 @@ def stated(name: str, error: float | None) -> str:
     """An error, or a limit, of a check: tensors are counted, all else is relative."""
     if error is None:
         return "no number"
-    return f"{error:.0f}" if name == "tensors" else f"{error:.1e}"
+    return f"{error:.0f}" if name in ("tensors", "skipped steps") else f"{error:.1e}"
 
 
 def _told(name: str, error: float | None, limit: float) -> str:
@@ -65,6 +65,8 @@ def _told(name: str, error: float | None, limit: float) -> str:
         return f"{stated(name, error)} tensor{'s' * (error != 1)} missing or in excess"
     if error is None:
         return f"{name} cannot be compared (no number)"
+    if name == "skipped steps":
+        return f"{stated(name, error)} of 20 steps skipped by loss scaling"
     size = f"{error:.1%}" if error >= 1e-3 else f"{error:.1e}"
     return f"{name} off by {size} (limit {limit:.0e})"
 
