@@ -50,8 +50,8 @@ class Audit:
             faults += unmoved(self.start, implementation.weights())
             if skipped := skipped_steps(implementation):
                 faults.append(
-                    f"loss scaling skipped {skipped} step{'s' * (skipped > 1)}, which cost less and "
-                    "taught nothing: have it begin with a lower scale"
+                    f"loss scaling skipped {skipped} step{'s' * (skipped > 1)}, which cost less "
+                    "and taught nothing: have it begin with a lower scale"
                 )
         else:
             images = data.test_images.take(range(batch_size), axis=0, mode="wrap")

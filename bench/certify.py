@@ -109,18 +109,24 @@ def certify(
 
     `remembered` False works all of them out anew. Executables that cannot run here have none.
     """
+    fresh: set[Path] = set()  # of this call; precisions share the float64 half
     for subject in dict.fromkeys(executable(cell) for cell in cells if obstacle(cell) is None):
-        file = CACHE / "certificates" / f"{_key(subject)}.json"
-        if not (remembered and file.exists()):
+        parts = {
+            part: CACHE / "certificates" / f"{_key(part)}.json"
+            for part in (replace(subject, precision="fp64"), subject)
+        }
+        known = [file for file in parts.values() if file in fresh or (remembered and file.exists())]
+        if len(known) < len(parts):
             yield subject, None
-            halves = [
-                _half(replace(subject, precision=precision), timeout_s)
-                for precision in ("fp64", subject.precision)
-            ]
-            if not any(half.failure for half in halves):  # the next attempt may fare better
-                _write(file, json.dumps([asdict(half) for half in halves]))
-        else:
-            halves = [_read(half) for half in json.loads(file.read_text(encoding="utf-8"))]
+        halves = []
+        for part, file in parts.items():
+            if file in known:
+                halves.append(_read(json.loads(file.read_text(encoding="utf-8"))))
+                continue
+            halves.append(_half(part, timeout_s))
+            if not halves[-1].failure:  # the next attempt may fare better
+                _write(file, json.dumps(asdict(halves[-1])))
+                fresh.add(file)
         yield subject, Certificate(*halves)
 
 

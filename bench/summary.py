@@ -39,22 +39,27 @@ def summarise(
 
     `runs` are the `run.json` of the records; the largest noise floor among them counts.
     """
+    runs = list(runs)
+    contests: dict[tuple[object, ...], dict[Cell, list[Record]]] = {}
+    for record in records:
+        contest = (record.machine, record.processor, *record.cell.contest)
+        contests.setdefault(contest, {}).setdefault(record.cell, []).append(record)
+    return [
+        _rank(cells, floor_of([row for rows in cells.values() for row in rows], runs))
+        for cells in contests.values()
+    ]
+
+
+def floor_of(records: Iterable[Record], runs: Iterable[Mapping[str, Any]]) -> Floor:
+    """The largest noise floor among the runs that the records come from, by their `run.json`."""
     floors = {
         (run["run_id"], device): floor
         for run in runs
         for device, floor in run.get("noise_floor", {}).items()
     }
-    contests: dict[tuple[object, ...], dict[Cell, list[Record]]] = {}
-    floors_of: dict[tuple[object, ...], dict[str, Mapping[str, Any]]] = {}
-    for record in records:
-        contest = (record.machine, record.processor, *record.cell.contest)
-        contests.setdefault(contest, {}).setdefault(record.cell, []).append(record)
-        if floor := floors.get((record.run_id, record.device)):
-            floors_of.setdefault(contest, {})[record.run_id] = floor
-    return [
-        _rank(cells, partial(_largest_floor, floors_of.get(contest, {}).values()))
-        for contest, cells in contests.items()
-    ]
+    sources = {(record.run_id, record.device) for record in records}
+    known = [floor for source in sources if (floor := floors.get(source))]
+    return partial(_largest_floor, known)
 
 
 def _largest_floor(floors: Iterable[Mapping[str, Any]], processes: int) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports import article, cold_start, fairness, precision, roofline, state
+from bench.reports import abstraction, article, cold_start, fairness, precision, roofline, state
 from bench.reports.text import escape, interval, number, table
 from bench.summary import Summary, summarise
 
@@ -19,6 +19,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     sections += [_contest(contest) for contest in contests]
     sections += [precision.target(records, runs), precision.noise_floor(records, runs)]
     sections += [cold_start.section(contests), roofline.section(contests, runs)]
+    sections.append(abstraction.section(contests, runs))
     failures = [r for contest in contests for s in contest for r in s.failures]
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
