@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from bench.data import Dataset
-from bench.workloads import Infer, Train
+from bench.workloads import Infer, Train, skipped_steps
 from resnet_impls.architecture import Architecture
 from resnet_impls.weights import Weights, fingerprint
 
@@ -48,6 +48,11 @@ class Audit:
         if isinstance(workload, Train):
             call, probe = "train", implementation.weights
             faults += unmoved(self.start, implementation.weights())
+            if skipped := skipped_steps(implementation):
+                faults.append(
+                    f"loss scaling skipped {skipped} step{'s' * (skipped > 1)}, which cost less "
+                    "and taught nothing: have it begin with a lower scale"
+                )
         else:
             images = data.test_images.take(range(batch_size), axis=0, mode="wrap")
             call, probe = "infer", partial(implementation.predict, images)

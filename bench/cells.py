@@ -10,13 +10,13 @@ from typing import Any
 
 from bench.inputs import NATIVE, PACKAGES
 from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
+from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY, Backend, Implementation
 
 WORKLOADS = ("train", "infer", "train+input", "train-to")
 TRAINING = ("train", "train+input", "train-to")
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-MODES = ("eager", "graph", "compiled")
+MODES = ("eager", "graph", "compiled", "reduce-overhead", "max-autotune")
 OPTIMIZERS = ("adam", "sgd")
 DATASETS = ("digits", "cifar10", "synthetic")
 RECIPES = ("constant", "article")
@@ -109,7 +109,8 @@ def implementation(name: str) -> Implementation:
             found = False
         if not found:
             raise UsageError(f"--impl {name}: there is no such file")
-        backend = Backend(path.stem, (), MODES, PRECISIONS, DEVICES)
+        cuda_only = tuple(CUDA_ONLY.keys() - {"fp16"})  # whose author may know better
+        backend = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, cuda_only)
         return Implementation(path.stem, path.stem, (backend,), str(path.resolve()))
     raise UsageError(
         unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
@@ -173,8 +174,9 @@ def matrix(
 ) -> list[Cell]:
     """Every combination asked for, once; combinations that cannot run are cells too.
 
-    `mode` None means each backend's default, or all of its modes with `all_modes`. `input` and what
-    follows it concern the workloads train+input and train-to; `cap` None means `steps`.
+    `mode` None means each backend's default, or with `all_modes` all that the device may have.
+    `input` and what follows it concern the workloads train+input and train-to; `cap` None means
+    `steps`.
     Raises UsageError for names that do not exist.
     """
     for name in model:
@@ -183,11 +185,14 @@ def matrix(
     cells: dict[Cell, None] = {}
     for row, backend in contenders(impl):
         modes = mode or (backend.modes if all_modes else backend.modes[:1])
+        elsewhere = () if mode else backend.cuda_only
         name = row.name if CATALOGUE.get(row.name) is row else row.module
         axes = (modes, model, workload, device, precision, batch_size, optimizer)
         for (mode_, model_, workload_, device_, precision_, batch, rule), cpus, fed in product(
             product(*axes), threads, input
         ):
+            if device_ == "cpu" and mode_ in elsewhere:
+                continue
             trains, reaches = workload_ in TRAINING, workload_ == "train-to"
             fed = NATIVE.get(backend.name, "numpy") if fed == "native" else fed
             cell = Cell(
@@ -230,8 +235,9 @@ def obstacle(cell: Cell) -> tuple[str, str] | None:
                 f"{row.name} on {backend.name} has no {what} {given}, only {', '.join(allowed)}"
             )
             return "unsupported", reason
-    if cell.precision == "tf32" and cell.device == "cpu":
-        return "unsupported", "tf32 is a format of NVIDIA GPUs; a CPU has none"
+    for given in (cell.precision, cell.mode):
+        if cell.device == "cpu" and given in backend.cuda_only:
+            return "unsupported", CUDA_ONLY[given]
     packages = (*backend.packages, *PACKAGES.get(cell.input or "", ()))
     missing = [package for package in packages if installed(package) is None]
     if missing:

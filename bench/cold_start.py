@@ -82,7 +82,7 @@ def overtakings(contest: Sequence[Summary]) -> list[Overtaking]:
     found = []
     for early, late in combinations(starts, 2):
         modes = _contender(late[0].cell) == _contender(early[0].cell)
-        told = modes or (late[0].cell.mode == "compiled" and early is starts[0])
+        told = modes or (late[0].cell.mode not in ("eager", "graph") and early is starts[0])
         if told and (steps := _steps(late, early)):
             found.append(Overtaking(late[0], early[0], steps))
     return found

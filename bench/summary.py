@@ -52,11 +52,7 @@ def summarise(
     """
     global _last
     records = list(records)
-    floors = {
-        (run["run_id"], device): floor
-        for run in runs
-        for device, floor in run.get("noise_floor", {}).items()
-    }
+    floors = _floors(runs)
     known, known_floors, summaries = _last
     if len(known) != len(records) or floors != known_floors or not all(map(is_, known, records)):
         summaries = _summarise(records, floors)
@@ -72,16 +68,32 @@ def _summarise(
     records: Sequence[Record], floors: Mapping[tuple[str, str], Any]
 ) -> list[list[Summary]]:
     contests: dict[tuple[object, ...], dict[Cell, list[Record]]] = {}
-    floors_of: dict[tuple[object, ...], dict[str, Mapping[str, Any]]] = {}
     for record in records:
         contest = (record.machine, record.processor, *record.cell.contest)
         contests.setdefault(contest, {}).setdefault(record.cell, []).append(record)
-        if floor := floors.get((record.run_id, record.device)):
-            floors_of.setdefault(contest, {})[record.run_id] = floor
     return [
-        _rank(cells, partial(largest_floor, floors_of.get(contest, {}).values()))
-        for contest, cells in contests.items()
+        _rank(cells, _floor_of((row for rows in cells.values() for row in rows), floors))
+        for cells in contests.values()
     ]
+
+
+def floor_of(records: Iterable[Record], runs: Iterable[Mapping[str, Any]]) -> Floor:
+    """The largest noise floor among the runs that the records come from, by their `run.json`."""
+    return _floor_of(records, _floors(runs))
+
+
+def _floors(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
+    return {
+        (run["run_id"], device): floor
+        for run in runs
+        for device, floor in run.get("noise_floor", {}).items()
+    }
+
+
+def _floor_of(records: Iterable[Record], floors: Mapping[tuple[str, str], Any]) -> Floor:
+    sources = {(record.run_id, record.device) for record in records}
+    known = [floor for source in sources if (floor := floors.get(source))]
+    return partial(largest_floor, known)
 
 
 def largest_floor(floors: Iterable[Mapping[str, Any]], processes: int) -> float:

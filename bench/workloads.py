@@ -34,7 +34,14 @@ class Implementation(Protocol):
         """Copies of all the tensors that the network has, by canonical name."""
 
     # `settings(self) -> dict[str, str]` is optional: what only the implementation knows of what is
-    # in force, read from its real objects. `bench.ledger` names the settings.
+    # in force, read from its real objects. `bench.ledger` names the settings; `skipped_steps` must
+    # be among them where loss scaling may leave out a step.
+
+
+def skipped_steps(implementation: Implementation) -> int:
+    """Optimizer steps left out since gradients overflowed, as the implementation counts them."""
+    settings: dict[str, str] = getattr(implementation, "settings", dict)()
+    return int(settings.get("skipped_steps", 0))
 
 
 class Train:

@@ -7,6 +7,14 @@ from dataclasses import dataclass, replace
 
 from resnet_impls.architecture import ARCHITECTURES
 
+# Why a mode or a precision is there on a GPU only
+CUDA_ONLY = {
+    "tf32": "tf32 is a format of NVIDIA GPUs; a CPU has none",
+    "fp16": "fp16 is for GPUs: on a CPU, these frameworks compute it by way of float32; take bf16",
+    "reduce-overhead": "reduce-overhead replays CUDA graphs; a CPU has none",
+    "max-autotune": "max-autotune tries out GPU kernels and replays CUDA graphs; a CPU has neither",
+}
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -15,14 +23,17 @@ class Backend:
     The first of `modes` is the default. Modes say what the framework does with a step:
     `eager` dispatches operations one by one from Python, `graph` runs TensorFlow's
     `tf.function` graph, `compiled` hands the whole step to a compiler (Inductor, XLA) or to an
-    engine that prepares the whole network (ONNX Runtime, OpenVINO).
+    engine that prepares the whole network (ONNX Runtime, OpenVINO), and `reduce-overhead` and
+    `max-autotune` are Inductor's own modes. Of modes and precisions, those in `cuda_only` run on a
+    GPU and nowhere else.
     """
 
     name: str
     packages: tuple[str, ...]  # distributions that must be installed; the framework comes first
     modes: tuple[str, ...]
-    precisions: tuple[str, ...] = ("fp32", "tf32", "bf16")
+    precisions: tuple[str, ...] = ("fp32", "tf32", "bf16", "fp16")
     devices: tuple[str, ...] = ("cpu", "cuda")
+    cuda_only: tuple[str, ...] = tuple(CUDA_ONLY)
     exact: str = "fp64"  # the most exact precision that it computes in: it proves the semantics
 
 
@@ -41,9 +52,10 @@ class Implementation:
 
 _KERAS = (
     Backend("tensorflow", ("keras", "tensorflow"), ("graph", "compiled")),
-    Backend("jax", ("keras", "jax"), ("compiled",)),
-    Backend("torch", ("keras", "torch"), ("eager",)),
+    Backend("jax", ("keras", "jax"), ("compiled", "eager")),
+    Backend("torch", ("keras", "torch"), ("eager", "compiled")),
 )
+_TORCH_MODES = ("eager", "compiled", "reduce-overhead", "max-autotune")
 
 CATALOGUE: dict[str, Implementation] = {
     row.name: row
@@ -51,13 +63,13 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "torch_module",
             "PyTorch",
-            (Backend("torch", ("torch",), ("eager", "compiled")),),
+            (Backend("torch", ("torch",), _TORCH_MODES),),
             "resnet_impls.torch_module",
         ),
         Implementation(
             "torchvision_model",
             "torchvision",
-            (Backend("torch", ("torch", "torchvision"), ("eager", "compiled")),),
+            (Backend("torch", ("torch", "torchvision"), _TORCH_MODES),),
             "resnet_impls.torchvision_model",
             models=("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
         ),
@@ -76,6 +88,13 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation("keras_sequential", "Keras", _KERAS, "resnet_impls.keras_sequential"),
         Implementation("keras_functional", "Keras", _KERAS, "resnet_impls.keras_functional"),
         Implementation("keras_subclass", "Keras", _KERAS, "resnet_impls.keras_subclass"),
+        Implementation(  # not stock Keras, so not among what `all` compares
+            "keras_fused",
+            "Keras",
+            tuple(backend for backend in _KERAS if backend.name != "jax"),
+            "resnet_impls.keras_fused",
+            exhibit=True,
+        ),
         Implementation(
             "torch_export",
             "PyTorch",
@@ -108,6 +127,7 @@ CATALOGUE: dict[str, Implementation] = {
                     ("compiled",),
                     ("fp32", "bf16", "fp16"),
                     ("cpu",),
+                    cuda_only=(),  # new Xeons have instructions for fp16
                     exact="fp32",
                 ),
             ),
@@ -125,7 +145,7 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "article_keras",
             "Keras",
-            tuple(replace(backend, precisions=("fp32",)) for backend in _KERAS),
+            tuple(replace(b, precisions=("fp32",), modes=b.modes[:1]) for b in _KERAS),
             "resnet_impls.article_keras",
             models=("resnet14",),
             exhibit=True,

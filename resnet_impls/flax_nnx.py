@@ -16,7 +16,8 @@ from resnet_impls.architecture import Block as BlockPlan
 from resnet_impls.weights import Weights
 
 # What `jax_default_matmul_precision` calls it; the default may be TF32 on a GPU.
-PRECISIONS = {"tf32": "tensorfloat32", "bf16": "default"}
+PRECISIONS = {"tf32": "tensorfloat32", "bf16": "default", "fp16": "default"}
+HALVES = {"bf16": jnp.bfloat16, "fp16": jnp.float16}
 Layer = Callable[[Array], Array]
 
 
@@ -125,8 +126,8 @@ class Implementation:
         self.dtype = jnp.float64 if precision == "fp64" else jnp.float32
 
         # shapes only: the weights that would be drawn here are never used
-        dtype = jnp.bfloat16 if precision == "bf16" else None
-        model = nnx.eval_shape(lambda: ResNet(architecture, dtype))
+        scale = 2.0**10 if precision == "fp16" else 1.0  # static: an overflow is a loss of nan
+        model = nnx.eval_shape(lambda: ResNet(architecture, HALVES.get(precision)))
         tensors = {flax_name(name): self.to_device(value) for name, value in weights.items()}
         nnx.update(model, nnx.from_flat_state(tensors))
         self.names = {flax_name(name): name for name in weights}
@@ -142,16 +143,16 @@ class Implementation:
         self.rule = optimizer
 
         def loss_fn(model, images, labels):
-            logits = model(images)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            losses = optax.softmax_cross_entropy_with_integer_labels(model(images), labels)
+            return losses.mean() * scale
 
         @partial(jax.jit, donate_argnums=(0, 1))
         def train_step(model_state, optimizer_state, images, labels):
             model = nnx.merge(self.model_def, model_state)
             optimizer = nnx.merge(optimizer_def, optimizer_state)
             loss, gradients = nnx.value_and_grad(loss_fn)(model, images, labels)
-            optimizer.update(model, gradients)
-            return nnx.state(model), nnx.state(optimizer), loss
+            optimizer.update(model, jax.tree.map(lambda g: g / scale, gradients))
+            return nnx.state(model), nnx.state(optimizer), loss / scale
 
         @jax.jit
         def forward(model_state, images):

@@ -15,8 +15,7 @@ from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, A
 from resnet_impls.architecture import Block as BlockPlan
 from resnet_impls.weights import Weights
 
-# Canonical leaf name -> the variable's name in Keras; layouts are the same.
-LEAVES = {
+LEAVES = {  # canonical leaf name -> the variable's name in Keras; layouts are the same
     "kernel": "kernel",
     "scale": "gamma",
     "bias": "beta",
@@ -24,7 +23,7 @@ LEAVES = {
     "variance": "moving_variance",
 }
 
-POLICIES = {"bf16": "mixed_bfloat16", "fp64": "float64"}
+POLICIES = {"bf16": "mixed_bfloat16", "fp16": "mixed_float16", "fp64": "float64"}
 
 
 def layer_name(path: str) -> str:
@@ -150,16 +149,16 @@ class Implementation:
         for path, name in self.names.items():
             self.variables[path].assign(weights[name])
 
+        # TensorFlow rounds a Python float to float32 on its way to float64
+        exact = np.float64 if keras.backend.backend() == "tensorflow" else float
         if optimizer == "adam":
-            # np.float64: TensorFlow rounds a Python float to float32 on its way to float64
-            rule = Adam(learning_rate, np.float64(0.9), np.float64(0.999), epsilon=1e-8)
+            rule = self.rule = Adam(learning_rate, exact(0.9), exact(0.999), epsilon=1e-8)
         else:
-            rule = keras.optimizers.SGD(learning_rate, momentum=np.float64(0.9))
-        self.model.compile(
-            optimizer=rule,
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=mode == "compiled",
-        )
+            rule = self.rule = keras.optimizers.SGD(learning_rate, momentum=exact(0.9))
+        if precision == "fp16":  # from a scale that skips no step, and that never grows
+            rule = keras.optimizers.LossScaleOptimizer(rule, 2.0**10, dynamic_growth_steps=10**6)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.model.compile(rule, loss, jit_compile=mode == "compiled")
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
@@ -167,12 +166,11 @@ class Implementation:
         self.batches = cycle([(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
-        optimizer = self.model.optimizer
-        if isinstance(optimizer, keras.optimizers.SGD):  # its momentum is already times the rate
-            factor = rate / float(ops.convert_to_numpy(optimizer.learning_rate))
-            for momentum in optimizer.momentums:
+        if isinstance(self.rule, keras.optimizers.SGD):  # its momentum is already times the rate
+            factor = rate / float(ops.convert_to_numpy(self.rule.learning_rate))
+            for momentum in self.rule.momentums:
                 momentum.assign(momentum * factor)
-        optimizer.learning_rate = rate
+        self.rule.learning_rate = rate
 
     def train(self, steps: int) -> np.ndarray:
         losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
@@ -186,14 +184,16 @@ class Implementation:
             self.model.predict_on_batch(images)
 
     def weights(self) -> Weights:
-        return {
-            self.names.get(path, path): ops.convert_to_numpy(variable).copy()
-            for path, variable in self.variables.items()
-        }
+        arrays = {path: ops.convert_to_numpy(v).copy() for path, v in self.variables.items()}
+        return {self.names.get(path, path): array for path, array in arrays.items()}
 
     def settings(self) -> dict[str, str]:
-        layout = f"{keras.config.image_data_format()}/HWIO"
-        found = {"layout": layout, "jit": "xla" if self.model.jit_compile else "none"}
-        found |= {"parameters": self.model.trainable_variables[0].dtype}
-        found |= {"computation": self.model.compute_dtype}
-        return found | {"optimizer": type(self.model.optimizer).__name__}
+        compiler = "inductor" if keras.backend.backend() == "torch" else "xla"
+        found = {"jit": compiler if self.model.jit_compile else "none"}
+        found |= {"layout": f"{keras.config.image_data_format()}/HWIO"}
+        found |= {"parameters": self.variables["stem_bn/gamma"].dtype}
+        found |= {"computation": self.model.compute_dtype, "optimizer": type(self.rule).__name__}
+        if self.model.optimizer is not self.rule:  # each halving of the scale is a step left out
+            scale = float(ops.convert_to_numpy(self.model.optimizer.dynamic_scale))
+            found["skipped_steps"] = f"{np.log2(self.model.optimizer.initial_scale / scale):.0f}"
+        return found

@@ -14,6 +14,7 @@ from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, A
 from resnet_impls.architecture import Block as BlockPlan
 from resnet_impls.weights import Weights
 
+LOSS_SCALE = 2.0**10  # of fp16, and static: an overflow is no step left out but a loss of nan
 Variables = Mapping[str, Variable]  # by canonical name; layouts are the same
 
 
@@ -143,7 +144,8 @@ class Implementation:
         tf.config.set_visible_devices(gpus[:1], "GPU")  # operations go there by themselves
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
         self.dtype = tf.float64 if precision == "fp64" else tf.float32
-        self.compute_dtype = tf.bfloat16 if precision == "bf16" else self.dtype
+        self.compute_dtype = {"bf16": tf.bfloat16, "fp16": tf.float16}.get(precision, self.dtype)
+        scale = LOSS_SCALE if precision == "fp16" else None
 
         self.model = ResNet(architecture, weights)
         variables = self.model.trainable_variables
@@ -155,7 +157,8 @@ class Implementation:
                 logits = self.model(tf.cast(images, self.compute_dtype), training=True)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
                 loss = tf.reduce_mean(losses)
-            self.rule.apply(tape.gradient(loss, variables))
+            gradients = tape.gradient(loss, variables, scale)
+            self.rule.apply([g / scale for g in gradients] if scale else gradients)
             return loss
 
         @tf.function(jit_compile=mode == "compiled")
@@ -165,10 +168,8 @@ class Implementation:
         self.train_step, self.forward, self.jit = train_step, forward, mode == "compiled"
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        pairs = zip(images, labels, strict=True)
-        self.batches = cycle(
-            [(tf.constant(x, self.dtype), tf.constant(y, tf.int32)) for x, y in pairs]
-        )
+        pairs = zip(images, tf.constant(labels, tf.int32), strict=True)
+        self.batches = cycle([(tf.constant(x, self.dtype), y) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
         self.rule.learning_rate.assign(rate)

@@ -30,6 +30,7 @@ LAYERS = {
 }
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+LOSS_SCALE = 2.0**10  # of fp16
 
 
 def torch_name(name: str) -> str:
@@ -71,7 +72,12 @@ class Implementation:
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         self.device = torch.device(device)
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
-        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self.autocast = torch.autocast(device, half, enabled=half is not None)
+        # from a scale that skips no step, and that never grows
+        self.scaler = torch.GradScaler(
+            device, LOSS_SCALE, growth_interval=10**6, enabled=precision == "fp16"
+        )
 
         self.model = ResNet(architecture)
         self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -79,7 +85,8 @@ class Implementation:
         for name, value in weights.items():
             state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
         self.names = {torch_name(name): name for name in weights}
-        self.network = torch.compile(self.model) if mode == "compiled" else self.model
+        option = None if mode == "compiled" else mode  # the others replay CUDA graphs
+        self.network = self.model if mode == "eager" else torch.compile(self.model, mode=option)
 
         parameters = self.model.parameters()
         self.optimizer: torch.optim.Optimizer
@@ -103,8 +110,9 @@ class Implementation:
             self.optimizer.zero_grad()
             with self.autocast:
                 loss = F.cross_entropy(self.network(images), labels)
-            loss.backward()
-            self.optimizer.step()
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
             losses.append(loss.detach())
         return torch.stack(losses).cpu().numpy()  # the copy waits for the device
 
@@ -138,7 +146,10 @@ class Implementation:
         with torch.inference_mode(), self.autocast:
             computed = self.model.conv1(images).dtype
         fused = " fused" if self.optimizer.defaults["fused"] else ""
-        return {
+        found: dict[str, str] = {}
+        if self.scaler.is_enabled():  # each halving of the scale is a step left out
+            found["skipped_steps"] = f"{np.log2(LOSS_SCALE / self.scaler.get_scale()):.0f}"
+        return found | {
             "layout": f"channels_{'last' if last[0] else 'first'}/{'OHWI' if last[1] else 'OIHW'}",
             "parameters": str(kernel.dtype).removeprefix("torch."),
             "computation": str(computed).removeprefix("torch."),

@@ -61,6 +61,11 @@ def train(self, steps):
         "train",
         "training left head.bias unchanged: have train update every parameter",
     ),
+    "skips_a_step": (
+        "def settings(self): return {'skipped_steps': '1'}",
+        "train",
+        "loss scaling skipped 1 step, which cost less and taught nothing: have it begin with a",
+    ),
 }
 
 

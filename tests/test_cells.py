@@ -75,8 +75,12 @@ def test_the_default_mode_is_the_first_of_each_backend(row: Implementation) -> N
     assert modes == {backend.name: backend.modes[0] for backend in row.backends}
 
 
-def test_all_modes_are_all_of_the_backend() -> None:
+def test_all_modes_are_all_that_the_device_may_have() -> None:
     assert [cell.mode for cell in cells(all_modes=True)] == ["eager", "compiled"]
+    everywhere = cells(all_modes=True, device=["cpu", "cuda"])
+    assert {cell.mode for cell in everywhere if cell.device == "cuda"} == {
+        *("eager", "compiled", "reduce-overhead", "max-autotune")
+    }
 
 
 def test_a_named_mode_is_asked_of_every_backend() -> None:
@@ -155,7 +159,10 @@ def test_a_users_file_that_is_not_there_is_named() -> None:
     ("changes", "named"),
     [
         ({"mode": "graph"}, "no mode graph, only eager, compiled"),
-        ({"precision": "fp16"}, "no precision fp16"),
+        ({"precision": "fp64"}, "no precision fp64, only fp32"),
+        ({"precision": "fp16"}, "fp16 is for GPUs"),
+        ({"mode": "reduce-overhead"}, "CUDA graphs; a CPU has none"),
+        ({"mode": "max-autotune"}, "CUDA graphs; a CPU has neither"),
         ({"device": "tpu"}, "no device tpu"),
         ({"precision": "tf32"}, "tf32"),
     ],
@@ -166,6 +173,17 @@ def test_what_a_backend_cannot_do_is_unsupported(changes: dict[str, str], named:
     assert found is not None
     assert found[0] == "unsupported"
     assert named in found[1]
+
+
+@pytest.mark.parametrize("change", [{"precision": "fp16"}, {"mode": "max-autotune"}])
+def test_what_only_a_gpu_can_do_is_possible_there(change: dict[str, str]) -> None:
+    (cell,) = cells(device=["cuda"])
+    assert obstacle(replace(cell, **change)) is None  # type: ignore[arg-type]
+
+
+def test_the_author_of_a_file_may_take_fp16_on_a_cpu(users_file: Path) -> None:
+    (cell,) = cells(impl=[str(users_file)], precision=["fp16"])
+    assert obstacle(cell) is None
 
 
 def test_a_package_that_is_not_installed_makes_a_cell_unavailable(

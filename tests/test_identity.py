@@ -8,6 +8,7 @@ import pytest
 
 import deviations
 from bench import identity, problem
+from bench.certify import Half
 from bench.identity import Check
 from bench.problem import Problem, Solution
 from resnet_impls.architecture import Architecture, Block, Conv
@@ -71,7 +72,7 @@ def certify(
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16", "fp16"])
 def test_the_same_function_passes_every_check(posed: Posed, optimizer: str, precision: str) -> None:
     checks = certify(Implementation, posed, optimizer, precision)
     assert [check.name for check in checks] == list(identity.LIMITS[precision])
@@ -123,6 +124,20 @@ def test_a_deviation_is_rejected_by_name(
     ]
     assert failed
     assert first_failure == failed[0]
+
+
+def test_steps_that_loss_scaling_skips_are_counted(
+    posed: Posed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_impls.torch_module.LOSS_SCALE", 2.0**60)
+    failed = {
+        c.name: c.error for c in certify(Implementation, posed, "sgd", "fp16") if not c.passed
+    }
+    assert failed["skipped steps"] == max(problem.STEPS)
+    half = Half(tuple((name, error, 0.0) for name, error in failed.items()))
+    assert (
+        "20 of 20 steps skipped by loss scaling" in replace(half, checks=half.checks[-1:]).verdict
+    )
 
 
 def test_a_problem_survives_its_file(posed: Posed, tmp_path: Path) -> None:

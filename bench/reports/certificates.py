@@ -82,7 +82,7 @@ def _checks(half: Half) -> str:
     stated = [
         f"{SHORT.get(name, name)} {'no number' if error is None else f'{error:.1e}'} / {limit:.0e}"
         for name, error, limit in half.checks
-        if name != "tensors"
+        if limit  # else it is a count
     ]
     return "; ".join(stated) or "–"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.records import Record
 from bench.reports import (
+    abstraction,
     article,
     cold_start,
     contest,
@@ -49,6 +50,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
         precision.target(records, runs),
         precision.noise_floor(records, runs),
         inputs.section(contests),
+        abstraction.section(contests, runs),
         cold_start.section(contests),
         roofline.section(contests, runs),
         "## Certificates\n\n" + _certificates(records),

@@ -1,0 +1,77 @@
+"""What a library above an engine costs: the same cell through it and without it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.groups import false_discovery_rates
+from bench.reports.text import escape, interval, table
+from bench.statistics import CONFIDENCE, Comparison, compare
+from bench.summary import Summary, floor_of
+
+# Engine -> the implementation that is written on nothing but it (JAX has no layers of its own)
+RAW = {"torch": "torch_module", "tensorflow": "tensorflow_module", "jax": "flax_nnx"}
+ABOVE = (
+    *("torchvision_model", "keras_sequential", "keras_functional", "keras_subclass"),
+    "keras_fused",
+)
+
+OPENING = """\
+The same network from the same weights, on the same engine and in the same mode, through a library
+and without it. The ratio is the time per step through the library over the time without, from
+blocks that ran in the same rounds: at 1.25 the library costs a quarter more time, below 1 it saves
+some. A *tie* may be chance, as in the rankings."""
+
+WORDS = {"faster": "costs time", "slower": "saves time", "tie": "tie", None: "–"}
+
+
+def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]) -> str:
+    """The section of `report.md`; empty where no contest has both sides of a pair."""
+    parts = []
+    for contest in contests:
+        rows = [
+            [above.cell.label, raw.cell.label, interval(found.ratio, 2), WORDS[found.verdict]]
+            for above, raw, found in compared(contest, runs)
+        ]
+        if rows:
+            title = f"**{escape(contest[0].cell.contest_label)}**"
+            header = ("through", "instead of", "time per step ×", "")
+            parts.append(f"{title}\n\n{table(header, rows)}")
+    return "\n\n".join(["## The price of abstraction", OPENING, *parts]) if parts else ""
+
+
+def compared(
+    contest: Sequence[Summary], runs: Sequence[Mapping[str, Any]]
+) -> list[tuple[Summary, Summary, Comparison]]:
+    """(through a library, without it, how many times as fast is the latter), dearest first.
+
+    Verdicts account for so many comparisons, as those of the ranking do.
+    """
+    floor = floor_of([record for s in contest for record in s.records], runs)
+    found = [
+        (above, raw, comparison)
+        for above, raw in _pairs(contest)
+        if (comparison := compare(raw.records, above.records, floor))
+    ]
+    sure = [index for index, (*_, c) in enumerate(found) if c.p_value is not None]
+    rates = false_discovery_rates([c.p_value for *_, c in found if c.p_value is not None])
+    for index, rate in zip(sure, rates, strict=True):
+        above, raw, comparison = found[index]
+        if rate >= 1 - CONFIDENCE:
+            found[index] = above, raw, replace(comparison, verdict="tie")
+    return sorted(found, key=lambda row: -row[2].ratio.value)
+
+
+def _pairs(contest: Sequence[Summary]) -> Iterator[tuple[Summary, Summary]]:
+    """Of one engine, one mode and the same weights: the cell of a library, and that without."""
+    for above in contest:
+        for raw in contest:
+            prints = {record.weights_sha256 for s in (above, raw) for record in s.records}
+            engine, mode = raw.cell.backend, raw.cell.mode
+            if (
+                above.cell.implementation in ABOVE
+                and raw.cell.implementation == RAW.get(engine)
+                and (above.cell.backend, above.cell.mode) == (engine, mode)
+                and len(prints) == 1
+            ):
+                yield above, raw

@@ -1,0 +1,199 @@
+"""The ResNet by Keras' Functional API, its batch norms by the backend's own fused kernel.
+
+Not stock Keras, whose batch norm is put together from single operations on every backend: what
+Keras could reach with a layer of its user's. On JAX there is no such kernel, XLA fuses what it can.
+"""
+
+from itertools import cycle, islice
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
+from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.weights import Weights
+
+if keras.backend.backend() == "torch":
+    from torch.nn import functional
+else:
+    import tensorflow as tf
+
+LEAVES = {  # canonical leaf name -> the variable's name in Keras; layouts are the same
+    "kernel": "kernel",
+    "scale": "gamma",
+    "bias": "beta",
+    "mean": "moving_mean",
+    "variance": "moving_variance",
+}
+
+POLICIES = {"bf16": "mixed_bfloat16", "fp16": "mixed_float16", "fp64": "float64"}
+
+
+def layer_name(path: str) -> str:
+    """Keras' name of a layer; a dot is not allowed there on the PyTorch backend."""
+    return path.replace(".", "_")
+
+
+def keras_name(name: str) -> str:
+    """Keras' path to a variable: `stem.bn.scale` is `stem_bn/gamma`; layouts are the same."""
+    path, _, leaf = name.rpartition(".")
+    return f"{layer_name(path)}/{leaf if path == 'head' else LEAVES[leaf]}"
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Batch norm by one kernel of the backend, of unbiased variance; Keras' own takes many."""
+
+    def call(self, inputs, training=None, mask=None):
+        mean, variance, rate = self.moving_mean, self.moving_variance, 1 - self.momentum
+        tensors = [v.value for v in (self.gamma, self.beta, mean, variance)]
+        if keras.backend.backend() == "torch":
+            x = inputs.permute(0, 3, 1, 2)
+            x = functional.batch_norm(x, *tensors[2:], *tensors[:2], training, rate, self.epsilon)
+            return x.permute(0, 2, 3, 1)
+        if inputs.dtype == tf.float64:  # of which the fused kernel knows nothing
+            before = variance + 0.0  # a copy
+            x = super().call(inputs, training=training)
+            if training:
+                count = tf.cast(tf.size(inputs[..., 0]), x.dtype)
+                variance.assign(variance + (variance - self.momentum * before) / (count - 1))
+            return x
+        options = {"epsilon": self.epsilon, "exponential_avg_factor": rate}
+        x, running_mean, running_variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, *tensors, is_training=training, **options
+        )
+        if training:
+            mean.assign(running_mean)
+            variance.assign(running_variance)
+        return x
+
+
+class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend's own class, with its fused update
+    """Adam that adds epsilon after the bias correction, as the paper's algorithm 1 does."""
+
+    @property
+    def epsilon(self):
+        step = ops.cast(self.iterations + 1, keras.backend.floatx())
+        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, step))
+
+    @epsilon.setter
+    def epsilon(self, value):
+        self._epsilon = value
+
+
+def conv_bn(x, conv: Conv):
+    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
+    padding = "same"
+    if conv.stride > 1:  # at stride 2, Keras' "same" would pad (0, 1) and not (1, 1)
+        padding = "valid"
+        if conv.padding:
+            x = layers.ZeroPadding2D(conv.padding)(x)
+    x = layers.Conv2D(
+        conv.outputs,
+        conv.kernel,
+        conv.stride,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer="zeros",  # to draw them, JAX would compile for each shape
+        name=layer_name(conv.name),
+    )(x)
+    return BatchNormalization(
+        momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
+    )(x)
+
+
+def Block(x, block: BlockPlan):
+    """`relu(residual(x) + shortcut(x))`."""
+    shortcut = conv_bn(x, block.shortcut) if block.shortcut else x
+    for conv in block.residual:
+        x = conv_bn(x, conv)
+        if conv is not block.residual[-1]:
+            x = layers.ReLU()(x)
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def ResNet(architecture: Architecture) -> keras.Model:
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+    inputs = layers.Input((architecture.image_size, architecture.image_size, 3))
+    x = layers.ReLU()(conv_bn(inputs, architecture.stem))
+    if architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0 after the ReLU
+        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    for blocks in architecture.stages:
+        for block in blocks:
+            x = Block(x, block)
+    x = layers.GlobalAveragePooling2D()(x)  # (B, C)
+    classes, floatx = architecture.classes, keras.backend.floatx()
+    logits = layers.Dense(classes, kernel_initializer="zeros", dtype=floatx, name="head")(x)
+    return keras.Model(inputs, logits)
+
+
+class Implementation:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        device: str,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        if precision == "fp64":
+            keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
+        self.model = ResNet(architecture)
+        # the end of a path is unique: .../stage1_block1_residual_conv1/kernel
+        self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
+        self.names = {keras_name(name): name for name in weights}
+        for path, name in self.names.items():
+            self.variables[path].assign(weights[name])
+
+        # TensorFlow rounds a Python float to float32 on its way to float64
+        exact = np.float64 if keras.backend.backend() == "tensorflow" else float
+        if optimizer == "adam":
+            rule = self.rule = Adam(learning_rate, exact(0.9), exact(0.999), epsilon=1e-8)
+        else:
+            rule = self.rule = keras.optimizers.SGD(learning_rate, momentum=exact(0.9))
+        if precision == "fp16":  # from a scale that skips no step, and that never grows
+            rule = keras.optimizers.LossScaleOptimizer(rule, 2.0**10, dynamic_growth_steps=10**6)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.model.compile(rule, loss, jit_compile=mode == "compiled")
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
+        pairs = zip(images, labels, strict=True)
+        self.batches = cycle([(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs])
+
+    def set_learning_rate(self, rate: float) -> None:
+        if isinstance(self.rule, keras.optimizers.SGD):  # its momentum is already times the rate
+            factor = rate / float(ops.convert_to_numpy(self.rule.learning_rate))
+            for momentum in self.rule.momentums:
+                momentum.assign(momentum * factor)
+        self.rule.learning_rate = rate
+
+    def train(self, steps: int) -> np.ndarray:
+        losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
+        return np.array(losses)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict_on_batch(images))
+
+    def infer(self, steps: int) -> None:
+        for images, _ in islice(self.batches, steps):
+            self.model.predict_on_batch(images)
+
+    def weights(self) -> Weights:
+        arrays = {path: ops.convert_to_numpy(v).copy() for path, v in self.variables.items()}
+        return {self.names.get(path, path): array for path, array in arrays.items()}
+
+    def settings(self) -> dict[str, str]:
+        compiler = "inductor" if keras.backend.backend() == "torch" else "xla"
+        found = {"jit": compiler if self.model.jit_compile else "none"}
+        found |= {"layout": f"{keras.config.image_data_format()}/HWIO"}
+        found |= {"parameters": self.variables["stem_bn/gamma"].dtype}
+        found |= {"computation": self.model.compute_dtype, "optimizer": type(self.rule).__name__}
+        if self.model.optimizer is not self.rule:  # each halving of the scale is a step left out
+            scale = float(ops.convert_to_numpy(self.model.optimizer.dynamic_scale))
+            found["skipped_steps"] = f"{np.log2(self.model.optimizer.initial_scale / scale):.0f}"
+        return found

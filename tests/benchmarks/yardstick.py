@@ -1,0 +1,131 @@
+"""How an implementation stands beside a script that is written by hand for speed.
+
+`python tests/benchmarks/yardstick.py [NAME…]` puts both into one process (from one process to
+another there are up to 4 % of noise), checks that they learn the same, and runs them in turns,
+block by block in random order. A ratio is the implementation's time over the script's; that of the
+implementation to a second instance of itself says how far the machine lets figures stray. The
+interval is that of the median over all rounds. `torchvision_model` runs resnet50 beside loops in
+the style of torchvision's and timm's own benchmarks.
+"""
+
+import argparse
+import importlib
+import os
+import random
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+
+from bench.cells import Cell, contenders, matrix
+from bench.child import environment
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.weights import initial_weights
+
+SCRIPTS = {
+    "torch_module": "torch_script",
+    "tensorflow_module": "tensorflow_script",
+    "flax_nnx": "jax_script",
+    "keras_functional": "keras_script",
+    "torchvision_model": "resnet50_script",
+}
+Blocks = dict[str, tuple[Callable[[int], object], Callable[[int], object]]]  # train, infer
+
+
+def cells(names: list[str]) -> list[Cell]:
+    """Each contender in each of its modes on this machine."""
+    options: dict[str, object] = {"workload": ["train"], "device": ["cpu"], "precision": ["fp32"]}
+    options |= {"optimizer": ["adam"], "dataset": "digits", "seed": 0, "steps": 1, "mode": None}
+    return [
+        cell
+        for name in names
+        for cell in matrix(
+            impl=[name],
+            model=["resnet50" if name.startswith("torchvision") else "resnet14"],
+            batch_size=[4 if name.startswith("torchvision") else 64],
+            all_modes=not name.startswith("torchvision"),
+            **options,  # type: ignore[arg-type]
+        )
+    ]
+
+
+def sides(cell: Cell) -> Blocks:
+    """The implementation, the same once more, and what it is measured by."""
+    architecture = ARCHITECTURES[cell.model]
+    weights = initial_weights(architecture, 0)
+    stream = np.random.default_rng(0)
+    shape = (4, cell.batch_size, architecture.image_size, architecture.image_size, 3)
+    images = stream.standard_normal(shape, np.float32)
+    labels = stream.integers(0, architecture.classes, shape[:2]).astype(np.int32)
+    module = importlib.import_module(f"resnet_impls.{cell.implementation}")
+    found: Blocks = {}
+    for side in ("implementation", "itself"):
+        built = module.Implementation(
+            *(architecture, weights),
+            **{"device": "cpu", "precision": "fp32", "mode": cell.mode},
+            **{"optimizer": "adam", "learning_rate": 1e-3},
+        )
+        built.place(images, labels)
+        found[side] = built.train, built.infer
+    script = importlib.import_module(f"yardsticks.{SCRIPTS[cell.implementation]}").script
+    parameters = [weights[name] for name in architecture.parameters]
+    scripts = script(cell.mode, parameters, images, labels)
+    return found | (scripts if isinstance(scripts, dict) else {"script": scripts})
+
+
+def measure(cell: Cell, rounds: int, steps: int) -> None:
+    """Print the ratios of one cell; the worker's side."""
+    contest = sides(cell)
+    ours = contest["implementation"][0](6)
+    for side, (train, _) in contest.items():
+        if side != "implementation":
+            error = np.abs(np.asarray(train(6)[:2]) / ours[:2] - 1).max()
+            assert error < 0.01, f"{cell.label}, {side}: losses are off by {error:.1%}"
+    for number, workload in enumerate(("train", "infer")):
+        for blocks in contest.values():
+            blocks[number](2)
+        ratios: dict[str, list[float]] = {side: [] for side in contest}
+        for _ in range(rounds):
+            taken = {}
+            for side in random.sample(list(contest), len(contest)):
+                start = perf_counter()
+                contest[side][number](steps)
+                taken[side] = perf_counter() - start
+            for side, seconds in taken.items():
+                ratios[side].append(taken["implementation"] / seconds)
+        del ratios["implementation"]
+        for side, values in ratios.items():
+            medians = sorted(
+                statistics.median(random.choices(values, k=len(values))) for _ in range(2000)
+            )
+            stated = f"{statistics.median(values):.3f} [{medians[50]:.3f}, {medians[-50]:.3f}]"
+            print(f"{workload} {cell.label} / {side}: {stated} of {rounds} rounds", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("contenders", nargs="*", metavar="NAME", default=list(SCRIPTS))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=5, help="steps of a block (5)")
+    parser.add_argument("--mode", help="this mode only")
+    options = parser.parse_args()
+    names = [f"{row.name}[{b.name}]" for row, b in contenders(options.contenders)]
+    for cell in cells(names):
+        if options.mode not in (None, cell.mode):
+            continue
+        if "YARDSTICK" in os.environ:
+            measure(cell, options.rounds, options.steps)
+            continue
+        command = [sys.executable, __file__, f"{cell.implementation}[{cell.backend}]"]
+        command += ["--mode", cell.mode, "--rounds", str(options.rounds)]
+        command += ["--steps", str(options.steps)]
+        environ = os.environ | environment(replace(cell, threads=None)) | {"YARDSTICK": "1"}
+        subprocess.run(command, env=environ, check=False)
+
+
+if __name__ == "__main__":
+    main()
