@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.records import Record
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Types of Record's fields -> dtypes in which unknown is no number, and never 0. Text stays text and
 # is no category, since groupby would list categories that a selection no longer holds.
-DTYPES = {
+DTYPES: dict[Any, str] = {
     str: "string",
     str | None: "string",
     int: "int64",
@@ -30,7 +30,7 @@ def frame(records: Sequence[Record]) -> "pandas.DataFrame":
     """
     import pandas
 
-    columns = {}
+    columns: dict[str, Any] = {}
     for field in fields(Record):
         values = [getattr(record, field.name) for record in records]
         if field.name == "utc":

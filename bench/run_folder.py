@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import records
+from bench import reading
 from bench.cells import UsageError
 from bench.records import Record
 
@@ -65,7 +65,7 @@ class RunFolder:
     def records(self) -> list[Record]:
         """What has been measured so far; a line cut off by a kill is left out."""
         path = self.path / "records.jsonl"
-        return records.read(path) if path.exists() else []
+        return reading.read(path) if path.exists() else []
 
     def drop_cut_off_line(self) -> None:
         """Remove a last line that a killed run left unfinished, so that more can be appended."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bench import records
+from bench import reading
 from bench.cells import Cell, UsageError
 from bench.records import EXPECTED, Record
 from bench.run_folder import RunFolder
@@ -51,8 +51,8 @@ def side(path: Path) -> Side:
     runs: list[Mapping[str, Any]] = []
     remarks: list[str] = []
     given = 0
-    for file in records.files(path):
-        for row in records.read(file, remarks.append):
+    for file in reading.files(path):
+        for row in reading.read(file, remarks.append):
             given += 1
             # merged and copied files repeat rows, and a process that counts twice is no evidence
             rows.setdefault((row.run_id, row.machine, row.utc, row.cell, row.replicate), row)

@@ -12,7 +12,7 @@ import pytest
 from bench import cpus
 from bench.child import Child
 from bench.options import parser, requested, requested_cells
-from bench.records import read
+from bench.reading import read
 
 StartChild = Callable[..., Child]
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -13,7 +13,7 @@ from bench import machine
 from bench.cli import main
 from bench.doctor import examination, noise
 from bench.doctor.examination import EARLY, FAULTS, Fault
-from bench.records import read
+from bench.reading import read
 from bench.statistics import noise_floor
 
 MakeFaulty = Callable[[str, str], Path]

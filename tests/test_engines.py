@@ -20,7 +20,7 @@ from bench.certify import Half, executable
 from bench.child import Child, Failure
 from bench.identity import LIMITS, Check
 from bench.problem import Problem, Solution
-from bench.records import read
+from bench.reading import read
 from resnet_impls import numpy_reference, onnxruntime_engine, openvino_engine
 from resnet_impls.architecture import Conv
 from resnet_impls.catalogue import CATALOGUE

@@ -17,8 +17,8 @@ from bench.data import open_folder
 from bench.fed import TrainFed
 from bench.inputs import NATIVE, PACKAGES
 from bench.inputs.numpy_feed import feed
+from bench.reading import read
 from bench.recipes import Batch, Draw, augmented, cut, draws
-from bench.records import read
 from bench.reports import inputs
 from bench.schedule import by_contest
 from bench.summary import summarise

@@ -12,7 +12,7 @@ import pytest
 from bench import largest
 from bench.cells import LARGEST, Cell
 from bench.child import Child, Failure
-from bench.records import read
+from bench.reading import read
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 MakeFaulty = Callable[[str, str], Path]

@@ -9,7 +9,8 @@ import pytest
 
 from bench.cells import Cell
 from bench.reaching import blocks, of_process
-from bench.records import Record, read
+from bench.reading import read
+from bench.records import Record
 from bench.reports import markdown, ranking, time_to
 from bench.run import measure
 from bench.statistics import seconds_to_target

@@ -279,7 +279,7 @@ def test_reports_are_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     path.write_text("".join(timed([1.0], versions=v).to_json() + "\n" for v in versions))
     program = (
         "import json, sys; from pathlib import Path\n"
-        "from bench.records import read; from bench.reports import REPORTS\n"
+        "from bench.reading import read; from bench.reports import REPORTS\n"
         "for render in REPORTS.values():\n"
         "    print(''.join(render(read(Path(sys.argv[1])), [json.loads(sys.argv[2])])))"
     )

@@ -13,7 +13,7 @@ import pytest
 from bench import cpus, peak_probe, peaks
 from bench.child import Failure
 from bench.peak_probe import fastest
-from bench.records import read
+from bench.reading import read
 from bench.reports import markdown
 from bench.roofline import image_bytes, roofline
 from bench.run import record as make_record

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.records import Record, read
+from bench.reading import read
+from bench.records import Record
 from bench.reports import REPORTS
 
 MakeFaulty = Callable[[str, str], Path]

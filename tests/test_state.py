@@ -15,7 +15,8 @@ from bench.cells import Cell
 from bench.child import Child
 from bench.gpu import Gpu, held_down
 from bench.measurement import Outcome
-from bench.records import Record, read
+from bench.reading import read
+from bench.records import Record
 from bench.schedule import Schedule
 from bench.state import Watch, throttles
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.records import Record, read
+from bench.reading import read
+from bench.records import Record
 from bench.statistics import Estimate, estimate
 from bench.stopping import LEAST, Standing, further, half_width, rounds, standings, unreached
 from builders import JAX, TENSORFLOW, processes, record, run, timed

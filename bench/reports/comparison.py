@@ -95,8 +95,7 @@ def _tables(cells: Sequence[Changed]) -> list[str]:
     """One table per contest; quantities of which nothing is known have no column."""
     contests: dict[tuple[str | None, str], list[Changed]] = {}
     for cell in cells:
-        contest = cell.pair.machine, cell.pair.cell.contest_label
-        contests.setdefault(contest, []).append(cell)
+        contests.setdefault((cell.pair.machine, cell.pair.cell.contest_label), []).append(cell)
     parts = []
     for (machine, contest), rows in contests.items():
         known = [what for what in COLUMNS if any(what in row.changes for row in rows)]

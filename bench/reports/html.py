@@ -69,7 +69,7 @@ def _sections(
     contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, Figure]]]:
     """Headings with their figures, numbered as they lie in the data of the page."""
-    sections = []
+    sections: list[dict[str, Any]] = []
     figures = titled(contests, runs)
     for index, (heading, figure) in enumerate(figures):
         if not sections or sections[-1]["heading"] != heading:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from itertools import count, islice, product
 from pathlib import Path
+from typing import Any
 
 from bench import machine
 from bench.records import Record
@@ -37,7 +38,7 @@ def records(facts: dict[str, object], replicates: int = 10) -> Iterator[Record]:
         for replicate, (name, mode) in product(range(replicates), product(NAMES, MODES)):
             step_s = 0.02 * draw.lognormvariate(0, 0.02) * (1 + 0.01 * NAMES.index(name))
             blocks = [17 * step_s * draw.lognormvariate(0, 0.05) for _ in range(BLOCKS)]
-            cores = {
+            cores: dict[str, Any] = {
                 f"block_{whose}_cores": tuple(draw.uniform(0, 2) for _ in blocks)
                 for whose in ("own", "other", "stolen")
             }

@@ -1,0 +1,57 @@
+"""The records of files: a run's, a folder's of runs, each line of them checked."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bench.cells import UsageError
+from bench.records import Record, from_json
+
+
+def files(path: Path) -> list[Path]:
+    """The `records.jsonl` that `path` stands for: itself, a run's folder, or a folder of those.
+
+    Raises UsageError where there is none.
+    """
+    if not os.path.isdir(path):  # False for a name that is too long, too
+        return [path]
+    own = path / "records.jsonl"
+    found = [own] if own.exists() else sorted(path.glob("*/records.jsonl"))
+    if not found:
+        raise UsageError(f"{own}: there is no such file; give a run's folder")
+    return found
+
+
+def read(path: Path, say: Callable[[str], object] = lambda remark: None) -> list[Record]:
+    """All records of a `records.jsonl`, or of the run folder that holds one.
+
+    A last line without its newline was cut off by a killed run: it is left out, and `say` is told.
+    Raises UsageError that names the file and the line of anything else that is no record.
+    """
+    path = path / "records.jsonl" if os.path.isdir(path) else path
+    records = []
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):  # line by line: a file may be large
+                if line.endswith(b"\n"):
+                    records.append(from_json(line[:-1].decode()))
+                else:
+                    say(f"{path}, line {number}: cut off, as a killed run leaves it; left out")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file; give a run's folder") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        wrong = f"not UTF-8 text (byte {byte:#04x} at column {error.start + 1})"
+        raise UsageError(f"{path}, line {number}: {wrong}") from None
+    except ValueError as error:
+        raise UsageError(f"{path}, line {number}: {error}") from None
+    return records
+
+
+def read_all(
+    paths: Iterable[Path], say: Callable[[str], object] = lambda remark: None
+) -> list[Record]:
+    """The records of several files, run folders or folders of those, in the order given."""
+    return [record for path in paths for file in files(path) for record in read(file, say)]
