@@ -129,7 +129,7 @@ def test_every_plot_is_drawn_and_says_in_words_what_it_shows(opened: Callable[..
     assert kinds == [*per_contest, *per_contest, "scaling", "roofline"]
     assert page.locator("figcaption p").count() == len(kinds)
     for plot in page.locator(".plot").all():
-        assert plot.get_attribute("role") == "img"
+        assert plot.get_attribute("role") == "graphics-document"
         assert plot.get_attribute("aria-label")
     assert page.locator("svg .mark-symbol path").count() > 0
 

@@ -52,10 +52,15 @@
   }
   async function draw(element) {
     const figure = data.figures[element.dataset.figure];
+    const form = data.forms[figure.kind];
+    const values = rowsOf(figure);
+    const labels = new Set(values.map(({ label }) => label)).size;
     const spec = {
-      ...data.forms[figure.kind],
+      ...form,
       width: "container",
-      data: { values: rowsOf(figure) },
+      // in pixels, since Vega-Lite complains of a height by rows beside a width that is fitted
+      height: form.height.step ? form.height.step * labels : form.height,
+      data: { values },
     };
     drawn.get(element)?.();
     drawn.set(element, () => {});
@@ -65,7 +70,6 @@
       ast: true, // expressions are interpreted: the page's policy forbids eval
       renderer: "svg",
       config: looks(),
-      logLevel: 1, // errors; it would warn that a height by rows is not fitted, which is meant
     };
     const result = await vegaEmbed(element, spec, options);
     drawn.set(element, () => result.finalize());
