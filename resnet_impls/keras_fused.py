@@ -48,8 +48,8 @@ class BatchNormalization(layers.BatchNormalization):
         mean, variance, rate = self.moving_mean, self.moving_variance, 1 - self.momentum
         tensors = [v.value for v in (self.gamma, self.beta, mean, variance)]
         if keras.backend.backend() == "torch":
-            x = inputs.permute(0, 3, 1, 2)
-            x = functional.batch_norm(x, *tensors[2:], *tensors[:2], training, rate, self.epsilon)
+            x, (scale, bias, mean, variance) = inputs.permute(0, 3, 1, 2), tensors
+            x = functional.batch_norm(x, mean, variance, scale, bias, training, rate, self.epsilon)
             return x.permute(0, 2, 3, 1)
         if inputs.dtype == tf.float64:  # of which the fused kernel knows nothing
             before = variance + 0.0  # a copy

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ SCRIPTS = {
     "keras_functional": "keras_script",
     "torchvision_model": "resnet50_script",
 }
-Blocks = dict[str, tuple[Callable[[int], object], Callable[[int], object]]]  # train, infer
+Blocks = dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]]  # train, infer
 
 
 def cells(names: list[str]) -> list[Cell]:

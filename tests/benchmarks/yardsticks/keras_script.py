@@ -95,17 +95,17 @@ def jax(model, optimizer, compiled):
     if compiled:
         step, forward = jax.jit(step, donate_argnums=(0, 1, 2)), jax.jit(forward)
     kinds = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
-    state = tuple([v.value for v in kind] for kind in kinds)
+    parameters, statistics, slots = ([v.value for v in kind] for kind in kinds)
 
     def train(batches):
-        nonlocal state
+        nonlocal parameters, statistics, slots
         losses = []
         for x, y in batches:
-            *state, loss = step(*state, x, y)
+            parameters, statistics, slots, loss = step(parameters, statistics, slots, x, y)
             losses.append(loss)
         return losses
 
-    return train, lambda xs: [forward(*state[:2], x) for x in xs][-1]
+    return train, lambda xs: [forward(parameters, statistics, x) for x in xs][-1]
 
 
 BACKENDS = {"tensorflow": tensorflow, "torch": torch, "jax": jax}
