@@ -80,6 +80,6 @@ class TrainFed(Train):
 
 def sample_print(step: int, images: np.ndarray, labels: np.ndarray) -> str:
     """Fingerprint of a batch's labels and of one of its images, another one in each step."""
-    sample = sha256(np.ascontiguousarray(images[step % len(images)]))
-    sample.update(np.ascontiguousarray(labels))
+    sample = sha256(images[step % len(images)].tobytes())
+    sample.update(labels.tobytes())
     return sample.hexdigest()
