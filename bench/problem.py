@@ -25,9 +25,9 @@ RATES = {**LEARNING_RATES, "sgd": 0.1 * LEARNING_RATES["sgd"]}
 
 # ReLUs that a first batch may enter: its margin, the smallest distance of their inputs from 0 and
 # of two values that compete in a max pool, is to exceed MARGIN, else float32 rounding alone moves
-# some across and changes the gradient.
-RELU_INPUTS = 550_000
-MARGIN = 5e-6
+# some across and changes the gradient. Inductor was seen to cross 6e-6, in a network that is right.
+RELU_INPUTS = 280_000
+MARGIN = 2e-5
 SEARCHED = 400  # seeds that are tried for such a batch
 
 
