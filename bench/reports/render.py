@@ -75,7 +75,8 @@ def _bundle(version: str) -> str:
     file = CACHE / f"vega-lite-{version}-{installed('vl-convert-python')}.js"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        _replace(file, vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg].encode())
+        bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+        _replace(file, bundle.encode())
     return file.read_text(encoding="utf-8")
 
 
