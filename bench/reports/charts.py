@@ -1,10 +1,15 @@
 """The form of each kind of plot, as Vega-Lite; the data comes by name, so one form serves all."""
 
+import hashlib
 import json
+import os
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cells import installed
+from bench.certify import CACHE
 from bench.reports.series import Figure
 
 if TYPE_CHECKING:  # slow to import, so only the process that renders does
@@ -16,7 +21,32 @@ MOST_PICTURED = 6  # contests in `ranking.svg`
 
 @cache
 def forms() -> dict[str, dict[str, Any]]:
-    """Kind of plot -> its specification, whose data is called `rows`."""
+    """Kind of plot -> its specification, whose data is called `rows`.
+
+    Remembered in a file, since Altair takes a second to import.
+    """
+    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    file = CACHE / f"plots-{installed('altair')}-{source}.json"
+    if not file.exists():
+        replace_file(file, json.dumps(_forms()).encode())
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def version() -> str:
+    """Of Vega-Lite that the specifications are written for: `6.1`."""
+    schema = forms()["throughput"]["$schema"]
+    return ".".join(schema.rpartition("/v")[2].split(".")[:2])
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file as a whole: a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _forms() -> dict[str, dict[str, Any]]:
     import altair as alt
 
     data = alt.NamedData("rows")

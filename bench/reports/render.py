@@ -5,7 +5,6 @@ What is drawn comes as JSON lines on stdin: the runs, then one record a line.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from bench.cells import installed
 from bench.certify import CACHE
 from bench.records import Record, from_json
 from bench.reports import charts, html
+from bench.reports.charts import replace_file
 from bench.summary import summarise
 
 
@@ -41,13 +41,12 @@ def draw(
     folder: Path, records: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool
 ) -> None:
     """What `write` does, in this process."""
-    import altair
     import vl_convert
 
     contests = summarise(records, runs)
-    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    version = charts.version()
     page = html.render(contests, runs, _bundle(version))
-    _replace(folder / "report.html", page.encode())
+    replace_file(folder / "report.html", page.encode())
     figures = html.titled(contests, runs)
     pictures = {}
     rankings = [(title, figure) for title, figure in figures if figure.kind == "throughput"]
@@ -62,10 +61,10 @@ def draw(
             pictures[f"plots/{figure.kind}-{number}"] = charts.drawn(figure, title)
     for name, picture in pictures.items():
         svg = vl_convert.vegalite_to_svg(picture, vl_version=version)
-        _replace(folder / f"{name}.svg", svg.encode())
+        replace_file(folder / f"{name}.svg", svg.encode())
         if plots and name != "ranking":
             png = vl_convert.vegalite_to_png(picture, vl_version=version, scale=2)
-            _replace(folder / f"{name}.png", png)
+            replace_file(folder / f"{name}.png", png)
 
 
 def _bundle(version: str) -> str:
@@ -74,16 +73,9 @@ def _bundle(version: str) -> str:
 
     file = CACHE / f"vega-lite-{version}-{installed('vl-convert-python')}.js"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
         bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
-        _replace(file, bundle.encode())
+        replace_file(file, bundle.encode())
     return file.read_text(encoding="utf-8")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 if __name__ == "__main__":
