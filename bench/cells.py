@@ -1,15 +1,13 @@
-"""A cell is one thing to measure; the matrix is all the cells that a command line asks for."""
+"""A cell is one thing to measure: its keys, what it is called, and why it may not run here."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.inputs import NATIVE, PACKAGES
-from resnet_impls.architecture import ARCHITECTURES
+from bench.inputs import PACKAGES
 from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY, Backend, Implementation
 
 WORKLOADS = ("train", "infer", "train+input", "train-to")
@@ -124,99 +122,6 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(given, allowed, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"unknown {what} {given!r}{hint}: choose from {', '.join(allowed)}"
-
-
-def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
-    """What `--impl` names: `torch_module`, `keras_functional[jax]`, a file, or `all`.
-
-    Raises UsageError for an unknown implementation or backend.
-    """
-    chosen: dict[tuple[str, str], tuple[Implementation, Backend]] = {}
-    for text in names:
-        name, bracket, wanted = text.partition("[") if not text.endswith(".py") else (text, "", "")
-        every = [row for row in CATALOGUE.values() if not row.exhibit]
-        rows = every if text == "all" else [implementation(name)]
-        for row in rows:
-            backends = {backend.name: backend for backend in row.backends}
-            if bracket:
-                if not wanted.endswith("]"):
-                    raise UsageError(f"--impl {text}: the bracket is not closed")
-                wanted = wanted.removesuffix("]")
-                if wanted not in backends:
-                    raise UsageError(unknown(f"backend of {name}", wanted, backends))
-                backends = {wanted: backends[wanted]}
-            for backend in backends.values():
-                chosen[row.module, backend.name] = row, backend
-    return list(chosen.values())
-
-
-def matrix(
-    *,
-    impl: Sequence[str],
-    mode: Sequence[str] | None,
-    model: Sequence[str],
-    workload: Sequence[str],
-    device: Sequence[str],
-    precision: Sequence[str],
-    batch_size: Sequence[int],
-    optimizer: Sequence[str],
-    dataset: str,
-    seed: int,
-    steps: int,
-    threads: Sequence[int | None] = (None,),
-    recipe: str = "constant",
-    input: Sequence[str] = ("native",),
-    target_accuracy: float | None = None,
-    evaluate_every: int | None = None,
-    cap: int | None = None,
-    load_weights: str | None = None,
-    all_modes: bool = False,
-) -> list[Cell]:
-    """Every combination asked for, once; combinations that cannot run are cells too.
-
-    `mode` None means each backend's default, or with `all_modes` all that the device may have.
-    `input` and what follows it concern the workloads train+input and train-to; `cap` None means
-    `steps`.
-    Raises UsageError for names that do not exist.
-    """
-    for name in model:
-        if name not in ARCHITECTURES:
-            raise UsageError(unknown("model", name, ARCHITECTURES))
-    cells: dict[Cell, None] = {}
-    for row, backend in contenders(impl):
-        modes = mode or (backend.modes if all_modes else backend.modes[:1])
-        elsewhere = () if mode else backend.cuda_only
-        name = row.name if CATALOGUE.get(row.name) is row else row.module
-        axes = (modes, model, workload, device, precision, batch_size, optimizer)
-        for (mode_, model_, workload_, device_, precision_, batch, rule), cpus, fed in product(
-            product(*axes), threads, input
-        ):
-            if device_ == "cpu" and mode_ in elsewhere:
-                continue
-            trains, reaches = workload_ in TRAINING, workload_ == "train-to"
-            fed = NATIVE.get(backend.name, "numpy") if fed == "native" else fed
-            cell = Cell(
-                implementation=name,
-                backend=backend.name,
-                mode=mode_,
-                model=model_,
-                workload=workload_,
-                device=device_,
-                precision=precision_,
-                batch_size=batch,
-                optimizer=rule if trains else None,
-                recipe=recipe if trains else None,
-                weights=load_weights,
-                dataset=dataset,
-                seed=seed,
-                steps=cap or steps if reaches else steps,
-                threads=cpus,
-                input=fed if workload_ == "train+input" else None,
-                target_accuracy=target_accuracy if reaches else None,
-                evaluate_every=evaluate_every if reaches else None,
-            )
-            cells[cell] = None
-    return list(cells)
 
 
 def obstacle(cell: Cell) -> tuple[str, str] | None:

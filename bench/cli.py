@@ -70,9 +70,9 @@ def report(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """Compare runs with a base, and fail where a cell has become worse than allowed."""
-    from bench import compare_command
+    from bench.compare import command
 
-    return compare_command.run(options)
+    return command.run(options)
 
 
 @cache

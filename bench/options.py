@@ -18,9 +18,9 @@ from bench.cells import (
     WORKLOADS,
     Cell,
     UsageError,
-    matrix,
 )
 from bench.inputs import PACKAGES
+from bench.matrix import matrix
 from bench.profiles import PROFILES
 
 # Options of `run` that say which cells to measure, as `matrix` takes them

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import cpus, machine, peak_probe
-from bench.cells import PRECISIONS, Cell, installed, matrix, obstacle
+from bench.cells import PRECISIONS, Cell, installed, obstacle
 from bench.certify import CACHE
 from bench.child import Child, Failure, environment
+from bench.matrix import matrix
 
 # Beginnings of the names of variables that tell numerical libraries how to compute
 SETTINGS = ("OMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_", "NUMEXPR_", "XLA_", "CUDA_")

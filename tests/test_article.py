@@ -15,10 +15,11 @@ import pytest
 
 from bench import article, problem
 from bench.article import Effect
-from bench.cells import Cell, contenders, obstacle
+from bench.cells import Cell, obstacle
 from bench.certify import Half
 from bench.child import environment
 from bench.identity import relative
+from bench.matrix import contenders
 from bench.reports import markdown
 from builders import record, run
 from resnet_impls.architecture import ARCHITECTURES

@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.cells import (
-    Cell,
-    UsageError,
-    contenders,
-    implementation,
-    matrix,
-    obstacle,
-)
+from bench.cells import Cell, UsageError, implementation, obstacle
+from bench.matrix import contenders, matrix
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cells import UsageError, matrix
+from bench.cells import UsageError
 from bench.certify import Certificate, Half
+from bench.matrix import matrix
 from bench.reports import certificates
 
 CELL = matrix(

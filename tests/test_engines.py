@@ -15,10 +15,11 @@ import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from bench import inference, problem
-from bench.cells import Cell, matrix, obstacle
+from bench.cells import Cell, obstacle
 from bench.certify import Half, executable
 from bench.child import Child, Failure
 from bench.identity import LIMITS, Check
+from bench.matrix import matrix
 from bench.problem import Problem, Solution
 from bench.reading import read
 from resnet_impls import numpy_reference, onnxruntime_engine, openvino_engine

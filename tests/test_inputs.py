@@ -12,12 +12,13 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.cells import Cell, matrix
+from bench.cells import Cell
 from bench.child import Child
 from bench.data import open_folder
 from bench.fed import TrainFed, sample_print
 from bench.inputs import NATIVE, PACKAGES
 from bench.inputs.numpy_feed import feed
+from bench.matrix import matrix
 from bench.reading import read
 from bench.recipes import Batch, Draw, augmented, cut, draws
 from bench.reports import inputs

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import certify, machine
-from bench.cells import Cell, matrix
+from bench.cells import Cell
+from bench.matrix import matrix
 from bench.records import Record
 from bench.run import measure, shared_data
 from bench.statistics import step_s

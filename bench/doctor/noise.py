@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import cpus, machine
-from bench.cells import Cell, UsageError, matrix, obstacle
+from bench.cells import Cell, UsageError, obstacle
 from bench.certify import CACHE
 from bench.child import Failure
+from bench.matrix import matrix
 from bench.measurement import Outcome
 from bench.profiles import PROFILES
 from bench.run import shared_data

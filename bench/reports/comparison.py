@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.changes import WORDS, Change, Changed
-from bench.gate import Judgement, label, limit_text
+from bench.compare.changes import WORDS, Change, Changed
+from bench.compare.gate import Judgement, label, limit_text
+from bench.compare.sides import LeftOut, Side
 from bench.records import Record
 from bench.reports.text import escape, number, table
-from bench.sides import LeftOut, Side
 
 READING = """\
 **speed** is NEW's over BASE's, with its 95 % interval over processes (Welch's t). Processes of

@@ -20,8 +20,9 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cells import Cell, matrix
+from bench.cells import Cell
 from bench.child import environment
+from bench.matrix import matrix
 from bench.run import shared_data
 from bench.statistics import estimate
 

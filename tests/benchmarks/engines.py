@@ -14,8 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.cells import Cell, matrix
+from bench.cells import Cell
 from bench.child import Child, environment
+from bench.matrix import matrix
 from bench.measurement import Measurement
 from bench.run import shared_data
 

@@ -24,8 +24,9 @@ from time import perf_counter, process_time
 
 import psutil
 
-from bench.cells import Cell, matrix
+from bench.cells import Cell
 from bench.child import Child, environment
+from bench.matrix import matrix
 from bench.measurement import Measurement
 from bench.run import shared_data
 

@@ -17,7 +17,8 @@ from itertools import combinations, product
 from pathlib import Path
 
 from bench import machine
-from bench.cells import Cell, matrix
+from bench.cells import Cell
+from bench.matrix import matrix
 from bench.records import Record
 from bench.run import measure, shared_data
 from bench.statistics import compare

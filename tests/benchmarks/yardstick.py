@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells import Cell, contenders, matrix
+from bench.cells import Cell
 from bench.child import environment
+from bench.matrix import contenders, matrix
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights
 

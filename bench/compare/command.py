@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from bench.cells import UsageError
-from bench.changes import changed
-from bench.gate import judge, limits
+from bench.compare.changes import changed
+from bench.compare.gate import judge, limits
+from bench.compare.sides import match, side
 from bench.reports import comparison
-from bench.sides import match, side
 
 
 def run(options: argparse.Namespace) -> int:

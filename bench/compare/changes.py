@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 
+from bench.compare.sides import Pair, Side
 from bench.groups import false_discovery_rates
 from bench.records import Record
-from bench.sides import Pair, Side
 from bench.statistics import CONFIDENCE, Floor, throughput
 from bench.summary import largest_floor
 from bench.unpaired import difference

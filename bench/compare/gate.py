@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.cells import Cell, UsageError
-from bench.changes import WORDS, Changed
+from bench.compare.changes import WORDS, Changed
+from bench.compare.sides import LeftOut
 from bench.reports.text import escape
-from bench.sides import LeftOut
 
 LIMITS = {  # kind of a limit -> what it is a limit of
     "slower": ("speed",),

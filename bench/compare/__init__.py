@@ -1,0 +1,1 @@
+"""`resnet-bench compare`: what changed between runs, and whether that is allowed."""
