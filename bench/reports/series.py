@@ -63,6 +63,8 @@ def _note(whole: Iterable[int], most: int) -> str:
 def _throughput(ranked: Sequence[Summary]) -> Figure:
     rows: list[Row] = []
     for s in ranked:
+        if s.cell.target_accuracy is not None:
+            break  # ranked by its time to a target, and its verdicts are of that
         if e := s.throughput_images_per_s:
             rows.append(
                 {
