@@ -46,7 +46,7 @@ class Implementation:
     backends: tuple[Backend, ...]
     module: str  # dotted name, or the path of a Python file
     models: tuple[str, ...] = tuple(ARCHITECTURES)
-    workloads: tuple[str, ...] = ("train", "infer")
+    workloads: tuple[str, ...] = ("train", "infer", "train+input", "train-to")
     exhibit: bool = False  # runs where it is named; `all` leaves it out
 
 

@@ -60,7 +60,7 @@ def test_each_run_is_listed_with_its_answer_and_links_that_lead_somewhere(site: 
         for part in token.children or ()
         if part.type == "link_open"
     ]
-    assert len(links) == 2 * (1 + 5)
+    assert len(links) == 2 * (1 + 6)
     for link in links:
         assert (site / link.replace("%20", " ")).is_file()
 

@@ -63,7 +63,11 @@ def test_a_cell_that_never_settled_is_ranked_and_named() -> None:
 
 
 def test_a_leak_and_heat_are_named() -> None:
-    grown = {"block_host_mib": tuple(500.0 + i for i in range(20)), "throttled": True}
+    grown = {
+        "block_host_mib": tuple(500.0 + i for i in range(20)),
+        "host_leak_kib_per_step": 102.4,
+        "throttled": True,
+    }
     text = contest(*processes(grown))
     assert "**Kept memory with every step**: torch_module eager (1 of 1 process; host 102.4" in text
     assert "**Slowed down by heat or for want of power**: torch_module eager (1 of 1" in text

@@ -16,6 +16,7 @@ import pytest
 from bench.reading import read
 from bench.records import Record
 from bench.reports import REPORTS
+from bench.reports.render import DRAWN
 
 MakeFaulty = Callable[[str, str], Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -69,7 +70,7 @@ def test_faulty_cells_are_rows_and_the_rest_goes_on(
             assert text in finished.stdout
 
     names = {path.name for path in out.iterdir()}
-    assert names == {"run.json", "records.jsonl", "logs", *REPORTS}
+    assert names == {"run.json", "records.jsonl", "logs", *REPORTS, *DRAWN}
     logs = {log.name.split("-")[0] for log in (out / "logs").iterdir()}
     assert logs == {"raises", "greedy", "absent", "chatter"}
 
@@ -84,7 +85,7 @@ def test_all_well_is_exit_code_0_and_leaves_no_logs(
     assert finished.returncode == 0
     [out] = (tmp_path / "results").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-smoke", out.name)
-    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS}
+    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS, *DRAWN}
     rows = read(out)
     assert sorted(row.workload for row in rows) == ["infer", "train"]
     assert {(row.run_id, row.machine, row.steps) for row in rows} == {(out.name, "mine", 4)}
@@ -180,7 +181,7 @@ def test_a_killed_run_leaves_valid_records_and_no_workers_and_is_resumed(
     assert "6 to measure" in finished.stdout
     assert records.read_bytes().startswith(done)
     assert pairs(read(out)) == sorted(ALL)
-    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS}
+    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS, *DRAWN}
 
     before = records.read_bytes()
     assert resnet_bench("run", "--resume", out).returncode == 0
@@ -204,7 +205,7 @@ def test_an_interrupted_run_ends_its_workers_reports_and_is_resumed(
         assert not survivors(workers)
     assert len(stderr.splitlines()) == 1
     assert f"--resume {out}" in stderr
-    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS}
+    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS, *DRAWN}
     assert pairs(read(out)) == [("eager", 32, 0), ("graph", 32, 0)]
 
     assert resnet_bench("run", "--resume", out).returncode == 0

@@ -174,7 +174,7 @@ def test_derived_files_are_replaced_as_a_whole(folder: RunFolder, make_record: M
         assert len(reader.readlines()) == 2
     assert len(report.read_text(encoding="utf-8").splitlines()) == 3
     names = {path.name for path in folder.path.iterdir()}
-    assert names == {"run.json", "records.jsonl", *REPORTS}
+    assert names == {"run.json", "records.jsonl", *REPORTS, "report.html"}  # nothing is ranked
 
 
 def test_reports_can_be_written_without_records(folder: RunFolder) -> None:

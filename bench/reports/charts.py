@@ -28,6 +28,7 @@ def forms() -> dict[str, dict[str, Any]]:
     source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     file = CACHE / f"plots-{installed('altair')}-{source}.json"
     if not file.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
         replace_file(file, json.dumps(_forms()).encode())
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
@@ -40,7 +41,6 @@ def version() -> str:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file as a whole: a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
     temporary.replace(path)

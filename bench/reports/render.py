@@ -19,6 +19,9 @@ from bench.reports.charts import replace_file
 from bench.summary import summarise
 
 
+DRAWN = ("report.html", "ranking.svg")
+
+
 def write(
     folder: Path, records: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool = False
 ) -> str | None:
@@ -73,6 +76,7 @@ def _bundle(version: str) -> str:
 
     file = CACHE / f"vega-lite-{version}-{installed('vl-convert-python')}.js"
     if not file.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
         bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
         replace_file(file, bundle.encode())
     return file.read_text(encoding="utf-8")
