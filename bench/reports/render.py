@@ -18,7 +18,6 @@ from bench.reports import charts, html
 from bench.reports.charts import replace_file
 from bench.summary import summarise
 
-
 DRAWN = ("report.html", "ranking.svg")
 
 
