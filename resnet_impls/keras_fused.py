@@ -1,7 +1,6 @@
 """The ResNet by Keras' Functional API, its batch norms by the backend's own fused kernel.
 
-Not stock Keras, whose batch norm is put together from single operations on every backend: what
-Keras could reach with a layer of its user's. On JAX there is no such kernel, XLA fuses what it can.
+Not stock Keras, whose batch norm is many operations on every backend; JAX has no such kernel.
 """
 
 from itertools import cycle, islice
@@ -9,6 +8,7 @@ from itertools import cycle, islice
 import keras
 import numpy as np
 from keras import layers, ops
+from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
@@ -58,13 +58,12 @@ class BatchNormalization(layers.BatchNormalization):
                 count = tf.cast(tf.size(inputs[..., 0]), x.dtype)
                 variance.assign(variance + (variance - self.momentum * before) / (count - 1))
             return x
-        options = {"epsilon": self.epsilon, "exponential_avg_factor": rate}
-        x, running_mean, running_variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, *tensors, is_training=training, **options
+        x, *running = tf.compat.v1.nn.fused_batch_norm(
+            inputs, *tensors, self.epsilon, is_training=training, exponential_avg_factor=rate
         )
         if training:
-            mean.assign(running_mean)
-            variance.assign(running_variance)
+            mean.assign(running[0])
+            variance.assign(running[1])
         return x
 
 
@@ -141,6 +140,7 @@ class Implementation:
     ) -> None:
         if precision == "fp64":
             keras.config.set_floatx("float64")
+            BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # else pooling would drop to float32
         keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
         self.model = ResNet(architecture)
         # the end of a path is unique: .../stage1_block1_residual_conv1/kernel
