@@ -250,7 +250,7 @@ def test_a_resumed_run_may_have_lost_its_data(
 
 
 def test_pytorch_learns_the_digits(resnet_bench: Run, tmp_path: Path) -> None:
-    arguments = "run --impl torch_module --workload train --steps 100 --replicates 1 --device cpu"
+    arguments = "run --impl torch_module --workload train --steps 60 --replicates 1 --device cpu"
     finished = resnet_bench(
         *arguments.split(), "--profile", "smoke", "--no-certify", "--out", tmp_path / "run"
     )
@@ -259,7 +259,7 @@ def test_pytorch_learns_the_digits(resnet_bench: Run, tmp_path: Path) -> None:
     assert row.status == "ok"
     assert row.test_accuracy
     assert row.test_accuracy >= 0.95
-    assert len(row.losses) == 100
+    assert len(row.losses) == 60
     for digest in (row.weights_sha256, row.data_sha256):
         assert re.fullmatch(r"[0-9a-f]{64}", digest or "")
     assert {"torch", "numpy", "python"} <= row.versions.keys()
