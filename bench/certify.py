@@ -6,7 +6,6 @@ half, and what of it may be taken from the cache.
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,11 +16,10 @@ from typing import Any
 
 import resnet_impls
 from bench import machine
+from bench.cache import CACHE, keep
 from bench.cells import Cell, UsageError, implementation, installed, obstacle
 from bench.child import Child, Failure
 from resnet_impls.catalogue import Backend
-
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "resnet-bench"
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def certify(
                 continue
             halves[part.precision] = half = _half(part, timeout_s)
             if not half.failure:  # the next attempt may fare better
-                _write(file, json.dumps(asdict(half)))
+                keep(file, json.dumps(asdict(half)))
                 fresh.add(file)
         instead = exact if exact != "fp64" else None
         semantics = replace(halves[exact], instead=instead)
@@ -209,10 +207,3 @@ def _key(subject: Cell) -> str:
 def _backend(subject: Cell) -> Backend:
     row = implementation(subject.implementation)
     return next(backend for backend in row.backends if backend.name == subject.backend)
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)

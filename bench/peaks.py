@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import cpus, machine, peak_probe
+from bench.cache import CACHE, keep
 from bench.cells import PRECISIONS, Cell, installed, obstacle
-from bench.certify import CACHE
 from bench.child import Child, Failure, environment
 from bench.matrix import matrix
 
@@ -66,10 +66,7 @@ def probe(
             except Failure as failure:
                 say(f"no peak of the {subject.device} in {subject.precision}: {failure.reason}")
                 continue
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(found), encoding="utf-8")
-            temporary.replace(file)
+            keep(file, json.dumps(found))
         peaks.setdefault(subject.device, {})[_key(subject)] = found
     return peaks
 

@@ -7,7 +7,6 @@ of fresh processes. What is learnt is kept for this machine, and later runs take
 import hashlib
 import json
 import math
-import os
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import cpus, machine
+from bench.cache import CACHE, keep
 from bench.cells import Cell, UsageError, obstacle
-from bench.certify import CACHE
 from bench.child import Failure
 from bench.matrix import matrix
 from bench.measurement import Outcome
@@ -102,10 +101,7 @@ def remember(cell: Cell, logs: Sequence[float]) -> Path:
             "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    keep(file, json.dumps(found, indent=2) + "\n")
     return file
 
 

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cache import CACHE, keep
 from bench.cells import installed
-from bench.certify import CACHE
 from bench.reports.series import Figure
 
 if TYPE_CHECKING:  # slow to import, so only the process that renders does
@@ -28,8 +27,7 @@ def forms() -> dict[str, dict[str, Any]]:
     source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     file = CACHE / f"plots-{installed('altair')}-{source}.json"
     if not file.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        replace_file(file, json.dumps(_forms()).encode())
+        keep(file, json.dumps(_forms()))
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
@@ -37,13 +35,6 @@ def version() -> str:
     """Of Vega-Lite that the specifications are written for: `6.1`."""
     schema = forms()["throughput"]["$schema"]
     return ".".join(schema.rpartition("/v")[2].split(".")[:2])
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file as a whole: a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _forms() -> dict[str, dict[str, Any]]:

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.cache import CACHE, keep, replace_file
 from bench.cells import installed
-from bench.certify import CACHE
 from bench.records import Record, from_json
 from bench.reports import charts, html
-from bench.reports.charts import replace_file
 from bench.summary import summarise
 
 DRAWN = ("report.html", "ranking.svg")
@@ -75,9 +74,8 @@ def _bundle(version: str) -> str:
 
     file = CACHE / f"vega-lite-{version}-{installed('vl-convert-python')}.js"
     if not file.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
         bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
-        replace_file(file, bundle.encode())
+        keep(file, bundle)
     return file.read_text(encoding="utf-8")
 
 
