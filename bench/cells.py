@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Cell:
     target_accuracy: float | None = None  # of train-to, whose `steps` are at most
     evaluate_every: int | None = None  # steps of train-to between two looks at the accuracy
 
-    @property
+    @cached_property
     def label(self) -> str:
         """`keras_functional[jax] compiled`: how reports call the contender."""
         row = CATALOGUE.get(self.implementation)  # a row of a merged run may be gone here

@@ -122,7 +122,7 @@ class Record:
 
     def to_json(self) -> str:
         """One line of `records.jsonl`, without its newline."""
-        return json.dumps(dataclasses.asdict(self), allow_nan=False)
+        return json.dumps({name: getattr(self, name) for name in FIELDS}, allow_nan=False)
 
 
 FIELDS = tuple(f.name for f in fields(Record))

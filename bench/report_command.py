@@ -50,10 +50,13 @@ def report(options: argparse.Namespace) -> int:
                 _rewrite(folder, rows, told, options.plots)
             if not each.alone:
                 print(_write_index(each), end="")
-        alone = merge(source for each in found if each.alone for source in _sources(each))
-        rendered = [alone.records, *(rows for each in found for _, rows in each.runs)]
-        if alone.records:
-            print(markdown.render(alone.records, _runs(alone, told)), end="")
+        alone = [source for each in found if each.alone for source in _sources(each)]
+        together = merge(alone)
+        rendered = [together.records, *(rows for each in found for _, rows in each.runs)]
+        if len(alone) == len(found) == 1:
+            print((found[0].path / "report.md").read_text(encoding="utf-8"), end="")
+        elif together.records:
+            print(markdown.render(together.records, _runs(together, told)), end="")
     for reason in left_out.values():
         print(f"resnet-bench: left out {reason}", file=sys.stderr)
     for line in [*every.remarks, *_without_effect(options, rendered)]:

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cache import CACHE, keep
 from bench.cells import installed
-from bench.reports.series import Figure
 
 if TYPE_CHECKING:  # slow to import, so only the process that renders does
     import altair
@@ -139,20 +138,25 @@ def _forms() -> dict[str, dict[str, Any]]:
     return {kind: _plain(chart) for kind, chart in kinds.items()}
 
 
-def drawn(figure: Figure, title: str) -> dict[str, Any]:
-    """The specification of a figure that stands alone, its data and its title in it."""
-    form = forms()[figure.kind]
+def drawn(figure: Mapping[str, Any], title: str | None = None) -> dict[str, Any]:
+    """The specification of a figure that stands alone, its data and its title in it.
+
+    `figure`: a Figure and its heading, as `html.content` gives them.
+    """
+    if title is None:
+        title, heading = figure["title"], figure["heading"]
+        title = title if ": " in title else f"{title}: {heading}"
     return {
-        **form,
+        **forms()[figure["kind"]],
         "width": WIDTH,
         "title": {"text": _line(title), "anchor": "start"},
-        "data": {"values": list(figure.rows)},
+        "data": {"values": list(figure["rows"])},
     }
 
 
-def ranking(figures: Sequence[tuple[str, Figure]]) -> dict[str, Any]:
-    """Throughput of the first contests, given by their titles, one below the other."""
-    parts = [drawn(figure, title) for title, figure in figures[:MOST_PICTURED]]
+def ranking(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Throughput of the first contests, one below the other, each under its heading."""
+    parts = [drawn(figure, figure["heading"]) for figure in figures[:MOST_PICTURED]]
     left = len(figures) - len(parts)
     schema = parts[0]["$schema"]
     rest = f"The first {len(parts)} of {len(figures)} contests; all are in report.html"

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,21 +27,41 @@ def missing() -> str | None:
     return " ".join(absent) or None
 
 
-def render(
-    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]], bundle: str
-) -> str:
-    """The page of one run, or of several merged; `bundle`: the scripts of Vega, as text."""
+def content(
+    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """All that the page shows of one run, or of several merged, as JSON-ready values.
+
+    Raw lists of records are thinned already, so that it is small however many records there are.
+    """
+    return {
+        "title": ", ".join(run["run_id"] for run in runs),
+        "answers": [_inline(line.removeprefix("- ")) for line in opening(contests).splitlines()],
+        "figures": [
+            {"heading": heading, **asdict(figure)} for heading, figure in _titled(contests, runs)
+        ],
+        "cells": [_cell(s) for contest in contests for s in contest],
+        "reading": _prose().render(markdown.READING),
+        "machines": [_machine(run) for run in runs],
+        "commands": [run["command"] for run in runs],
+    }
+
+
+def page(shown: Mapping[str, Any], bundle: str) -> str:
+    """The page of what `content` gave; `bundle`: the scripts of Vega, as text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    sections, figures = _sections(contests, runs)
-    used = {figure.kind for _, figure in figures}
+    figures = shown["figures"]
+    used = {figure["kind"] for figure in figures}
     data = {
         "forms": {kind: form for kind, form in charts.forms().items() if kind in used},
-        "figures": [{"kind": f.kind, **_columns(f.rows)} for _, f in figures],
+        "figures": [{"kind": f["kind"], **_columns(f["rows"])} for f in figures],
     }
-    page = (ASSETS / "page.js").read_text(encoding="utf-8")
-    scripts = [bundle.replace("</script", "<\\/script"), page]
+    scripts = [
+        bundle.replace("</script", "<\\/script"),
+        (ASSETS / "page.js").read_text(encoding="utf-8"),
+    ]
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,
@@ -49,15 +70,8 @@ def render(
         lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
-        title=", ".join(run["run_id"] for run in runs),
-        answers=[
-            Markup(_inline(line.removeprefix("- "))) for line in opening(contests).splitlines()
-        ],
-        sections=sections,
-        cells=[_cell(s) for contest in contests for s in contest],
-        reading=Markup(_prose().render(markdown.READING)),
-        machines=[_machine(run) for run in runs],
-        commands=[run["command"] for run in runs],
+        **shown,
+        sections=_sections(figures),
         scripts=[Markup(script) for script in scripts],
         hashes=" ".join(f"'{_hash(script)}'" for script in scripts),
         style=Markup((ASSETS / "page.css").read_text(encoding="utf-8")),
@@ -65,20 +79,17 @@ def render(
     )
 
 
-def _sections(
-    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
-) -> tuple[list[dict[str, Any]], list[tuple[str, Figure]]]:
+def _sections(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Headings with their figures, numbered as they lie in the data of the page."""
     sections: list[dict[str, Any]] = []
-    figures = titled(contests, runs)
-    for index, (heading, figure) in enumerate(figures):
-        if not sections or sections[-1]["heading"] != heading:
-            sections.append({"heading": heading, "figures": []})
+    for index, figure in enumerate(figures):
+        if not sections or sections[-1]["heading"] != figure["heading"]:
+            sections.append({"heading": figure["heading"], "figures": []})
         sections[-1]["figures"].append((index, figure))
-    return sections, figures
+    return sections
 
 
-def titled(
+def _titled(
     contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, Figure]]:
     """All figures in their order, each with the heading that it stands under."""
