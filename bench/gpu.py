@@ -6,9 +6,11 @@ The parent asks, between blocks, and takes no memory on the GPU for that.
 import os
 from collections.abc import Callable
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 MIB = 1024**2
+GIB = 1024**3
 
 # Clocks held down by heat or in an emergency; the ordinary limit of power is not among them
 SLOWDOWNS = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
@@ -19,6 +21,17 @@ class Gpu:
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
+
+    def facts(self) -> dict[str, Any]:
+        """What stays the same: name, memory in GiB, version of the driver."""
+        import pynvml
+
+        memory = _tell(pynvml.nvmlDeviceGetMemoryInfo, self.handle)
+        return {
+            "name": pynvml.nvmlDeviceGetName(self.handle),
+            "memory_gib": None if memory is None else round(memory.total / GIB, 1),
+            "driver": pynvml.nvmlSystemGetDriverVersion(),
+        }
 
     def energy_mj(self) -> int | None:
         """Energy since the driver was loaded, in mJ; GPUs before Volta do not count it."""
@@ -56,20 +69,31 @@ class Gpu:
 
 
 @cache
-def visible_gpu() -> Gpu | None:
-    """The first that CUDA_VISIBLE_DEVICES lets a worker see; None where there is no driver."""
+def visible() -> tuple[Gpu, ...]:
+    """The GPUs that CUDA_VISIBLE_DEVICES lets a worker see, in its order; a worker takes the first.
+
+    Empty where there is no driver.
+    """
     import pynvml
 
     try:
         pynvml.nvmlInit()  # for as long as this process lives
     except pynvml.NVMLError:
-        return None
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-    if first.isdigit():
-        handle = _tell(pynvml.nvmlDeviceGetHandleByIndex, int(first))
-    else:  # GPU-… and MIG-… are names
-        handle = _tell(pynvml.nvmlDeviceGetHandleByUUID, first)
-    return None if handle is None else Gpu(handle)
+        return ()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    every = range(_tell(pynvml.nvmlDeviceGetCount) or 0)
+    names = map(str, every) if named is None else map(str.strip, named.split(","))
+    handles = takewhile(lambda handle: handle is not None, map(_handle, names))  # as CUDA does
+    return tuple(map(Gpu, handles))
+
+
+def _handle(name: str) -> Any:
+    """Of an index, or of a name as `GPU-…` or `MIG-…`; None where there is no such GPU."""
+    import pynvml
+
+    if name.isdigit():
+        return _tell(pynvml.nvmlDeviceGetHandleByIndex, int(name))
+    return _tell(pynvml.nvmlDeviceGetHandleByUUID, name)
 
 
 def held_down(reasons: int) -> bool:

@@ -8,33 +8,15 @@ from typing import Any
 
 import psutil
 
+from bench import gpu
+
 GIB = 1024**3
 
 
 @cache
 def gpus() -> tuple[dict[str, Any], ...]:
-    """The NVIDIA GPUs that the driver shows: name, memory in GiB, driver version."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
-    try:
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
-        ]
-        return tuple(
-            {
-                "name": pynvml.nvmlDeviceGetName(handle),
-                "memory_gib": round(pynvml.nvmlDeviceGetMemoryInfo(handle).total / GIB, 1),
-                "driver": driver,
-            }
-            for handle in handles
-        )
-    finally:
-        pynvml.nvmlShutdown()
+    """The NVIDIA GPUs that workers may use, the one that they take first: name, GiB, driver."""
+    return tuple(each.facts() for each in gpu.visible())
 
 
 def facts(name: str | None = None) -> dict[str, Any]:

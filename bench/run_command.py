@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -73,11 +74,30 @@ def description(
         "run_id": path.resolve().name,
         "utc": now.isoformat(timespec="seconds"),
         "resnet_bench": __version__,
+        "commit": commit(),
         "command": shlex.join(["resnet-bench", *sys.argv[1:]]),
         "options": asked,
         "machine": facts,
         "noise_floor": noise.known(asked["device"], asked["replicates"], facts),
     }
+
+
+def commit() -> str | None:
+    """The commit of this code, with `-dirty` where it was changed since; None where nobody tells.
+
+    A package may be installed below somebody else's checkout, whose commit says nothing of it.
+    """
+    here = Path(__file__)
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(here.parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _measure(

@@ -16,9 +16,8 @@ from typing import Any
 
 import psutil
 
-from bench import cpus
+from bench import cpus, gpu
 from bench.energy import cpu_meter, gpu_meter
-from bench.gpu import visible_gpu
 
 BUSY = ("user", "nice", "system", "irq", "softirq")  # steal and idle are none of it
 CPUS = Path("/sys/devices/system/cpu")
@@ -73,7 +72,7 @@ class Watch:
 
     def __init__(self, device: str, group: int, threads: int | None = None) -> None:
         self.threads = threads  # how many of our processors the worker is confined to
-        self.gpu = visible_gpu() if device == "cuda" else None
+        self.gpu = next(iter(gpu.visible()), None) if device == "cuda" else None
         self.group = group  # of the worker's processes
         self.meter = cpu_meter() if device == "cpu" else gpu_meter(self.gpu)
         self.load_1min: float | None = None  # before the first block

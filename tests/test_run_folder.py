@@ -1,6 +1,9 @@
 """What a run leaves on disk, and what is made of it after a kill."""
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import bench
 from bench.cells import Cell, UsageError
 from bench.records import Record
 from bench.reports import REPORTS
@@ -197,3 +201,28 @@ def test_logs_are_kept_where_a_worker_said_something(folder: RunFolder) -> None:
     folder.write_reports()
     assert not folder.logs.exists()
     folder.write_reports()
+
+
+def test_a_run_names_the_commit_of_the_code_only_where_that_is_tracked(tmp_path: Path) -> None:
+    package = Path(bench.__file__).parent
+    shutil.copytree(package, tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def git(*words: str) -> str:
+        command = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", *words]
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def told() -> str:
+        program = "from bench import run_command; print(run_command.commit())"
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init")
+    git("commit", "--allow-empty", "--message", "of somebody else's")
+    assert told() == "None"
+    git("add", "bench")
+    git("commit", "--message", "ours")
+    assert told() == git("rev-parse", "--short=12", "HEAD")
+    (tmp_path / "bench" / "cli.py").write_text("")
+    assert told() == git("rev-parse", "--short=12", "HEAD") + "-dirty"

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from bench import gpu
 from bench.cells import Cell
 from bench.child import Child
 from bench.gpu import Gpu, held_down
@@ -162,7 +163,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     for name in answers:
         monkeypatch.setattr(pynvml, name, answer(name))
-    monkeypatch.setattr("bench.state.visible_gpu", lambda: Gpu("handle"))
+    monkeypatch.setattr("bench.gpu.visible", lambda: (Gpu("handle"),))
     return answers
 
 
@@ -202,6 +203,40 @@ def test_what_a_driver_does_not_tell_is_unknown(nvml: dict[str, Any]) -> None:
     assert {summary[name] for name in ("device_process_mib", "throttled", "temperature_c")} == {
         None
     }
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        (None, ["0", "1", "2"]),
+        ("2,0", ["2", "0"]),
+        ("GPU-b, 7, 0", ["GPU-b"]),
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_gpus_are_those_that_a_worker_may_see_in_its_order(
+    named: str | None, seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pynvml
+
+    def handle(known: tuple[object, ...]) -> Callable[[object], object]:
+        def call(name: object) -> object:
+            if name not in known:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+            return str(name)
+
+        return call
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 3)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", handle((0, 1, 2)))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", handle(("GPU-a", "GPU-b")))
+    if named is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert [each.handle for each in gpu.visible.__wrapped__()] == seen
 
 
 def test_the_limit_of_power_is_not_called_throttling() -> None:

@@ -6,7 +6,7 @@ from bench.compare.changes import WORDS, Change, Changed
 from bench.compare.gate import Judgement, label, limit_text
 from bench.compare.sides import LeftOut, Side
 from bench.records import Record
-from bench.reports.text import escape, number, table
+from bench.reports.text import code_version, escape, number, table
 
 READING = """\
 **speed** is NEW's over BASE's, with its 95 % interval over processes (Welch's t). Processes of
@@ -190,7 +190,7 @@ def _known(side: Side, rows: Sequence[Record]) -> dict[str, str]:
     note("processor", (row.processor for row in rows))
     for name in FACTS:
         note(name, (run["machine"].get(name) for run in runs))
-    note("resnet-bench", (run.get("resnet_bench") for run in runs))
+    note("resnet-bench", map(code_version, runs))
     for row in rows:
         for package, version in row.versions.items():
             note(package, [version])

@@ -18,7 +18,7 @@ from bench.reports import (
     state,
 )
 from bench.reports.answer import FEW, heading, opening
-from bench.reports.text import code, details, escape, folded, table
+from bench.reports.text import code, code_version, details, escape, folded, table
 from bench.summary import summarise
 
 MANY = 8  # rows of a table that lies open in the later sections
@@ -175,5 +175,7 @@ def _machines(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> s
     for record in records:
         for package, version in record.versions.items():
             versions.setdefault(package, set()).add(version)
+    if ours := {name for run in runs if (name := code_version(run))}:
+        versions["resnet-bench"] = ours
     stated = ", ".join(f"{name} {' / '.join(sorted(versions[name]))}" for name in sorted(versions))
     return "\n".join([*lines, *([f"- {escape(stated)}"] if stated else [])])

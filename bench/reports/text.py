@@ -2,7 +2,8 @@
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from bench.statistics import Estimate
 
@@ -57,3 +58,9 @@ def interval(estimate: Estimate | None, digits: int = 0) -> str:
         return number(estimate.value, digits)
     low, high = number(estimate.low, digits), number(estimate.high, digits)
     return f"{number(estimate.value, digits)} [{low}, {high}]"
+
+
+def code_version(run: Mapping[str, Any]) -> str | None:
+    """`0.1.0 (commit 8eec895f1c2a)`: what made a run, by its `run.json`; None where unknown."""
+    version, commit = run.get("resnet_bench"), run.get("commit")
+    return f"{version} (commit {commit})" if version and commit else version
