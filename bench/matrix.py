@@ -8,6 +8,8 @@ from bench.inputs import NATIVE
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 
+DEFAULT = ("train", "infer")  # workloads that each implementation is asked for if it has them
+
 
 def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
     """What `--impl` names: `torch_module`, `keras_functional[jax]`, a file, or `all`.
@@ -38,7 +40,7 @@ def matrix(
     impl: Sequence[str],
     mode: Sequence[str] | None,
     model: Sequence[str],
-    workload: Sequence[str],
+    workload: Sequence[str] | None,
     device: Sequence[str],
     precision: Sequence[str],
     batch_size: Sequence[int],
@@ -57,7 +59,8 @@ def matrix(
 ) -> list[Cell]:
     """Every combination asked for, once; combinations that cannot run are cells too.
 
-    `mode` None means each backend's default, or with `all_modes` all that the device may have.
+    `mode` None means each backend's default, or with `all_modes` all that the device may have;
+    `workload` None means train and infer, of what only infers the latter.
     `input` and what follows it concern the workloads train+input and train-to; `cap` None means
     `steps`.
     Raises UsageError for names that do not exist.
@@ -70,7 +73,8 @@ def matrix(
         modes = mode or (backend.modes if all_modes else backend.modes[:1])
         elsewhere = () if mode else backend.cuda_only
         name = row.name if CATALOGUE.get(row.name) is row else row.module
-        axes = (modes, model, workload, device, precision, batch_size, optimizer)
+        workloads = workload or [name for name in DEFAULT if name in row.workloads]
+        axes = (modes, model, workloads, device, precision, batch_size, optimizer)
         for (mode_, model_, workload_, device_, precision_, batch, rule), cpus, fed in product(
             product(*axes), threads, input
         ):

@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[executables], help="measure, and write a report")
     add = run.add_argument
     add("--profile", choices=PROFILES, default="quick", help="how much to measure (quick)")
-    add("--workload", nargs="+", choices=WORKLOADS, default=["train", "infer"], help=WORKLOAD_HELP)
+    add("--workload", nargs="+", choices=WORKLOADS, help=WORKLOAD_HELP)
     add("--batch-size", nargs="+", type=batch_size, metavar="N", help=BATCH_HELP)
     add("--steps", type=positive, metavar="N", help="steps of a cell, warm-up included (profile's)")
     add("--input", nargs="+", choices=("native", *PACKAGES), help=INPUT_HELP)
@@ -220,7 +220,7 @@ FAIL_HELP = (
 )
 WORKLOAD_HELP = (
     "train+input: fed by an input pipeline; train-to: until --target-accuracy, in --steps at most "
-    "(train infer)"
+    "(train infer; what only infers: infer)"
 )
 INPUT_HELP = (
     "pipelines of train+input; native: DataLoader, tf.data, else NumPy, by backend (native)"

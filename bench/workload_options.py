@@ -15,14 +15,15 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
     Raises UsageError for an option whose workload was not asked for, and for a target that is
     missing or cannot be reached.
     """
+    workloads = options.workload or ()
     target = getattr(options, "target_accuracy", None)
     every = getattr(options, "evaluate_every", None)
     feeds = getattr(options, "input", None)
-    if feeds and "train+input" not in options.workload:
+    if feeds and "train+input" not in workloads:
         raise UsageError("--input is what feeds train+input: add it to --workload, or leave it out")
     if feeds and len(feeds) > len(set(feeds)):
         raise UsageError(f"--input {' '.join(feeds)}: give each name only once")
-    if "train-to" in options.workload:
+    if "train-to" in workloads:
         _check_target(options, target)
     else:
         for name, given in (("--target-accuracy", target), ("--evaluate-every", every)):

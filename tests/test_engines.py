@@ -280,13 +280,11 @@ def test_a_run_certifies_and_measures_engines_and_says_what_they_computed_in(
     names = list(ENGINES)
     options = ["--profile", "smoke", "--impl", *names, "--threads", 1, "--batch-size", 8]
     finished = resnet_bench("run", *options, "--out", "run")
-    assert finished.returncode == 1  # training was asked for by name
+    assert (finished.returncode, finished.stderr) == (0, "")
     rows = read(tmp_path / "run")
-    trained = [row for row in rows if row.workload == "train"]
-    inferred = [row for row in rows if row.workload == "infer"]
-    assert {row.status for row in trained} == {"unsupported"}
-    assert [(row.implementation, row.status) for row in inferred] == [(n, "ok") for n in names]
-    for row in inferred:
+    assert [(row.implementation, row.workload) for row in rows] == [(n, "infer") for n in names]
+    assert {row.status for row in rows} == {"ok"}
+    for row in rows:
         assert row.certificate_float64 == "passed in fp32, no float64 there"
         assert row.certificate_timed == "passed"
         assert row.settings["threads"] == "1"
