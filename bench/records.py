@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from bench.cells import Cell
+from bench.cells import WORKLOADS, Cell
 
 if TYPE_CHECKING:
     import pandas
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = 1  # the newest that is understood; all before it are
 
 STATUSES = ("ok", "unavailable", "unsupported", "oom", "timeout", "crashed", "uncertified")
+HUGE = 1e15  # no speed and no time is beyond, nor below its inverse
 # Ends that are no fault of the run: a row says so, and only a cell asked for by name fails the run
 EXPECTED = ("unavailable", "unsupported")
 
@@ -189,13 +190,21 @@ def _check(record: Record) -> None:
     for name, value in (("versions", record.versions), ("settings", record.settings)):
         if type(value) is not dict or not set(map(type, value.values())) <= {str}:
             raise ValueError(f"{name} is not an object of strings")
-    if record.status not in STATUSES:
-        raise ValueError(f"unknown status {record.status!r}")
+    for name, value, known in (
+        ("status", record.status, STATUSES),
+        ("workload", record.workload, WORKLOADS),
+    ):
+        if value not in known:
+            raise ValueError(f"unknown {name} {value!r}")
+    if record.batch_size < 1:
+        raise ValueError(f"batch_size is {record.batch_size}, and must be 1 or more")
     if len(record.block_s) != len(record.block_steps):
         raise ValueError("block_s and block_steps are not of one length")
     speed = record.throughput_images_per_s
-    if min((*record.block_s, *record.block_steps, 1 if speed is None else speed)) <= 0:
-        raise ValueError("block_s, block_steps and throughput_images_per_s must be above 0")
+    positive = (*record.block_s, *record.block_steps, 1 if speed is None else speed)
+    if not 1 / HUGE < min(positive) <= max(positive) < HUGE:
+        names = "block_s, block_steps and throughput_images_per_s"
+        raise ValueError(f"{names} must be above 0, and neither tiny nor huge ({HUGE:.0e})")
 
 
 def load(paths: str | Path | Iterable[str | Path]) -> "pandas.DataFrame":

@@ -6,9 +6,10 @@ again.
 """
 
 import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,21 @@ from bench import reading
 from bench.cells import UsageError
 from bench.records import Record
 
-# What reports say of the machine of a run
-FACTS = ("machine", "cpu", "physical_cores", "logical_cores", "memory_gib", "gpus", "os")
+TEXT, NUMBER, SIZE, KNOWN = "text", "a number", "a number above 0", "a number above 0, or null"
+ANY = "any name"
+# What `run.json` must hold for reports to be made of it: a kind of value, an object (`?`: its key
+# may be absent), one of ANY names, or a list of what is in it
+SHAPE: dict[str, Any] = {
+    **{"run_id": TEXT, "command": TEXT, "utc?": TEXT, "resnet_bench?": TEXT},
+    "options": {"precision_target?": KNOWN, "max_replicates?": KNOWN},
+    "machine": {
+        **{"machine": TEXT, "cpu": TEXT, "os": TEXT, "memory_gib": KNOWN},
+        **{"physical_cores": KNOWN, "logical_cores": KNOWN},
+        "gpus": [{"name": TEXT, "memory_gib": KNOWN}],
+    },
+    "noise_floor?": {ANY: {"value": NUMBER, "log_ratios?": [NUMBER]}},
+    "peaks?": {ANY: {ANY: {"gflop_per_s": SIZE, "copy_gb_per_s": SIZE, "library": TEXT}}},
+}
 
 
 class RunFolder:
@@ -48,13 +62,8 @@ class RunFolder:
             raise UsageError(f"{path}: holds no run (there is no run.json in it)") from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{path / 'run.json'}: cannot be read ({error})") from None
-        wanted = {"run_id": str, "command": str, "options": dict, "machine": dict}
-        found = run if isinstance(run, dict) else {}
-        missing = [name for name, kind in wanted.items() if not isinstance(found.get(name), kind)]
-        if missing:
-            raise UsageError(f"{path / 'run.json'}: has no sound {', '.join(missing)}")
-        if absent := [name for name in FACTS if name not in found["machine"]]:
-            raise UsageError(f"{path / 'run.json'}: its machine has no {', '.join(absent)}")
+        if wrong := next(unsound(run, SHAPE), None):
+            raise UsageError(f"{path / 'run.json'}: {wrong}")
         return cls(path, run)
 
     def note(self, **facts: Any) -> None:
@@ -95,6 +104,36 @@ class RunFolder:
                     log.unlink()
             if not any(self.logs.iterdir()):
                 self.logs.rmdir()
+
+
+def unsound(value: Any, shape: Any, name: str = "") -> Iterator[str]:
+    """In words, and one after another, where a value of JSON is not of a shape such as SHAPE."""
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            yield f"{name} is not a list"
+            return
+        for index, item in enumerate(value):
+            yield from unsound(item, shape[0], f"{name}[{index}]")
+    elif isinstance(shape, dict):
+        if not isinstance(value, dict):
+            yield f"{name or 'it'} is not an object"
+            return
+        inside = dict.fromkeys(value, shape[ANY]) if ANY in shape else shape
+        for key, inner in inside.items():
+            plain = key.removesuffix("?")
+            if plain in value:
+                yield from unsound(value[plain], inner, f"{name}.{plain}".removeprefix("."))
+            elif key == plain:
+                yield f"there is no {key} in {name or 'it'}"
+    elif not _is(shape, value):
+        yield f"{name} is not {shape}"
+
+
+def _is(kind: str, value: Any) -> bool:
+    if kind == TEXT or value is None:
+        return isinstance(value, str) or kind == KNOWN
+    sound = type(value) in (int, float) and math.isfinite(value)
+    return sound and (kind == NUMBER or value > 0)
 
 
 def check_free(path: Path) -> None:

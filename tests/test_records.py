@@ -97,6 +97,9 @@ def test_what_is_not_a_number_is_refused_in_a_record(value: float) -> None:
         (changed(versions=["2.0"]), "versions is not an object of strings"),
         (changed(settings={"threads": 2}), "settings is not an object of strings"),
         (changed(status="fine"), "unknown status 'fine'"),
+        (changed(workload="play"), "unknown workload 'play'"),
+        (changed(batch_size=0), "batch_size is 0"),
+        (changed(throughput_images_per_s=1e300), "neither tiny nor huge"),
     ],
 )
 def test_a_line_that_is_no_record_is_named(

@@ -144,6 +144,36 @@ def test_a_damaged_or_incomplete_run_json_is_refused(content: bytes, tmp_path: P
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        (
+            {"machine": RUN["machine"] | {"gpus": [{"name": "A"}]}},
+            "no memory_gib in machine.gpus[0]",
+        ),
+        ({"machine": RUN["machine"] | {"cpu": None}}, "machine.cpu is not text"),
+        ({"machine": RUN["machine"] | {"gpus": {}}}, "machine.gpus is not a list"),
+        ({"utc": 3}, "utc is not text"),
+        ({"noise_floor": {"cpu": 0.01}}, "noise_floor.cpu is not an object"),
+        (
+            {"noise_floor": {"cpu": {"value": 0.1, "log_ratios": ["x"]}}},
+            "log_ratios[0] is not a num",
+        ),
+        ({"peaks": {"cpu": {"2/fp32": {"library": "x"}}}}, "no gflop_per_s in peaks.cpu.2/fp32"),
+        ({"peaks": {"cpu": {"2/fp32": {"gflop_per_s": 0}}}}, "gflop_per_s is not a number above 0"),
+        ({"options": {"max_replicates": True}}, "options.max_replicates is not a number above 0"),
+    ],
+)
+def test_a_run_json_of_another_shape_is_refused_with_the_place(
+    changes: dict[str, Any], wrong: str, tmp_path: Path
+) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(RUN | changes))
+    with pytest.raises(UsageError) as caught:
+        RunFolder.open(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'run.json'}: ")
+    assert wrong in str(caught.value)
+
+
 def test_a_line_cut_off_by_a_kill_is_dropped_before_more_is_written(
     folder: RunFolder, make_record: MakeRecord
 ) -> None:
