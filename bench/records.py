@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, get_args
+
+import orjson
 
 from bench.cells import WORKLOADS, Cell
 
@@ -151,11 +153,9 @@ def from_json(line: str) -> Record:
     Raises ValueError that says what is wrong with the line.
     """
     try:
-        values: Any = json.loads(line, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
-    except RecursionError:
-        raise ValueError("not a record: nested too deeply") from None
+        values: Any = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise ValueError(_wrong(line)) from None
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     schema = values.get("schema", SCHEMA)
@@ -177,8 +177,18 @@ def from_json(line: str) -> Record:
     return record
 
 
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a value of JSON: unknown is null")
+def _wrong(line: str) -> str:
+    """Why a line is not JSON, in the words of the standard library, which says more."""
+    constants: list[str] = []
+    try:
+        json.loads(line, parse_constant=constants.append)
+    except json.JSONDecodeError as error:
+        return f"not JSON ({error.msg} at column {error.colno})"
+    except RecursionError:
+        return "not a record: nested too deeply"
+    if constants:
+        return f"{constants[0]} is not a value of JSON: unknown is null"
+    return "not a record: it has a number that is beyond all measure, or text that is not Unicode"
 
 
 def _check(record: Record) -> None:

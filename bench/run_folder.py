@@ -167,9 +167,13 @@ def write_reports(
     """
     from bench.reports import REPORTS, render
 
-    for name, report in REPORTS.items():
-        write(path / name, report(rows, runs))
-    if rows and (problem := render.write(path, rows, runs, plots)):
+    finish = render.begin(path, rows, runs, plots) if rows else lambda: None
+    try:
+        for name, report in REPORTS.items():
+            write(path / name, report(rows, runs))
+    finally:
+        problem = finish()
+    if problem:
         print(problem, file=sys.stderr)
 
 

@@ -68,7 +68,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records.append(record(**lost, **TENSORFLOW))
     facts = run()["machine"] | {"machine": HOSTILE, "cpu": HOSTILE, "os": HOSTILE}
     described = run(machine=facts, command=HOSTILE, peaks={"cpu": {"all/fp32": PEAK}})
-    assert render.write(folder, records, [described]) is None
+    assert render.begin(folder, records, [described])() is None
     return folder / "report.html"
 
 

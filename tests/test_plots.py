@@ -117,7 +117,7 @@ def test_without_its_packages_the_page_is_left_out_and_the_run_is_not(
 
 
 def test_a_page_that_cannot_be_drawn_says_why_in_one_line(tmp_path: Path) -> None:
-    problem = render.write(tmp_path / "gone", [timed([1.0])], [run()])
+    problem = render.begin(tmp_path / "gone", [timed([1.0])], [run()])()
     assert problem is not None
     assert problem.startswith("report.html and plots are not written: FileNotFoundError")
     assert "\n" not in problem
@@ -126,7 +126,7 @@ def test_a_page_that_cannot_be_drawn_says_why_in_one_line(tmp_path: Path) -> Non
 def test_the_process_that_draws_is_the_only_one_to_import_what_draws(tmp_path: Path) -> None:
     program = (
         "import pickle, sys; from pathlib import Path; from bench.reports import render\n"
-        "assert render.write(Path(sys.argv[1]), *pickle.load(sys.stdin.buffer)) is None\n"
+        "assert render.begin(Path(sys.argv[1]), *pickle.load(sys.stdin.buffer))() is None\n"
         "print(*sorted({'altair', 'vl_convert', 'jinja2', 'pandas'} & sys.modules.keys()))"
     )
     done = subprocess.run(

@@ -2,11 +2,12 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
+
+import orjson
 
 from bench.cells import Cell
 from bench.cold_start import against_first
@@ -108,7 +109,7 @@ def _text(value: Any) -> Any:
     if isinstance(value, str):
         value = value.replace("\r\n", "\n").replace("\r", "\n")  # else `csv` may not quote it
         return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
-    return json.dumps(value) if isinstance(value, tuple | dict) else value
+    return orjson.dumps(value).decode() if isinstance(value, tuple | dict) else value
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def content(
         "title": ", ".join(run["run_id"] for run in runs),
         "answers": [_inline(line.removeprefix("- ")) for line in opening(contests).splitlines()],
         "figures": [
-            {"heading": heading, **asdict(figure)} for heading, figure in _titled(contests, runs)
+            {"heading": heading, **vars(figure)} for heading, figure in _titled(contests, runs)
         ],
         "cells": [_cell(s) for contest in contests for s in contest],
         "reading": _prose().render(markdown.READING),

@@ -7,8 +7,9 @@ What is drawn comes as JSON on stdin, as `html.content` gives it.
 import json
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,35 @@ from bench.summary import summarise
 DRAWN = ("report.html", "ranking.svg")
 
 
-def write(
+def begin(
     folder: Path, records: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool = False
-) -> str | None:
-    """Write `report.html` and `ranking.svg` into `folder`, with `plots` all plots as files too.
+) -> Callable[[], str | None]:
+    """Begin to write `report.html` and `ranking.svg` into `folder`, with `plots` all plots too.
 
-    Returns None, or in one line why there are none and what to do.
+    Returns what waits for their end, and then says in one line why there are none and what to do;
+    or None.
     """
     if absent := html.missing():
-        return f"report.html and plots are not written: not installed: {absent} (pip install them)"
+        reason = f"not installed: {absent} (pip install them)"
+        return lambda: f"report.html and plots are not written: {reason}"
     command = [sys.executable, "-m", __spec__.name, str(folder), "plots" if plots else "page"]
-    shown = json.dumps(html.content(summarise(records, runs), runs))
-    done = subprocess.run(command, input=shown.encode(), stderr=subprocess.PIPE, process_group=0)
-    if done.returncode == 0:
-        return None
-    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-    return f"report.html and plots are not written: {last[0]} (exit code {done.returncode})"
+    with tempfile.TemporaryFile() as shown:
+        shown.write(json.dumps(html.content(summarise(records, runs), runs)).encode())
+        shown.seek(0)
+        drawing = subprocess.Popen(command, stdin=shown, stderr=subprocess.PIPE, process_group=0)
+
+    def finish() -> str | None:
+        _, said = drawing.communicate()
+        if drawing.returncode == 0:
+            return None
+        last = said.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        return f"report.html and plots are not written: {last[0]} (exit code {drawing.returncode})"
+
+    return finish
 
 
 def draw(folder: Path, shown: Mapping[str, Any], plots: bool) -> None:
-    """What `write` does, in this process."""
+    """What `begin` has another process do."""
     import vl_convert
 
     version = charts.version()
