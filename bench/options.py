@@ -198,6 +198,7 @@ def parser() -> argparse.ArgumentParser:
     add = compare.add_argument
     add("base", type=Path, metavar="BASE", help="a run's folder, a folder of those, or their rows")
     add("new", nargs="+", type=Path, metavar="NEW", help="each is compared with BASE")
+    add("--control", metavar="NAME", help=CONTROL_HELP)
     add(
         "--fail-if", nargs="+", action="extend", type=limit, default=[], metavar="L", help=FAIL_HELP
     )
@@ -217,6 +218,10 @@ def parser() -> argparse.ArgumentParser:
 
 FAIL_HELP = (
     "slower=3%%, memory=5%% or accuracy=1pt: exit code 1 where a cell is surely worse, and by more"
+)
+CONTROL_HELP = (
+    "an implementation that did not change and ran beside the others in BASE and NEW: speeds are "
+    "held against its, so that what the machine did between the runs cancels"
 )
 WORKLOAD_HELP = (
     "train+input: fed by an input pipeline; train-to: until --target-accuracy, in --steps at most "

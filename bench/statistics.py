@@ -97,7 +97,7 @@ def compare(
     what it is for so many processes.
     None where no two processes were interleaved.
     """
-    ratios = _ratios(ours, theirs)
+    ratios = speed_ratios(ours, theirs)
     ratio = estimate(ratios)
     if ratio is None:
         return None
@@ -110,12 +110,13 @@ def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | 
 
     Across pairs of processes as `estimate` does. None where no two processes were interleaved.
     """
-    return estimate(_ratios(ours, theirs))
+    return estimate(speed_ratios(ours, theirs))
 
 
-def _ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float]:
-    """Per pair of processes of one cohort, the median over rounds of the ratio of block times; of
-    training to a target, the ratio of the times until it was reached, none where one was not.
+def speed_ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float]:
+    """How many times as fast `ours` is as `theirs`, per pair of processes of one cohort: the median
+    over rounds of the ratio of block times; of training to a target, the ratio of the times until
+    it was reached, none where one was not.
     """
     partners = {(record.run_id, record.cohort): record for record in theirs}
     medians = []

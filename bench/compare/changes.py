@@ -80,6 +80,10 @@ def _changed(pair: Pair, floor: Floor) -> Changed:
             for rows in (pair.base, pair.new)
         )
         if change := _change(what, base, new, least if what == "speed" else 0.0):
+            if what == "speed" and pair.control:
+                held = _change(what, *pair.against_control(), least)
+                assert held is not None  # else it had been left out
+                change = replace(held, base=change.base, new=change.new)
             changes[what] = change
         elif base or new:
             unknown.append(what)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import reading
-from bench.cells import Cell, UsageError
+from bench.cells import Cell, UsageError, unknown
 from bench.records import EXPECTED, Record
 from bench.run_folder import RunFolder
+from bench.statistics import speed_ratios
 
 Key = tuple[Cell, str | None]  # and the machine, where a side has several
 
@@ -34,6 +35,15 @@ class Pair:
     machine: str | None  # None where each side has one
     base: list[Record]
     new: list[Record]
+    control: "Pair | None" = None  # what ran beside it in both, if its speed is held against that
+
+    def against_control(self) -> tuple[list[float], list[float]]:
+        """How many times as fast as the control each process of BASE is, and of NEW, from the same
+        rounds; empty where there is no control, or where they never ran side by side.
+        """
+        if self.control is None:
+            return [], []
+        return speed_ratios(self.base, self.control.base), speed_ratios(self.new, self.control.new)
 
 
 @dataclass(frozen=True)
@@ -89,10 +99,45 @@ def match(base: Side, new: Side) -> tuple[list[Pair], list[LeftOut]]:
         elif obstacle := _other_work(base, new, *measured):
             left_out.append(LeftOut(cell, obstacle))
         else:
-            pairs.append(Pair(cell, machine, *measured))
+            pairs.append(Pair(cell, machine, measured[0], measured[1]))
             if partial := "; ".join(filter(None, failed)):
                 new.remarks.append(f"{cell.label}, {cell.contest_label}: {partial}")
     return pairs, left_out
+
+
+def hold(pairs: Sequence[Pair], control: str) -> tuple[list[Pair], list[Pair], list[LeftOut]]:
+    """The pairs that are called `control`; all others, each with the one of them that its contest
+    has; and those whose contest has none.
+
+    Raises UsageError where there is none at all, or where a contest has several.
+    """
+    controls: dict[tuple[Any, ...], Pair] = {}
+    for pair in pairs:
+        if control in (pair.cell.label, pair.cell.label.split(" ")[0]):
+            known = controls.setdefault(_contest(pair), pair)
+            if known is not pair:
+                raise UsageError(
+                    f"--control {control}: may be {known.cell.label!r} or {pair.cell.label!r}; "
+                    "name one of them in full"
+                )
+    if not controls:
+        labels = dict.fromkeys(pair.cell.label for pair in pairs)
+        raise UsageError(f"--control {control}: {unknown('cell of both sides', control, labels)}")
+    held, left_out = [], []
+    for pair in pairs:
+        beside = controls.get(_contest(pair))
+        if beside is pair:
+            continue
+        measured = replace(pair, control=beside)
+        if all(measured.against_control()):
+            held.append(measured)
+        else:
+            left_out.append(LeftOut(pair.cell, f"{control}, the control, did not run beside it"))
+    return list(controls.values()), held, left_out
+
+
+def _contest(pair: Pair) -> tuple[Any, ...]:
+    return pair.machine, *pair.cell.contest
 
 
 def _cells(rows: Iterable[Record], by_machine: bool) -> dict[Key, list[Record]]:

@@ -12,8 +12,15 @@ READING = """\
 **speed** is NEW's over BASE's, with its 95 % interval over processes (Welch's t). Processes of
 different runs share no rounds: what the machine did between the runs is part of every difference,
 and no interval knows of it. Where all cells moved alike, suspect the machine; to be sure, measure
-both versions side by side in one run. Verdicts account for the number of cells; what may be chance,
-or is below the machine's noise floor, is a *tie*."""
+both versions side by side in one run, or hold both runs against a `--control`. Verdicts account for
+the number of cells; what may be chance, or is below the machine's noise floor, is a *tie*."""
+
+HELD = """\
+**speed** is NEW's over BASE's, each held against the control that ran in the same rounds: what the
+machine did to both cancels. Its 95 % interval is over processes (Welch's t). The control must be
+what did not change between the runs; images/s are as they were measured, machine and all. Verdicts
+account for the number of cells; what may be chance, or is below the machine's noise floor, is a
+*tie*."""
 
 MACHINE = ("machine", "processor")  # facts that make another machine
 FACTS = ("physical_cores", "logical_cores", "memory_gib", "os")
@@ -26,8 +33,12 @@ def render(
     left_out: Sequence[LeftOut],
     judgement: Judgement,
     limits: Mapping[str, float],
+    controls: Sequence[Changed] = (),
 ) -> str:
-    """The answer first, then the tables, then what was left out and what else differs."""
+    """The answer first, then the tables, then what was left out and what else differs.
+
+    `controls`: what speeds are held against, and how its own changed.
+    """
     differing, same = _facts(base, new, cells)
     sections = [
         f"## {escape(new.name)} against {escape(base.name)}",
@@ -35,6 +46,7 @@ def render(
         _answer(cells, left_out),
         *_verdicts(judgement, limits),
         *_tables(cells),
+        _controls(controls),
     ]
     if left_out:
         lines = [f"- {label(each.cell)}: {escape(each.reason)}" for each in left_out]
@@ -107,6 +119,16 @@ def _tables(cells: Sequence[Changed]) -> list[str]:
         title = f"{contest} on {machine}" if machine else contest
         parts.append(f"### {escape(title)}\n\n{table(header, body)}")
     return parts
+
+
+def _controls(controls: Sequence[Changed]) -> str:
+    """What the machine did to what did not change."""
+    lines = []
+    for control in controls:
+        if change := control.changes.get("speed"):
+            speeds = f"{number(change.base, 0)} → {number(change.new, 0)} images/s"
+            lines.append(f"- {label(control.pair.cell)}: {speeds}, {_ratio(change)} of BASE's")
+    return "\n".join(["### The control", "", *lines]) if lines else ""
 
 
 COLUMNS = {
