@@ -23,9 +23,9 @@ class Backend:
     The first of `modes` is the default. Modes say what the framework does with a step:
     `eager` dispatches operations one by one from Python, `graph` runs TensorFlow's
     `tf.function` graph, `compiled` hands the whole step to a compiler (Inductor, XLA) or to an
-    engine that prepares the whole network (ONNX Runtime, OpenVINO), and `reduce-overhead` and
-    `max-autotune` are Inductor's own modes. Of modes and precisions, those in `cuda_only` run on a
-    GPU and nowhere else.
+    engine that prepares the whole network (ONNX Runtime, OpenVINO, LiteRT), and `reduce-overhead`
+    and `max-autotune` are Inductor's own modes. Of modes and precisions, those in `cuda_only` run
+    on a GPU and nowhere else.
     """
 
     name: str
@@ -132,6 +132,23 @@ CATALOGUE: dict[str, Implementation] = {
                 ),
             ),
             "resnet_impls.openvino_engine",
+            workloads=("infer",),
+        ),
+        Implementation(
+            "litert_engine",
+            "LiteRT",
+            (
+                Backend(
+                    "litert",
+                    ("ai-edge-litert", "tensorflow"),  # the latter writes the model
+                    ("compiled",),
+                    ("fp32",),
+                    ("cpu",),
+                    cuda_only=(),
+                    exact="fp32",
+                ),
+            ),
+            "resnet_impls.litert_engine",
             workloads=("infer",),
         ),
         Implementation(

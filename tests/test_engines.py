@@ -74,20 +74,32 @@ def test_it_does_so_with_the_stem_of_large_images(name: str) -> None:
     assert failed(certify(ENGINES[name], (stated, problem.solve(stated, "sgd", "constant")))) == []
 
 
-def test_an_exported_program_computes_it_in_float64() -> None:
-    program = """
+@pytest.mark.parametrize(
+    ("name", "precision", "epsilon", "passing"),
+    [
+        ("torch_export", "fp64", 1e-5, CHECKS),
+        ("litert_engine", "fp32", 1e-5, CHECKS),
+        ("litert_engine", "fp32", 1.01e-5, CHECKS[:2]),
+    ],
+)
+def test_what_needs_a_whole_framework_computes_it_too(
+    name: str, precision: str, epsilon: float, passing: list[str]
+) -> None:
+    program = f"""
 from bench import inference, problem
-from resnet_impls.torch_export import Implementation
+from resnet_impls import {name}
 from test_identity import TINY
 
+{name}.BATCH_NORM_EPSILON = {epsilon}
+
 def build(weights, optimizer, learning_rate):
-    return Implementation(
-        TINY, weights, device="cpu", precision="fp64", mode="compiled",
+    return {name}.Implementation(
+        TINY, weights, device="cpu", precision={precision!r}, mode="compiled",
         optimizer=optimizer, learning_rate=learning_rate,
     )
 
 stated = problem.pose(TINY)
-checks = inference.checks(build, stated, problem.solve(stated, "sgd", "constant"), "fp64")
+checks = inference.checks(build, stated, problem.solve(stated, "sgd", "constant"), {precision!r})
 print([check.name for check in checks if check.passed])
 """
     environment = {
@@ -102,7 +114,7 @@ print([check.name for check in checks if check.passed])
         text=True,
         check=True,
     )
-    assert finished.stdout.splitlines()[-1] == str(CHECKS)
+    assert finished.stdout.splitlines()[-1] == str(passing)
 
 
 def nodes(model: ModelProto, operator: str) -> list[NodeProto]:
