@@ -94,7 +94,8 @@ def checks(
     """
     limits = dict(LIMITS[precision])
     if precision == "fp32":
-        limits["gradients"] = max(limits["gradients"], ROUNDING_ROOM * solution.rounding)
+        for name, error in zip(("gradients", "worst gradient"), solution.rounding, strict=True):
+            limits[name] = max(limits[name], ROUNDING_ROOM * error)
     dtype = np.float64 if precision == "fp64" else np.float32
     start = {name: value.astype(dtype) for name, value in problem.weights.items()}
     images, labels = problem.images.astype(dtype), problem.labels
