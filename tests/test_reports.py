@@ -247,6 +247,14 @@ def test_no_text_from_outside_becomes_a_formula(text: str) -> None:
     assert summary["final_loss_median"] == "-2.0"
 
 
+def test_a_list_that_no_spreadsheet_holds_is_counted_in_csv() -> None:
+    given = [timed([1.0], losses=(0.123456789,) * count) for count in (100, 10_000)]
+    short, long = rows(tables.results(given, []))
+    assert json.loads(short["losses"]) == [0.123456789] * 100
+    assert long["losses"] == "10000 values, all in records.jsonl"
+    assert max(map(len, long.values())) <= 32_767
+
+
 def test_harmless_text_is_left_as_it_is_in_csv() -> None:
     given = "a - b = c; 5 % + 'quoted' \"twice\", |pipe| <script>"
     (row,) = rows(tables.results([record(status="oom", reason=given)], []))

@@ -17,6 +17,7 @@ from bench.summary import summarise
 
 # OWASP's list, and the wide forms that Excel takes for the same
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+LONGEST = 32_767  # characters of a cell in Excel, which cuts off or spills what is longer
 SPECIAL = re.compile('[",\n]')
 MEDIANS = (
     "import_s",
@@ -46,6 +47,8 @@ MEDIANS = (
 
 def results(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One row per record; lists and mappings are JSON in their cell, unknown is empty.
+
+    A list that is too long for a spreadsheet's cell is only counted.
 
     Line by line, since raw lists of thousands of records are more than fits well into memory.
     """
@@ -109,7 +112,10 @@ def _text(value: Any) -> Any:
     if isinstance(value, str):
         value = value.replace("\r\n", "\n").replace("\r", "\n")  # else `csv` may not quote it
         return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
-    return orjson.dumps(value).decode() if isinstance(value, tuple | dict) else value
+    if not isinstance(value, tuple | dict):
+        return value
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= LONGEST else f"{len(value)} values, all in records.jsonl"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
