@@ -18,8 +18,8 @@ import resnet_impls
 from bench import machine
 from bench.cache import CACHE, keep
 from bench.cells import Cell, UsageError, implementation, installed, obstacle
-from bench.child import Child, Failure
-from resnet_impls.catalogue import Backend
+from bench.child import Child, Failure, libraries_environment
+from resnet_impls.catalogue import CATALOGUE, Backend
 
 
 @dataclass(frozen=True)
@@ -191,17 +191,23 @@ def _sources(*names: str) -> str:
 def _key(subject: Cell) -> str:
     """Fingerprint of all that a certificate depends on."""
     row, backend = implementation(subject.implementation), _backend(subject)
-    source = row.module if row.module.endswith(".py") else f"{row.module.rpartition('.')[2]}.py"
+    packages: Iterable[str] = (*backend.packages, "numpy")
+    sources = [f"{row.module.rpartition('.')[2]}.py"]
+    if row.module.endswith(".py"):  # it may import any framework, and what lies beside it
+        sources = sorted(map(str, Path(row.module).parent.glob("*.py")))
+        backends = [known for each in CATALOGUE.values() for known in each.backends]
+        packages = {name for known in backends for name in known.packages}
     facts = machine.facts()
-    environment = {
+    depends = {
         "subject": subject.as_dict(),
-        "sources": _sources(source, "architecture.py", "weights.py", "numpy_reference.py"),
-        "versions": {name: installed(name) for name in (*backend.packages, "numpy")},
+        "sources": _sources(*sources, "architecture.py", "weights.py", "numpy_reference.py"),
+        "versions": {name: installed(name) for name in sorted({*packages, "jaxlib", "numpy"})},
+        "environment": libraries_environment(subject),
         "python": facts["python"],
         "processor": machine.processor(facts, subject.device),
         "driver": [gpu["driver"] for gpu in facts["gpus"]],
     }
-    return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _backend(subject: Cell) -> Backend:

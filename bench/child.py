@@ -35,6 +35,13 @@ ANSWERS = {
 LIFE_SIGN_S = 5.0
 
 
+# Beginnings of the names of variables that tell libraries how to compute
+LIBRARIES = (
+    *("OMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_", "NUMEXPR_", "CUDA_", "NVIDIA_"),
+    *("XLA_", "JAX_", "TF_", "TORCH_", "TORCHINDUCTOR_", "KERAS_"),
+)
+
+
 class Failure(Exception):
     """A worker that will not answer any more: its `status` and `reason` for the record."""
 
@@ -63,11 +70,17 @@ def environment(cell: Cell) -> dict[str, str]:
         settings["KERAS_BACKEND"] = cell.backend
     if cell.precision == "fp64":
         settings["JAX_ENABLE_X64"] = "true"
-    if cell.device == "cpu":
-        settings["CUDA_VISIBLE_DEVICES"] = ""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+    settings["CUDA_VISIBLE_DEVICES"] = visible[0] if cell.device == "cuda" else ""
     if cell.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32
         settings |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
     return settings
+
+
+def libraries_environment(cell: Cell) -> dict[str, str]:
+    """What the environment of a worker tells its libraries: what the user set, and what we set."""
+    users = {name: value for name, value in os.environ.items() if name.startswith(LIBRARIES)}
+    return users | environment(cell)
 
 
 class Child:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bench.cells import Cell, UsageError, unknown
+from bench.cells import Cell, UsageError, obstacle, unknown
 from bench.options import described_cells, parser, requested, requested_cells
 
 if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
@@ -50,6 +50,10 @@ def certify(options: argparse.Namespace) -> int:
     # as executables, since what only infers is asked for as if it trained
     cells = [executable(cell) for cell in requested_cells(requested(options))]
     obtained: dict[Cell, Certificate] = {}
+    obstacles = {cell: found for cell in cells if (found := obstacle(cell))}
+    for cell, (status, reason) in obstacles.items():
+        name = f"{cell.label} {cell.precision} {cell.model}"
+        console().print(f"{name}: {status}: {reason}", soft_wrap=True)
     write(options.out, obtained)  # a path that cannot be written is known at once
     for cell, certificate in certificates(cells, timeout_s=options.timeout, remembered=False):
         if certificate is not None:
@@ -58,7 +62,9 @@ def certify(options: argparse.Namespace) -> int:
             write(options.out, obtained)
     if article.exhibited(cell.implementation for cell in cells):
         console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
-    return 0 if all(certificate.passed for certificate in obtained.values()) else 1
+    missing = not obtained or (obstacles and "all" not in options.impl)
+    failed = not all(certificate.passed for certificate in obtained.values())
+    return 1 if missing or failed else 0
 
 
 def report(options: argparse.Namespace) -> int:

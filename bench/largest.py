@@ -16,7 +16,6 @@ import psutil
 from bench import data
 from bench.cells import LARGEST, Cell, obstacle
 from bench.child import Child, Failure
-from bench.measurement import warm_up_steps
 from bench.schedule import MEMORY_FRACTION
 
 FIRST = 64  # what is tried first, then doubled or halved
@@ -91,7 +90,7 @@ def trial(cell: Cell, folder: Path, timeout_s: float) -> str | None:
         child = Child(cell, folder, Path(temporary) / "log", memory_mib)
         try:
             child.ask("build", timeout_s)
-            child.ask("warm_up", timeout_s, steps=warm_up_steps(cell.steps))
+            child.ask("warm_up", timeout_s, steps=1)
         except Failure as failure:
             return f"{failure.status}: {failure.reason}"
         finally:

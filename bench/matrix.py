@@ -32,6 +32,10 @@ def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
                 backends = {wanted: backends[wanted]}
             for backend in backends.values():
                 chosen[row.module, backend.name] = row, backend
+    called: dict[str, str] = {}  # name in reports, logs and files of weights -> module
+    for row, _ in chosen.values():
+        if called.setdefault(row.name, row.module) != row.module:
+            raise UsageError(f"--impl {' '.join(names)}: two are called {row.name}; rename a file")
     return list(chosen.values())
 
 

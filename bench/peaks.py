@@ -19,11 +19,8 @@ from typing import Any
 from bench import cpus, machine, peak_probe
 from bench.cache import CACHE, keep
 from bench.cells import PRECISIONS, Cell, installed, obstacle
-from bench.child import Child, Failure, environment
+from bench.child import Child, Failure, libraries_environment
 from bench.matrix import matrix
-
-# Beginnings of the names of variables that tell numerical libraries how to compute
-SETTINGS = ("OMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_", "NUMEXPR_", "XLA_", "CUDA_")
 
 RECENT_S = 600.0
 
@@ -133,12 +130,11 @@ def _measured(subject: Cell, timeout_s: float) -> dict[str, Any]:
 def _fingerprint(subject: Cell) -> str:
     """Of all that a peak depends on, and of the day."""
     facts = machine.facts()
-    settings = {name: os.environ[name] for name in os.environ if name.startswith(SETTINGS)}
     depends = {
         "day": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": {name: facts[name] for name in ("machine", "cpu", "logical_cores", "gpus")},
         "cores": sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
-        "environment": {**settings, **environment(subject)},
+        "environment": libraries_environment(subject),
         "versions": {name: installed(name) for name in ("numpy", "torch", "jax")},
         "probe": Path(peak_probe.__file__).read_text(encoding="utf-8"),
         "subject": subject.as_dict(),

@@ -211,7 +211,9 @@ def _check(record: Record) -> None:
     if len(record.block_s) != len(record.block_steps):
         raise ValueError("block_s and block_steps are not of one length")
     speed = record.throughput_images_per_s
-    positive = (*record.block_s, *record.block_steps, 1 if speed is None else speed)
+    sizes = (speed, record.host_baseline_mib, record.host_peak_mib, record.reached_train_s)
+    given = [value for value in sizes if value is not None]
+    positive = (1, *record.block_s, *record.block_steps, *given)
     if not 1 / HUGE < min(positive) <= max(positive) < HUGE:
         names = "block_s, block_steps and throughput_images_per_s"
         raise ValueError(f"{names} must be above 0, and neither tiny nor huge ({HUGE:.0e})")

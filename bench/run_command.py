@@ -69,6 +69,8 @@ def description(
 ) -> dict[str, Any]:
     """What `run.json` says of a new run."""
     facts = machine.facts(options.machine_name)
+    # a run may be resumed from another folder
+    impl = [str(Path(name).absolute()) if name.endswith(".py") else name for name in asked["impl"]]
     return {
         "schema": 1,
         "run_id": path.resolve().name,
@@ -76,7 +78,7 @@ def description(
         "resnet_bench": __version__,
         "commit": commit(),
         "command": shlex.join(["resnet-bench", *sys.argv[1:]]),
-        "options": asked,
+        "options": {**asked, "impl": impl},
         "machine": facts,
         "noise_floor": noise.known(asked["device"], asked["replicates"], facts),
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.cells import Cell
 from bench.measurement import Task
-from bench.records import Record
+from bench.records import EXPECTED, Record
 from bench.statistics import Estimate
 from bench.summary import Summary, summarise
 
@@ -52,7 +52,7 @@ def standings(
         standings = [
             _standing(summary, contest[0], end, ends[0], target, most)
             for summary, end in zip(contest, ends, strict=True)
-            if summary.records or summary.failures[-1].status not in ("unavailable", "unsupported")
+            if summary.records or summary.failures[-1].status not in EXPECTED
         ]
         contests.append(standings)
     return contests

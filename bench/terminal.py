@@ -108,7 +108,7 @@ def certificate_table(cell: Cell, certificate: Certificate) -> Table:
                 precision,
                 name,
                 stated(name, error),
-                "0" if name == "tensors" else f"{limit:.0e}",
+                "0" if not limit else f"{limit:.0e}",
                 Text("passed", "green") if good else Text("failed", "red"),
             )
         if half.failure:

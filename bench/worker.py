@@ -19,7 +19,7 @@ from bench.turns import Worker
 # What a framework's error says when it is memory that ran out.
 OUT_OF_MEMORY = (
     *("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory"),
-    "oom when allocating",
+    *("oom when allocating", "alloc_failed", "failed to allocate memory"),
 )
 
 

@@ -11,6 +11,8 @@ from bench.data import Dataset
 from bench.recipes import Batch
 from resnet_impls.weights import Weights, fingerprint
 
+FINGERPRINTED = 8  # batches of a feed; how many are fed may differ from process to process
+
 
 class Implementation(Protocol):
     """What every implementation file ends with; each call returns when the device is idle."""
@@ -61,14 +63,16 @@ class Train:
         self.rates = [float(rate) for rate in rates]
         self.rate = self.rates[0]  # the one in force
         self.feed = feed
-        self.fed: list[str] = []  # fingerprints
+        self.fed: list[str] = []  # fingerprints of the first batches
         self.losses: list[np.ndarray] = []
 
     def prepare(self, steps: int) -> None:
         """Place what the next `steps` steps need; not to be timed."""
         if self.feed:
-            images, labels = map(np.stack, zip(*islice(self.feed, steps), strict=True))
-            self.fed.append(fingerprint({"images": images, "labels": labels}))
+            batches = list(islice(self.feed, steps))
+            for images, labels in batches[: max(0, FINGERPRINTED - len(self.fed))]:
+                self.fed.append(fingerprint({"images": images, "labels": labels}))
+            images, labels = map(np.stack, zip(*batches, strict=True))
             self.implementation.place(images, labels)
 
     def spent(self) -> dict[str, float]:

@@ -94,12 +94,18 @@ class Implementation:
     ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise ImportError("this PyTorch finds no CUDA device")
+        if device == "cuda":
+            from torch.utils.cpp_extension import CUDA_HOME
+
+            if CUDA_HOME is None:
+                raise ImportError("AOTInductor needs the CUDA toolkit, which PyTorch has not")
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         self.device = torch.device(device)
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
-        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self.autocast = torch.autocast(device, half, enabled=half is not None)
 
         self.model = ResNet(architecture).eval()
         self.model.to(self.device, self.dtype, memory_format=torch.channels_last)

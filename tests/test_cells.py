@@ -198,6 +198,15 @@ def test_cells_compete_where_all_but_the_contender_is_equal() -> None:
     assert ours.contest != larger.contest
 
 
+def test_two_implementations_of_one_name_are_refused(users_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / users_file.name
+    other.parent.mkdir()
+    other.write_text(users_file.read_text())
+    with pytest.raises(UsageError, match="two are called mine; rename a file"):
+        cells(impl=[str(users_file), str(other)])
+    assert len(cells(impl=[str(users_file), str(users_file)])) == 1
+
+
 def test_a_label_names_a_backend_only_where_there_is_a_choice() -> None:
     ours, theirs = cells(impl=["torch_module", "keras_functional[jax]"])
     assert ours.label == "torch_module eager"

@@ -7,6 +7,7 @@ import pytest
 
 from bench import certify
 from bench.cells import Cell
+from bench.cli import main
 
 Worked = list[tuple[str, str]]  # optimizer and precision of each half that was worked out
 
@@ -58,3 +59,39 @@ def test_a_half_that_failed_to_run_is_tried_again_alone(
     cell = make_cell(optimizer="adam", precision="bf16")
     assert obtain([cell], remembered=True) == obtain([cell], remembered=True) == [False]
     assert worked == [("adam", "fp64"), ("adam", "bf16"), ("adam", "bf16")]
+
+
+def test_a_users_file_is_certified_again_where_a_neighbour_of_its_has_changed(
+    worked: Worked, make_cell: Callable[..., Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, neighbour = tmp_path / "mine.py", tmp_path / "layers.py"
+    file.write_text("from layers import Implementation\n")
+    neighbour.write_text("first = 1\n")
+    cell = make_cell(implementation=str(file), backend="mine")
+    assert obtain([cell], remembered=True) == obtain([cell], remembered=True) == [True]
+    assert len(worked) == 2
+    neighbour.write_text("second = 2\n")
+    obtain([cell], remembered=True)
+    assert len(worked) == 4
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    obtain([cell], remembered=True)
+    assert len(worked) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--impl", "torch_module", "--precision", "tf32", "--device", "cpu"), 1, "a CPU has none"),
+        (("--impl", "torchvision_model", "flax_nnx"), 1, "has no model resnet14"),
+        (("--impl", "all"), 0, "torchvision_model eager fp32 resnet14: unsupported"),
+    ],
+)
+def test_what_cannot_be_certified_is_said_and_fails_where_it_was_named(
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+    worked: Worked,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["certify", *arguments]) == code
+    assert said in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from bench.cache import replace_file
 from bench.cells import UsageError
 from bench.compare.changes import changed
 from bench.compare.gate import judge, limits
@@ -16,6 +17,9 @@ def run(options: argparse.Namespace) -> int:
     base, *news = [side(path) for path in (options.base, *options.new)]
     matched = [_matched(base, new, options.control) for new in news]
     for new, pairs, left_out, _ in matched:
+        if not pairs and not left_out:
+            both = f"{base.name} and {new.name}"
+            raise UsageError(f"--control {options.control}: {both} have nothing else in common")
         if not pairs and not any(each.broken for each in left_out):
             first = left_out[0]
             raise UsageError(
@@ -50,6 +54,6 @@ def _matched(
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        replace_file(path, text.encode())
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None

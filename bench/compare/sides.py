@@ -129,7 +129,10 @@ def hold(pairs: Sequence[Pair], control: str) -> tuple[list[Pair], list[Pair], l
         if beside is pair:
             continue
         measured = replace(pair, control=beside)
-        if all(measured.against_control()):
+        if pair.cell.target_accuracy is not None:
+            reason = "is trained to a target, and a control is for speeds"
+            left_out.append(LeftOut(pair.cell, reason))
+        elif all(measured.against_control()):
             held.append(measured)
         else:
             left_out.append(LeftOut(pair.cell, f"{control}, the control, did not run beside it"))
@@ -188,12 +191,16 @@ def _word(value: object) -> str:
 def _other_work(base: Side, new: Side, ours: list[Record], theirs: list[Record]) -> str | None:
     """Why rows of one cell are not the same work; None where they are."""
     for what, name in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
-        prints = [{getattr(row, name) for row in rows} for rows in (ours, theirs)]
-        if None in prints[0] | prints[1]:
+        if None in {getattr(row, name) for row in (*ours, *theirs)}:
             return f"{name} is not known of all rows, so that {what} may differ"
-        if len(prints[0] | prints[1]) > 1:
-            stated = [" and ".join(sorted(p[:12] for p in each)) for each in prints]
-            return f"other {what}: {name} {stated[0]} in {base.name}, {stated[1]} in {new.name}"
+        for seed in {row.drawn_seed for row in (*ours, *theirs)}:  # of each process in train-to
+            prints = [
+                {getattr(row, name) for row in rows if row.drawn_seed == seed}
+                for rows in (ours, theirs)
+            ]
+            if len(prints[0] | prints[1]) > 1:
+                stated = [" and ".join(sorted(p[:12] for p in each)) for each in prints]
+                return f"other {what}: {name} {stated[0]} in {base.name}, {stated[1]} in {new.name}"
     for side, rows in ((base, ours), (new, theirs)):
         if len(paths := sorted({row.implementation for row in rows})) > 1:
             return f"{side.name} has it from several files: {', '.join(paths)}"

@@ -66,12 +66,13 @@ def _pairs(contest: Sequence[Summary]) -> Iterator[tuple[Summary, Summary]]:
     """Of one engine, one mode and the same weights: the cell of a library, and that without."""
     for above in contest:
         for raw in contest:
-            prints = {record.weights_sha256 for s in (above, raw) for record in s.records}
+            records = (*above.records, *raw.records)
+            prints = {(record.drawn_seed, record.weights_sha256) for record in records}
             engine, mode = raw.cell.backend, raw.cell.mode
             if (
                 above.cell.implementation in ABOVE
                 and raw.cell.implementation == RAW.get(engine)
                 and (above.cell.backend, above.cell.mode) == (engine, mode)
-                and len(prints) == 1
+                and len(prints) == len({seed for seed, _ in prints})
             ):
                 yield above, raw

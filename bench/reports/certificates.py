@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.cache import replace_file
 from bench.cells import Cell, UsageError, implementation, installed
 from bench.certify import Certificate, Half
 from bench.reports.text import table
@@ -46,7 +47,7 @@ def write(path: Path | None, certificates: Mapping[Cell, Certificate]) -> None:
         with path.open("a", encoding="utf-8"):
             pass  # it can be written; until there is something to write, it keeps what it has
         if certificates:
-            path.write_text(render(certificates), encoding="utf-8")
+            replace_file(path, render(certificates).encode())
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
 

@@ -194,7 +194,8 @@ def _remarks(on: Question, base: Hardware | None) -> list[str]:
         listed = escape("; ".join(unlike))
         found.append(f"**Versions differ**, so this is not hardware alone: {listed}.")
     for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
-        if len({getattr(r, field) for r in rows} - {None}) > 1:
+        prints = {(r.drawn_seed, value) for r in rows if (value := getattr(r, field))}
+        if len(prints) > len({seed for seed, _ in prints}):
             found.append(f"**Not the same work**: the {what} differ from machine to machine.")
     return found
 

@@ -17,7 +17,8 @@ from bench.reports.text import interval, number
 from bench.summary import Summary
 
 ASSETS = Path(__file__).parent / "page"
-PACKAGES = ("altair", "vl-convert-python")  # all that the page and the plots need beyond our own
+# All that the page and the plots need beyond what records do
+PACKAGES = ("altair", "markdown-it-py", "vl-convert-python")
 
 
 def missing() -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.records import Record
+from bench.reports.answer import place
 from bench.reports.text import escape, interval, table
 from bench.statistics import speed_ratio
 from bench.summary import Summary
@@ -23,14 +24,14 @@ READING = (
 
 def section(contests: Sequence[Sequence[Summary]]) -> str:
     """One table for each contest of train+input; empty where there is none."""
-    every = {(s.processor, s.cell): s for contest in contests for s in contest}
+    every = {(place(s), s.cell): s for contest in contests for s in contest}
     parts = []
     for contest in contests:
         rows = []
         for s in contest:
             if s.cell.input is None or not s.records:
                 continue
-            plain = every.get((s.processor, replace(s.cell, workload="train", input=None)))
+            plain = every.get((place(s), replace(s.cell, workload="train", input=None)))
             rows.append(
                 [
                     s.cell.label,
