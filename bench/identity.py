@@ -44,7 +44,9 @@ LIMITS: dict[str, dict[str, float]] = {
         "gradients": 1e-5,
         "worst gradient": 1e-4,
         "parameters after step 1": 1e-4,
-        "statistics after step 1": 1e-6,
+        # the mean of squares less the square of the mean, as Flax computes variances, was seen at
+        # 2e-6 in resnet50; in resnet14 all stay below 1e-7
+        "statistics after step 1": 5e-6,
         "losses of 20 steps": 2e-2,
     },
     "bf16": {
@@ -53,7 +55,7 @@ LIMITS: dict[str, dict[str, float]] = {
         "loss of step 1": 5e-3,
         "gradient direction": 0.05,
         "gradient norm": 0.05,
-        "statistics after step 1": 1e-3,
+        "statistics after step 1": 3e-3,  # 2e-3 in resnet56
         "losses of 20 steps": 5e-2,
     },
 }
