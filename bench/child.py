@@ -66,7 +66,8 @@ def environment(cell: Cell) -> dict[str, str]:
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, and so machine.gpus
     }
     settings |= cpus.variables(cell.threads)
-    if not cell.implementation.endswith(".py"):  # whose author chooses
+    users = cell.implementation.endswith(".py")  # whose author chooses
+    if cell.backend in ("tensorflow", "jax", "torch") and not users:
         settings["KERAS_BACKEND"] = cell.backend
     if cell.precision == "fp64":
         settings["JAX_ENABLE_X64"] = "true"

@@ -289,7 +289,7 @@ def test_a_half_says_what_stood_in_for_float64() -> None:
 def test_a_run_certifies_and_measures_engines_and_says_what_they_computed_in(
     resnet_bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    names = list(ENGINES)
+    names = [*ENGINES, "litert_engine"]
     options = ["--profile", "smoke", "--impl", *names, "--threads", 1, "--batch-size", 8]
     finished = resnet_bench("run", *options, "--out", "run")
     assert (finished.returncode, finished.stderr) == (0, "")
