@@ -139,10 +139,15 @@ def test_a_worker_on_the_cpu_sees_no_gpu(make_cell: MakeCell) -> None:
     assert settings["JAX_PLATFORMS"] == "cpu"
 
 
-def test_a_worker_on_the_gpu_takes_memory_as_needed(make_cell: MakeCell) -> None:
+def test_a_worker_takes_one_gpu_and_memory_as_needed(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cell = make_cell(device="cuda", implementation="keras_functional", backend="jax")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert environment(cell)["CUDA_VISIBLE_DEVICES"] == "2"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     settings = environment(cell)
-    assert "CUDA_VISIBLE_DEVICES" not in settings
+    assert settings["CUDA_VISIBLE_DEVICES"] == "0"
     assert settings["KERAS_BACKEND"] == "jax"
     assert settings["JAX_PLATFORMS"] == "cuda"
     assert settings["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
