@@ -113,7 +113,7 @@ def test_the_answer_comes_first() -> None:
     title, answer, after = text.split("\n\n")[:3]
     assert title == "# first"
     assert "keras_functional[jax] compiled is fastest at 625 [" in answer
-    assert "slower are torch_module eager (0.50 [" in answer
+    assert "slower is torch_module eager (0.50 [" in answer
     assert after.startswith("## train resnet14")
 
 
@@ -138,7 +138,7 @@ def test_a_tie_is_called_a_tie() -> None:
     text = report(*processes([1.0, 1.1, 1.0]), *processes([1.05, 1.0, 1.05], **JAX))
     assert "torch_module eager, keras_functional[jax] compiled tie, the first at" in text
     assert "tie" in table_cells(text)
-    assert "slower are" not in text
+    assert "; slower" not in text
 
 
 def test_rows_that_cannot_be_told_apart_share_a_letter_in_every_report() -> None:
@@ -158,7 +158,7 @@ def test_a_single_process_has_no_verdict() -> None:
     text = report(timed([1.0]), timed([2.0], **JAX))
     assert "without an interval nothing can be said of keras_functional[jax] compiled" in text
     assert "–" in table_cells(text)
-    assert "slower are" not in text
+    assert "; slower" not in text
 
 
 def test_what_has_an_interval_is_not_said_to_lack_one() -> None:

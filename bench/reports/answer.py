@@ -55,7 +55,7 @@ def answer(contest: Contest) -> str:
     else:
         text = f"{name} ran at {speed}"
     if slower:
-        text += f"; slower are {_slower(slower)}"
+        text += f"; slower {'is' if len(slower) == 1 else 'are'} {_slower(slower)}"
     if untold:
         names = ", ".join(escape(s.cell.label) for s in untold)
         text += f"; without an interval nothing can be said of {names}"
