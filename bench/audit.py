@@ -1,7 +1,8 @@
 """What a worker finds out about itself, outside all that is timed: whether its times can be true.
 
 Calls of an implementation are to return when their work is done, training is to move every
-parameter, and nothing is to be compiled once the warm-up is over.
+parameter, inference is to compute what `predict` does, and nothing is to be compiled once the
+warm-up is over.
 """
 
 import sys
@@ -11,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from bench.data import Dataset
+from bench.identity import relative
 from bench.workloads import Infer, Train, skipped_steps
 from resnet_impls.architecture import Architecture
 from resnet_impls.weights import Weights, fingerprint
@@ -18,6 +20,7 @@ from resnet_impls.weights import Weights, fingerprint
 EARLY = 0.2  # of the time of some steps: what may be left of it when the call has returned
 NOTICEABLE_S = 0.002  # less is left to chance
 REPEATS = 5  # each must show work left over, so that a moment's disturbance accuses nobody
+SAME = 0.01  # of two calls for the same logits, which as a rule agree to the last digit
 PROBED_S = 0.05  # steps of about so many seconds are probed, 1 to 10 of them
 MOST_STEPS = 10
 
@@ -63,6 +66,14 @@ class Audit:
                 f"{call}({steps}) returned with {left:.0%} of its work still to do: have it wait "
                 "until the device is idle"
             )
+        if isinstance(workload, Infer):
+            implementation.place(images[None], data.test_labels[None, :batch_size])
+            error = relative(implementation.infer(1), implementation.predict(images))
+            if not error <= SAME:
+                faults.append(
+                    f"infer(1) returned logits {error:.0%} off those of predict: have it compute "
+                    "the batch that was placed, in evaluation mode"
+                )
         return faults
 
 

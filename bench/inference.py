@@ -26,9 +26,11 @@ def checks(build: Build, problem: Problem, solution: Solution, precision: str) -
     built = build(start, "sgd", 0.0)
     built.place(images, problem.labels)
     error = relative(built.predict(images[0]), solution.logits)
+    inferred = relative(built.infer(1), solution.logits)
     found = [
         Check("tensors", odd(built.weights(), start), limits["tensors"]),
         Check("evaluation logits", error, limits["evaluation logits"]),
+        Check("logits of infer", inferred, limits["logits of infer"]),
     ]
     if precision in ("fp64", "fp32"):  # half the digits cannot hold such variances
         shrunk = small_variances(start)

@@ -29,8 +29,10 @@ class Implementation(Protocol):
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Logits (B, classes) float32 of images (B, H, W, 3), in evaluation mode."""
 
-    def infer(self, steps: int) -> None:
-        """Run the next forward passes in evaluation mode, cycling through the batches."""
+    def infer(self, steps: int) -> np.ndarray:
+        """Run the next forward passes in evaluation mode, cycling through the batches; logits
+        (B, classes) float32 of the last.
+        """
 
     def weights(self) -> Weights:
         """Copies of all the tensors that the network has, by canonical name."""
@@ -131,10 +133,14 @@ class Infer:
         return {}
 
     def run(self, steps: int) -> None:
-        self.implementation.infer(steps)
+        self.logits = self.implementation.infer(steps)
 
     def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
-        """The accuracy of weights that were loaded; untrained ones have none worth a column."""
+        """The accuracy of weights that were loaded; untrained ones have none worth a column.
+
+        Raises ValueError where the last pass gave no logits.
+        """
+        _checked("infer", self.logits, batch_size)
         if not self.trained:
             return {}
         return {"test_accuracy": accuracy(self.implementation, data, batch_size)}
@@ -150,10 +156,16 @@ def accuracy(implementation: Implementation, data: Dataset, batch_size: int) -> 
     right, total = 0, len(data.test_labels)
     for start in range(0, total, batch_size):
         index = np.arange(start, start + batch_size)
-        logits = np.asarray(implementation.predict(data.test_images[index % total]))
-        if logits.ndim != 2 or len(logits) != batch_size or not np.isfinite(logits).all():
-            raise ValueError(f"predict returned no finite logits (shape {logits.shape})")
+        logits = implementation.predict(data.test_images[index % total])
+        logits = _checked("predict", logits, batch_size)
         counted = index[index < total]
         answers = logits.argmax(axis=1)[: len(counted)]
         right += int((answers == data.test_labels[counted]).sum())
     return right / total
+
+
+def _checked(call: str, logits: np.ndarray, batch_size: int) -> np.ndarray:
+    logits = np.asarray(logits)
+    if logits.ndim != 2 or len(logits) != batch_size or not np.isfinite(logits).all():
+        raise ValueError(f"{call} returned no finite logits (shape {logits.shape})")
+    return logits

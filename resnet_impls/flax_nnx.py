@@ -180,9 +180,9 @@ class Implementation:
     def predict(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self.forward(self.model, self.to_device(images)))
 
-    def infer(self, steps: int) -> None:
+    def infer(self, steps: int) -> np.ndarray:
         logits = [self.forward(self.model, x) for x, _ in islice(self.batches, steps)]
-        jax.block_until_ready(logits)
+        return np.asarray(jax.block_until_ready(logits)[-1])
 
     def weights(self) -> Weights:
         tensors = dict(nnx.to_flat_state(self.model))

@@ -173,9 +173,9 @@ class Implementation:
     def predict(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict_on_batch(images))
 
-    def infer(self, steps: int) -> None:
-        for images, _ in islice(self.batches, steps):
-            self.model.predict_on_batch(images)
+    def infer(self, steps: int) -> np.ndarray:
+        logits = [self.model.predict_on_batch(x) for x, _ in islice(self.batches, steps)]
+        return np.asarray(logits[-1])
 
     def weights(self) -> Weights:
         arrays = {path: ops.convert_to_numpy(v).copy() for path, v in self.variables.items()}

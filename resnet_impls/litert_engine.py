@@ -70,12 +70,12 @@ class Implementation:
         self.batches = cycle([np.ascontiguousarray(x) for x in images])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        interpreter = self.run(np.ascontiguousarray(images))
-        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        return logits(self.run(np.ascontiguousarray(images)))
 
-    def infer(self, steps: int) -> None:
+    def infer(self, steps: int) -> np.ndarray:
         for x in islice(self.batches, steps):
-            self.run(x)
+            interpreter = self.run(x)
+        return logits(interpreter)
 
     def weights(self) -> Weights:
         # As given: the converter has folded the batch norms into the kernels
@@ -115,6 +115,11 @@ class Implementation:
         interpreter = Interpreter(model_content=converter.convert(), num_threads=threads())
         interpreter.allocate_tensors()
         return interpreter
+
+
+def logits(interpreter: Interpreter) -> np.ndarray:
+    """A copy of what the last forward pass put out: (B, classes)."""
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
 def threads() -> int:

@@ -94,11 +94,12 @@ class Implementation:
         request.infer()
         return request.get_output_tensor().data.copy()
 
-    def infer(self, steps: int) -> None:
+    def infer(self, steps: int) -> np.ndarray:
         for x in islice(self.batches, steps):
             request = self.request(x.shape[0])
             request.set_input_tensor(x)
             request.infer(share_outputs=True)
+        return request.get_output_tensor().data.copy()
 
     def weights(self) -> Weights:
         tensors = {

@@ -123,12 +123,11 @@ class Implementation:
             x = self.to_device(images)
             return self.network(x)(x).to(self.dtype).cpu().numpy()
 
-    def infer(self, steps: int) -> None:
+    def infer(self, steps: int) -> np.ndarray:
         with torch.inference_mode():
             for x in islice(self.batches, steps):
-                self.network(x)(x)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+                logits = self.network(x)(x)
+        return logits.to(self.dtype).cpu().numpy()  # the copy waits for the device
 
     def weights(self) -> Weights:
         state = self.model.state_dict()

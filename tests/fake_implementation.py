@@ -56,9 +56,10 @@ class Implementation:
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self.logits(grid(images))
 
-    def infer(self, steps: int) -> None:
+    def infer(self, steps: int) -> np.ndarray:
         for features, _ in islice(self.batches, steps):
-            self.logits(features)
+            logits = self.logits(features)
+        return logits
 
     def weights(self) -> Weights:
         return {name: value.copy() for name, value in self.tensors.items()}

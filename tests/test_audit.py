@@ -45,9 +45,24 @@ def train(self, steps):
         "of its work still to do: have it wait until the device is idle",
     ),
     "infers_later": (
-        QUEUE + "def infer(self, steps): self.queue.submit(self.work, steps)",
+        QUEUE
+        + """
+def infer(self, steps):
+    self.queue.submit(self.work, steps)
+    return super().infer(steps)
+""",
         "infer",
         "of its work still to do: have it wait until the device is idle",
+    ),
+    "infers_once": (
+        """
+from functools import cache
+
+@cache
+def infer(self, steps): return super().infer(1)
+""",
+        "infer",
+        "off those of predict: have it compute the batch that was placed",
     ),
     "learns_nothing": (
         "def step(self, *batch): before = self.weights(); loss = super().step(*batch); "
@@ -91,6 +106,15 @@ def test_a_fault_leaves_its_cell_uncertified_and_says_why(
     assert outcome["status"] == "uncertified"
     assert reason in outcome["reason"]
     assert outcome["block_s"]  # what was measured is kept
+
+
+def test_inference_without_logits_is_a_crash(
+    measure: Measure, make_cell: MakeCell, faulty: MakeFaulty
+) -> None:
+    mute = faulty("mute", "def infer(self, steps): super().infer(steps)")
+    [outcome] = measure(make_cell(mute, workload="infer"))
+    assert outcome["status"] == "crashed"
+    assert outcome["reason"] == "ValueError: infer returned no finite logits (shape ())"
 
 
 @pytest.mark.parametrize("workload", ["train", "infer"])

@@ -29,7 +29,7 @@ from test_identity import TINY
 
 ENGINES = {"onnxruntime_engine": onnxruntime_engine, "openvino_engine": openvino_engine}
 SMALL = "logits at small variances"
-CHECKS = ["tensors", "evaluation logits", SMALL]
+CHECKS = ["tensors", "evaluation logits", "logits of infer", SMALL]
 INFERRING = [row.name for row in CATALOGUE.values() if row.workloads == ("infer",)]
 
 Posed = tuple[Problem, Solution]

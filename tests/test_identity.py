@@ -99,6 +99,7 @@ def test_the_same_function_passes_every_check(posed: Posed, optimizer: str, prec
         (deviations.Nesterov, "sgd", "gradients"),
         (deviations.RepeatedStep, "sgd", "gradients"),
         (deviations.BatchStatisticsInEvaluation, "sgd", "evaluation logits"),
+        (deviations.BatchStatisticsWhenTimed, "sgd", "logits of infer"),
         (deviations.LabelSmoothing, "sgd", "evaluation logits"),
         (deviations.FrozenHead, "sgd", "gradients"),
         (deviations.SamePadding, "sgd", "evaluation logits"),

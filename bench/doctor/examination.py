@@ -186,7 +186,7 @@ FAULTS = (
     ),
     Fault(
         "missing synchronisation, GPU",
-        "infer returns without torch.cuda.synchronize",
+        "infer does not wait for its logits",
         "unsynchronised_cuda.py",
         EARLY,
         "infer",
@@ -197,6 +197,13 @@ FAULTS = (
         "training changes no parameter",
         "lazy.py",
         _status("uncertified", "training left all parameters"),
+    ),
+    Fault(
+        "lazy inference",
+        "infer hands out the logits of earlier images",
+        "lazy_infer.py",
+        _status("uncertified", "off those of predict"),
+        "infer",
     ),
     Fault("leak", f"each step keeps {LEAK_KIB:,.0f} KiB", "leaky.py", _leak),
     *(

@@ -40,7 +40,8 @@ class Implementation:
 
     def infer(self, steps):
         for features, _ in islice(self.batches, steps):
-            self.logits(features)
+            logits = self.logits(features)
+        return logits
 
     def weights(self):
         return {name: value.copy() for name, value in self.tensors.items()}

@@ -1,4 +1,4 @@
-"""PyTorch on a GPU whose inference returns without `torch.cuda.synchronize`."""
+"""PyTorch on a GPU whose inference returns before its logits have arrived."""
 
 from itertools import islice
 
@@ -8,8 +8,13 @@ from resnet_impls import torch_module
 
 
 class Implementation(torch_module.Implementation):
+    def place(self, images, labels):
+        super().place(images, labels)
+        self.logits = torch.empty((images.shape[1], 10), pin_memory=True)
+
     def infer(self, steps):
         self.model.eval()
         with torch.inference_mode():
             for images, _ in islice(self.batches, steps):
-                self.network(images)
+                logits = self.network(images)
+        return self.logits.copy_(logits, non_blocking=True).numpy()
