@@ -1,8 +1,40 @@
 """Which rows of a ranking cannot be told apart: many comparisons at once, and their letters."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from bench.statistics import CONFIDENCE
 
 Pair = tuple[int, int]  # two rows of a ranking by their places, the earlier first
+
+
+class Judged(Protocol):
+    """A comparison, as a frozen dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def p_value(self) -> float | None: ...
+
+    @property
+    def verdict(self) -> str | None: ...
+
+
+Key = TypeVar("Key", bound=Hashable)
+OneJudged = TypeVar("OneJudged", bound=Judged)
+
+
+def judged_together(found: Mapping[Key, OneJudged]) -> dict[Key, OneJudged]:
+    """Comparisons with verdicts that account for how many they are: a difference that so many may
+    show by chance is a tie.
+    """
+    sure = {key: each.p_value for key, each in found.items() if each.p_value is not None}
+    rates = false_discovery_rates(list(sure.values()))
+    ties = {key for key, rate in zip(sure, rates, strict=True) if rate >= 1 - CONFIDENCE}
+    return {
+        key: replace(each, verdict="tie") if key in ties else each for key, each in found.items()
+    }
 
 
 def false_discovery_rates(p_values: Sequence[float]) -> list[float]:

@@ -6,14 +6,14 @@ of their file, since folders differ from machine to machine), dataset, seed and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.cells import CONTEST, Cell
-from bench.groups import false_discovery_rates
-from bench.statistics import CONFIDENCE, Comparison
-from bench.summary import Summary
+from bench.groups import judged_together
+from bench.statistics import Comparison
+from bench.summary import Summary, floor_of
 from bench.unpaired import speed_ratio
 
 SHARED = tuple(name for name in CONTEST if name not in ("device", "threads"))
@@ -90,22 +90,16 @@ def compared(
 
     What is below the larger noise floor of both, as their `runs` know it, is a tie.
     """
-    floors = {run["run_id"]: run.get("noise_floor", {}) for run in runs}
+    runs = list(runs)
     found: dict[Key, Comparison] = {}
     for ours, theirs in pairs:
         if ours is theirs:
             continue
         both = (*ours.records, *theirs.records)
-        known = [floors.get(r.run_id, {}).get(r.device, {}).get("value") for r in both]
-        floor = max((value for value in known if value), default=0.0)
+        floor = floor_of(both, runs)(min(len(ours.records), len(theirs.records)))
         if comparison := speed_ratio(speeds(ours), speeds(theirs), floor):
             found[key(ours)] = comparison
-    sure = {pair: c.p_value for pair, c in found.items() if c.p_value is not None}
-    rates = false_discovery_rates(list(sure.values()))
-    for pair, chance in zip(sure, rates, strict=True):
-        if chance >= 1 - CONFIDENCE:
-            found[pair] = replace(found[pair], verdict="tie")
-    return found
+    return judged_together(found)
 
 
 def speeds(summary: Summary) -> list[float]:

@@ -3,17 +3,16 @@
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from operator import is_
 from typing import Any
 
 from bench.cells import Cell
-from bench.groups import false_discovery_rates, letters
+from bench.groups import judged_together, letters
 from bench.records import Record
 from bench.statistics import (
-    CONFIDENCE,
     Comparison,
     Estimate,
     Floor,
@@ -93,10 +92,10 @@ def _floors(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
 def _floor_of(records: Iterable[Record], floors: Mapping[tuple[str, str], Any]) -> Floor:
     sources = {(record.run_id, record.device) for record in records}
     known = [floor for source in sources if (floor := floors.get(source))]
-    return partial(largest_floor, known)
+    return partial(_largest_floor, known)
 
 
-def largest_floor(floors: Iterable[Mapping[str, Any]], processes: int) -> float:
+def _largest_floor(floors: Iterable[Mapping[str, Any]], processes: int) -> float:
     """Of comparisons of so many processes; where ratios are not kept, whatever their number."""
     return max((_floor(known, processes) for known in floors), default=0.0)
 
@@ -154,14 +153,10 @@ def _rate(cell: Cell, records: Sequence[Record], speed: Estimate | None) -> floa
 
 def _compared(rows: Sequence[Sequence[Record]], floor: Floor) -> dict[tuple[int, int], Comparison]:
     """Each row against each earlier one, with verdicts that account for so many comparisons."""
-    found = {
-        (i, j): comparison
-        for i, j in combinations(range(len(rows)), 2)
-        if (comparison := compare(rows[j], rows[i], floor))
-    }
-    sure = {pair: c.p_value for pair, c in found.items() if c.p_value is not None}
-    rates = false_discovery_rates(list(sure.values()))
-    for pair, rate in zip(sure, rates, strict=True):
-        if rate >= 1 - CONFIDENCE:
-            found[pair] = replace(found[pair], verdict="tie")
-    return found
+    return judged_together(
+        {
+            (i, j): comparison
+            for i, j in combinations(range(len(rows)), 2)
+            if (comparison := compare(rows[j], rows[i], floor))
+        }
+    )

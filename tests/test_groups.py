@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.groups import false_discovery_rates, letters
+from bench.groups import false_discovery_rates, judged_together, letters
+from bench.statistics import Comparison, Estimate
 
 Pairs = set[tuple[int, int]]
 
@@ -20,6 +21,21 @@ def test_rates_are_benjaminis_and_hochbergs(count: int) -> None:
 
 def test_a_single_comparison_is_not_adjusted() -> None:
     assert false_discovery_rates([0.04]) == [0.04]
+
+
+def test_a_difference_that_so_many_may_show_by_chance_is_a_tie() -> None:
+    def comparison(p_value: float | None, verdict: str | None) -> Comparison:
+        return Comparison(Estimate(0.9), p_value, verdict)
+
+    found = {
+        "sure": comparison(0.001, "slower"),
+        "one of many": comparison(0.04, "slower"),
+        "equal": comparison(0.6, "tie"),
+        "no interval": comparison(None, None),
+    }
+    together = judged_together(found)
+    assert together == found | {"one of many": comparison(0.04, "tie")}
+    assert judged_together({0: found["one of many"]}) == {0: found["one of many"]}
 
 
 @pytest.mark.parametrize(

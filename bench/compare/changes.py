@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import fmean
 
 from bench.compare.sides import Pair, Side
-from bench.groups import false_discovery_rates
+from bench.groups import judged_together
 from bench.records import Record
-from bench.statistics import CONFIDENCE, Floor, throughput
-from bench.summary import largest_floor
+from bench.statistics import Floor, throughput
+from bench.summary import floor_of
 from bench.unpaired import difference
 
 WORDS = {  # of a change for the worse and for the better
@@ -47,27 +46,17 @@ class Changed:
 
 def changed(base: Side, news: Sequence[tuple[Side, Sequence[Pair]]]) -> list[list[Changed]]:
     """The changes of each NEW, with verdicts that account for how many of a kind there are."""
-    found = [[_changed(pair, _floor(base, new, pair)) for pair in pairs] for new, pairs in news]
+    found = []
+    for new, pairs in news:
+        runs = (*base.runs, *new.runs)
+        floors = [floor_of((*pair.base, *pair.new), runs) for pair in pairs]
+        found.append([_changed(*each) for each in zip(pairs, floors, strict=True)])
     cells = [cell for each in found for cell in each]
     for what in WORDS:
-        sure = [c for cell in cells if (c := cell.changes.get(what)) and c.p_value is not None]
-        rates = false_discovery_rates([c.p_value for c in sure if c.p_value is not None])
-        ties = {id(c) for c, rate in zip(sure, rates, strict=True) if rate >= 1 - CONFIDENCE}
-        for cell in cells:
-            if id(change := cell.changes.get(what)) in ties and change:
-                cell.changes[what] = replace(change, verdict="tie")
+        changes = {i: cell.changes[what] for i, cell in enumerate(cells) if what in cell.changes}
+        for i, change in judged_together(changes).items():
+            cells[i].changes[what] = change
     return found
-
-
-def _floor(base: Side, new: Side, pair: Pair) -> Floor:
-    """The largest noise floor of the runs, which were measured with processes side by side."""
-    ids = {row.run_id for row in (*pair.base, *pair.new)}
-    known = [
-        floor
-        for run in (*base.runs, *new.runs)
-        if run["run_id"] in ids and (floor := run.get("noise_floor", {}).get(pair.cell.device))
-    ]
-    return partial(largest_floor, known)
 
 
 def _changed(pair: Pair, floor: Floor) -> Changed:

@@ -1,12 +1,11 @@
 """What a library above an engine costs: the same cell through it and without it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from bench.groups import false_discovery_rates
+from bench.groups import judged_together
 from bench.reports.text import escape, interval, table
-from bench.statistics import CONFIDENCE, Comparison, compare
+from bench.statistics import Comparison, compare
 from bench.summary import Summary, floor_of
 
 # Engine -> the implementation that is written on nothing but it (JAX has no layers of its own)
@@ -48,18 +47,16 @@ def compared(
     Verdicts account for so many comparisons, as those of the ranking do.
     """
     floor = floor_of([record for s in contest for record in s.records], runs)
-    found = [
-        (above, raw, comparison)
-        for above, raw in _pairs(contest)
-        if (comparison := compare(raw.records, above.records, floor))
-    ]
-    sure = [index for index, (*_, c) in enumerate(found) if c.p_value is not None]
-    rates = false_discovery_rates([c.p_value for *_, c in found if c.p_value is not None])
-    for index, rate in zip(sure, rates, strict=True):
-        above, raw, comparison = found[index]
-        if rate >= 1 - CONFIDENCE:
-            found[index] = above, raw, replace(comparison, verdict="tie")
-    return sorted(found, key=lambda row: -row[2].ratio.value)
+    pairs = list(_pairs(contest))
+    found = judged_together(
+        {
+            index: comparison
+            for index, (above, raw) in enumerate(pairs)
+            if (comparison := compare(raw.records, above.records, floor))
+        }
+    )
+    dearest = sorted(found, key=lambda index: -found[index].ratio.value)
+    return [(*pairs[index], found[index]) for index in dearest]
 
 
 def _pairs(contest: Sequence[Summary]) -> Iterator[tuple[Summary, Summary]]:
