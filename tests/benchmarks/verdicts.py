@@ -1,7 +1,9 @@
 """How often a verdict is right: cells that are equal, and cells that are slower by a known part.
 
 `python tests/benchmarks/verdicts.py ours` measures copies of one PyTorch cell side by side, as
-`resnet-bench run` does, half of them slowed down, and counts the verdicts over all pairs.
+`resnet-bench run` does, half of them slowed down, and counts the verdicts over all pairs: by their
+intervals, and by the noise floor of this machine as well, as reports do where `doctor --aa` has
+measured it.
 
 `python tests/benchmarks/verdicts.py pytest-benchmark` runs the same work under pytest-benchmark,
 plain and slowed down in turns, and counts what its comparison with the run before says: a
@@ -12,12 +14,13 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import combinations, product
 from pathlib import Path
 
 from bench import machine
 from bench.cells import Cell
+from bench.doctor import noise
 from bench.matrix import matrix
 from bench.records import Record
 from bench.run import measure, shared_data
@@ -92,9 +95,12 @@ def ours(options: argparse.Namespace, folder: Path) -> None:
     plain_files, slowed_files = implementations(folder, options.slowdown, options.copies)
     plain = cells(plain_files, options.steps, options.batch)
     slowed = cells(slowed_files, options.steps, options.batch)
-    equal: Counter[str | None] = Counter()
-    planted: Counter[str | None] = Counter()
+    counts: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
     measured_s = []
+    found = noise.known(["cpu"], options.replicates, machine.facts())
+    floors = {"": 0.0} | {
+        f", floor {known['value']:.2%}": known["value"] for known in found.values()
+    }
     for run in range(options.runs):
         rows: dict[Cell, list[Record]] = {cell: [] for cell in (*plain, *slowed)}
         tasks = [(cell, index) for cell in rows for index in range(options.replicates)]
@@ -111,21 +117,21 @@ def ours(options: argparse.Namespace, folder: Path) -> None:
             ):
                 assert record.status == "ok", record.reason
                 rows[record.cell].append(record)
-        for a, b in (*combinations(plain, 2), *combinations(slowed, 2)):
-            equal[_verdict(rows[a], rows[b])] += 1
-        for a, b in product(slowed, plain):
-            planted[_verdict(rows[a], rows[b])] += 1
-            measured_s.append(sum(sum(r.block_s) for r in (*rows[a], *rows[b])))
-        print(
-            f"equal cells: {_counts(equal)}; slower by {options.slowdown:.0%}: {_counts(planted)}; "
-            f"{sum(measured_s) / len(measured_s):.0f} s of measuring for each comparison",
-            flush=True,
-        )
-
-
-def _verdict(ours: list[Record], theirs: list[Record]) -> str | None:
-    found = compare(ours, theirs)
-    return found.verdict if found else None
+        pairs = {
+            "equal cells": [*combinations(plain, 2), *combinations(slowed, 2)],
+            f"slower by {options.slowdown:.0%}": list(product(slowed, plain)),
+        }
+        for kind, (by, floor) in product(pairs, floors.items()):
+            for ours, theirs in pairs[kind]:
+                compared = compare(rows[ours], rows[theirs], floor)
+                counts[kind + by][compared.verdict if compared else None] += 1
+        measured_s += [
+            sum(sum(r.block_s) for cell in pair for r in rows[cell]) for pair in pairs[kind]
+        ]
+        for kind, verdicts in counts.items():
+            print(f"{kind}: {_counts(verdicts)}")
+        mean_s = sum(measured_s) / len(measured_s)
+        print(f"{mean_s:.0f} s of measuring for each comparison", flush=True)
 
 
 def pytest_benchmark(options: argparse.Namespace, folder: Path) -> None:
