@@ -34,8 +34,10 @@ LIMITS: dict[str, dict[str, float]] = {
         "statistics after step 1": 1e-12,
         "parameters after step 5": 1e-10,
         "statistics after step 5": 1e-10,
-        "parameters after step 20": 1e-10,
-        "statistics after step 20": 1e-10,
+        # where a gradient is all but 0, Adam divides its rounding by epsilon: seen at 8e-11 in
+        # resnet18, in resnet14 at 2e-14
+        "parameters after step 20": 1e-9,
+        "statistics after step 20": 1e-9,
         "losses of 20 steps": 1e-10,
     },
     "fp32": {

@@ -107,7 +107,10 @@ def test_exhibits_run_where_they_are_named_only(
     assert found[0] == "unsupported"
 
 
-def test_the_reference_with_keras_choices_is_the_articles_keras_model(make_cell: MakeCell) -> None:
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_the_reference_with_keras_choices_is_the_articles_keras_model(
+    backend: str, make_cell: MakeCell
+) -> None:
     """Before the softmax, in float64, through 20 steps; and with PyTorch's it is the reference."""
     program = f"""
 import json
@@ -146,9 +149,8 @@ for step in range(20):
 errors.append(relative(flat(plain.weights, start), flat(solution.weights[20], start)))
 print(json.dumps([float(error) for error in errors]))
 """
-    assert (
-        max(in_keras(program, make_cell(implementation="article_keras", backend="torch"))) < 1e-10
-    )
+    cell = make_cell(implementation="article_keras", backend=backend, precision="fp64")
+    assert max(in_keras(program, cell)) < 1e-10
 
 
 def test_the_effects_that_reports_quote_are_those_of_this_network() -> None:
