@@ -6,7 +6,7 @@ Pure functions, which mark what did not and drop nothing.
 import math
 import statistics
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from bench.records import Record
@@ -23,6 +23,7 @@ DISTURBED = 0.25  # of the blocks
 # Over all timed steps; less than that is no concern, and allocators come and go by it
 LEAK_MIB = 1.0
 LEAK_SHARE = 0.01  # of what was held at first
+STRETCHES = 16  # of blocks at most: fewer show growth in pages that one block alone may not need
 
 
 def settled(cohort: Sequence[Sequence[float]]) -> list[bool | None]:
@@ -96,7 +97,7 @@ class Leak(NamedTuple):
     kib_per_step: float
     low: float
     high: float
-    leaks: bool  # of all timed steps, its lower end makes more than 1 MiB and 1 % of what was held
+    leaks: bool  # grew beyond doubt, in most stretches, by more than 1 MiB and 1 % of all held
 
 
 def may_leak(record: Record, where: str) -> bool:
@@ -109,7 +110,9 @@ def leak(record: Record, where: str) -> Leak | None:
     """How much memory each step left behind on the `host` or the `device`.
 
     The median of the slopes between all pairs of blocks (Theil and Sen), which a single growth of
-    an allocator's pool does not move. None with fewer than 8 blocks, and where memory is unknown.
+    an allocator's pool does not move. One that grows now and then does, but what every step leaves
+    behind also shows from each stretch of blocks to the next: by the median of those growths. None
+    with fewer than 8 blocks, and where memory is unknown.
     """
     held_mib: tuple[float, ...] = getattr(record, f"block_{where}_mib")
     if len(held_mib) < FEWEST:
@@ -118,5 +121,9 @@ def leak(record: Record, where: str) -> Leak | None:
 
     steps = list(accumulate(record.block_steps))
     slope, _, low, high = map(float, theilslopes(held_mib, steps))
-    leaks = low * (steps[-1] - steps[0]) > max(LEAK_MIB, LEAK_SHARE * held_mib[0])
+    stretches = held_mib[:: math.ceil(len(held_mib) / STRETCHES)]
+    growths = [later - earlier for earlier, later in pairwise(stretches)]
+    least_mib = max(LEAK_MIB, LEAK_SHARE * held_mib[0])
+    leaks = low * (steps[-1] - steps[0]) > least_mib
+    leaks = leaks and statistics.median(growths) * len(growths) > least_mib
     return Leak(slope * 1024, low * 1024, high * 1024, leaks)

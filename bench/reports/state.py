@@ -116,7 +116,7 @@ Medians over blocks and processes. **Own processors** are those that the worker 
 other machines. The last column counts processes in trouble: *busy* where others had more than a
 tenth of the processor time that the worker had, in more than a quarter of its blocks; *unsettled*
 where the later half of the blocks differs from the earlier, the machine's own drift apart;
-*leaking* where memory grew with the steps, beyond doubt and by more than 1 MiB and 1 %;
+*leaking* where memory grew with the steps, throughout, beyond doubt, by more than 1 MiB and 1 %;
 *throttled* where the processor was held down; *compiling* where something was compiled in timed
 blocks. They are marked and never left out."""
 
