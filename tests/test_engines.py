@@ -79,7 +79,7 @@ def test_it_does_so_with_the_stem_of_large_images(name: str) -> None:
     [
         ("torch_export", "fp64", 1e-5, CHECKS),
         ("litert_engine", "fp32", 1e-5, CHECKS),
-        ("litert_engine", "fp32", 1.01e-5, CHECKS[:2]),
+        ("litert_engine", "fp32", 1.01e-5, CHECKS[:-1]),
     ],
 )
 def test_what_needs_a_whole_framework_computes_it_too(
