@@ -6,8 +6,6 @@ half, and what of it may be taken from the cache.
 
 import hashlib
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import resnet_impls
-from bench import machine
+from bench import aside, machine
 from bench.cache import CACHE, keep
 from bench.cells import Cell, UsageError, implementation, installed, obstacle
 from bench.child import Child, Failure, libraries_environment
@@ -165,11 +163,7 @@ def _problem(model: str, optimizer: str, recipe: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             fresh = Path(folder) / file.name
-            finished = subprocess.run(
-                [sys.executable, "-m", "bench.problem", model, optimizer, recipe, str(fresh)],
-                process_group=0,  # Ctrl-C is for the parent to answer
-            )
-            if finished.returncode:
+            if aside.run("bench.problem", model, optimizer, recipe, str(fresh)):
                 raise UsageError(f"the reference of {model} with {optimizer} could not be computed")
             fresh.replace(file)
     return file

@@ -5,7 +5,6 @@ worker maps the same files. The libraries that read a dataset never enter a proc
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import aside
 from bench.cells import UsageError
 
 SYNTHETIC_IMAGES = {32: (2048, 512), 224: (512, 128)}  # image size -> training and test images
@@ -192,13 +192,12 @@ def prepare(folder: Path, **request: Any) -> None:
     """
     folder.mkdir(parents=True)
     arguments = json.dumps(request, default=str)
-    command = [sys.executable, "-m", "bench.data", arguments, str(folder)]
-    finished = subprocess.run(command, process_group=0)  # Ctrl-C is for the parent to answer
+    code = aside.run("bench.data", arguments, str(folder))
     error = folder / "error"
     if error.exists():
         raise UsageError(error.read_text(encoding="utf-8"))
-    if finished.returncode:
-        raise UsageError(f"reading {request['name']} failed with code {finished.returncode}")
+    if code:
+        raise UsageError(f"reading {request['name']} failed with code {code}")
 
 
 def main() -> int:
