@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import __version__, largest, machine
-from bench.cells import Cell
+from bench.cells import Cell, UsageError
 from bench.certify import Certificate
 from bench.doctor import noise
 from bench.measurement import Task
@@ -33,6 +33,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.resume:
         check_resumable(options)
     earlier = RunFolder.open(options.resume) if options.resume else None
+    if earlier:
+        check_machine(earlier)
     asked = earlier.run["options"] if earlier else requested(options)
     cells = requested_cells(asked)
     check_weights(cells)
@@ -62,6 +64,28 @@ def run(options: argparse.Namespace, console: Console) -> int:
         except KeyboardInterrupt:
             interrupted = True
     return _conclude(folder, asked, interrupted, console)
+
+
+def check_machine(folder: RunFolder) -> None:
+    """Raises UsageError where a run was begun on other hardware than this machine's.
+
+    Its rows would be told apart by nothing, as a run is of one machine.
+    """
+    began, here = (
+        {
+            "CPU": facts["cpu"],
+            "number of CPUs": facts["logical_cores"],
+            "GPUs": ", ".join(gpu["name"] for gpu in facts["gpus"]) or "none",
+        }
+        for facts in (folder.run["machine"], machine.facts())
+    )
+    if changed := [
+        f"{what} {began[what]}, here {here[what]}" for what in here if began[what] != here[what]
+    ]:
+        raise UsageError(
+            f"--resume {folder.path}: begun on another machine ({'; '.join(changed)}); begin a run "
+            "here, and put both together by resnet-bench report"
+        )
 
 
 def description(

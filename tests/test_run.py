@@ -249,6 +249,23 @@ def test_a_resumed_run_may_have_lost_its_data(
     ]
 
 
+def test_a_run_is_not_resumed_on_another_machine(
+    fake: Path, resnet_bench: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    resnet_bench("run", "--impl", fake, *TRAIN, 1, "--out", out)
+    run = json.loads((out / "run.json").read_text())
+    run["machine"] |= {"cpu": "Z80", "gpus": [{"name": "Voodoo", "memory_gib": 0.1}]}
+    (out / "run.json").write_text(json.dumps(run))
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    finished = resnet_bench("run", "--resume", out)
+    assert finished.returncode == 2
+    [line] = finished.stderr.splitlines()
+    assert "CPU Z80, here " in line
+    assert "GPUs Voodoo, here " in line
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_pytorch_learns_the_digits(resnet_bench: Run, tmp_path: Path) -> None:
     arguments = "run --impl torch_module --workload train --steps 60 --replicates 1 --device cpu"
     finished = resnet_bench(
