@@ -8,12 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from bench.cells import Cell, UsageError, obstacle, unknown
-from bench.options import described_cells, parser, requested, requested_cells
+from bench.command_line.options import described_cells, parser, requested, requested_cells
 
 if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
     from rich.console import Console
 
-    from bench.certify import Certificate
+    from bench.certificate.certify import Certificate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,16 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure a matrix of cells, or what is left of an interrupted run."""
-    from bench import run_command
+    from bench.run import command
 
-    return run_command.run(options, console())
+    return command.run(options, console())
 
 
 def certify(options: argparse.Namespace) -> int:
     """Compare implementations with the reference, and show every check."""
-    from bench import article
-    from bench.certify import certify as certificates
-    from bench.certify import executable
+    from bench.certificate import article
+    from bench.certificate.certify import certify as certificates
+    from bench.certificate.certify import executable
     from bench.reports.certificates import write
     from bench.terminal import certificate_table
 
@@ -69,9 +69,9 @@ def certify(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Derive the reports of runs again, of each or of all merged, or the index of a folder."""
-    from bench import report_command
+    from bench.reports import command
 
-    return report_command.report(options)
+    return command.report(options)
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -131,7 +131,8 @@ def show_machine(options: argparse.Namespace) -> int:
     """Show the facts about this machine that every run keeps, as JSON."""
     import json
 
-    from bench import machine, peaks
+    from bench import machine
+    from bench.machine import peaks
 
     facts = machine.facts(options.machine_name)
     if options.peaks:

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from bench.cells import Cell, obstacle
-from bench.child import Child, Failure
+from bench.parent.child import Child, Failure
 from resnet_impls.architecture import Architecture, Shape
 
 TIMEOUT_S = 600.0  # for an import and a build, on the slowest machine

@@ -16,11 +16,11 @@ from typing import Any, cast
 import pytest
 
 from bench import machine
+from bench.analysis.statistics import step_s
 from bench.cells import Cell, UsageError
-from bench.options import parser, requested, requested_cells
+from bench.command_line.options import parser, requested, requested_cells
 from bench.records import EXPECTED, SEQUENCES, Record
-from bench.run import certified, check_weights, measure, shared_data
-from bench.statistics import step_s
+from bench.run.measure import certified, check_weights, measure, shared_data
 
 # Of each record's values, what goes to `extra_info`: those known, as medians over the processes.
 EXTRA = tuple(

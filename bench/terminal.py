@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cells import Cell, installed
-from bench.certify import Certificate, stated
+from bench.certificate.certify import Certificate, stated
 from bench.describe import Built, differences, layer, parameter_counts, tensors, totals
-from bench.measurement import Task
+from bench.parent.measurement import Task
 from bench.records import Record
 from resnet_impls.architecture import Architecture, Shape
 from resnet_impls.catalogue import CATALOGUE

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench import statistics
+from bench.analysis import statistics
 from bench.records import Record
 
 JAX = {

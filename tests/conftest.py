@@ -15,7 +15,7 @@ import pytest
 
 from bench import data
 from bench.cells import Cell
-from bench.child import Child
+from bench.parent.child import Child
 
 FAULTY = """\
 import ctypes, json, os, signal, subprocess, sys, threading, time

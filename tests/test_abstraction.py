@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.summary import summarise
 from bench.records import Record
 from bench.reports import abstraction, markdown
-from bench.summary import summarise
 from builders import processes, run
 
 KERAS = {"implementation": "keras_functional", "framework": "Keras"}

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import article, problem
-from bench.article import Effect
 from bench.cells import Cell, obstacle
-from bench.certify import Half
-from bench.child import environment
-from bench.identity import relative
-from bench.matrix import contenders
+from bench.certificate import article, problem
+from bench.certificate.article import Effect
+from bench.certificate.certify import Half
+from bench.certificate.identity import relative
+from bench.command_line.matrix import contenders
+from bench.parent.child import environment
 from bench.reports import markdown
 from builders import record, run
 from resnet_impls.architecture import ARCHITECTURES
@@ -116,8 +116,8 @@ def test_the_reference_with_keras_choices_is_the_articles_keras_model(
 import json
 import keras
 import numpy as np
-from bench import problem
-from bench.identity import flat, relative
+from bench.certificate import problem
+from bench.certificate.identity import flat, relative
 from resnet_impls.article_keras import Implementation
 from resnet_impls.numpy_article import KERAS, ArticleReference, Choices
 from test_identity import TINY

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from bench.audit import work_left
 from bench.cells import Cell
-from bench.certify import Certificate, Half
-from bench.measurement import Outcome
-from bench.run import record
-from bench.schedule import Schedule
-from bench.suspension import LOOK_S, Suspension
+from bench.certificate.certify import Certificate, Half
+from bench.parent.measurement import Outcome
+from bench.parent.schedule import Schedule
+from bench.parent.suspension import LOOK_S, Suspension
+from bench.run.measure import record
+from bench.worker.audit import work_left
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]

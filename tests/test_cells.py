@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.cells import Cell, UsageError, implementation, obstacle
-from bench.matrix import contenders, matrix
+from bench.command_line.matrix import contenders, matrix
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.cells import UsageError
-from bench.certify import Certificate, Half
-from bench.matrix import matrix
+from bench.certificate.certify import Certificate, Half
+from bench.command_line.matrix import matrix
 from bench.reports import certificates
 
 CELL = matrix(

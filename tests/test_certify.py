@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import certify
 from bench.cells import Cell
+from bench.certificate import certify
 from bench.cli import main
 
 Worked = list[tuple[str, str]]  # optimizer and precision of each half that was worked out

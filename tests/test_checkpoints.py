@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bench.cli import main
-from bench.reading import read
+from bench.records.reading import read
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import fingerprint, initial_weights, load, save
 

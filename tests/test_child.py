@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bench.cells import Cell
-from bench.child import ANSWERS, Child, Failure, environment
+from bench.parent.child import ANSWERS, Child, Failure, environment
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -81,7 +81,7 @@ def test_no_worker_outlives_a_killed_parent(
 import json, sys, time
 from pathlib import Path
 from bench.cells import Cell
-from bench.child import Child
+from bench.parent.child import Child
 cell, data, log = Cell(**json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
 children = [Child(cell, data, log) for _ in range(2)]
 for child in children:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.cells import Cell
-from bench.child import Child, Failure
+from bench.parent.child import Child, Failure
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -152,7 +152,7 @@ def test_a_worker_that_closes_its_channel_and_lives_on_has_crashed(
 import json, sys
 from pathlib import Path
 from bench.cells import Cell
-from bench.child import Child, Failure
+from bench.parent.child import Child, Failure
 child = Child(Cell(**json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]))
 child.ask("build", 60)
 try:
@@ -179,7 +179,7 @@ finally:
 def test_a_worker_dies_even_where_its_offspring_holds_the_channel(
     start_child: StartChild, ask_all: AskAll, faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.child.LIFE_SIGN_S", 0.1)
+    monkeypatch.setattr("bench.parent.child.LIFE_SIGN_S", 0.1)
     body = "def train(self, steps): time.sleep(600) if os.fork() == 0 else os._exit(3)"
     with pytest.raises(Failure, match="exited with code 3 during its warm_up"):
         ask_all(start_child(faulty("fork", body)))

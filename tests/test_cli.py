@@ -188,12 +188,12 @@ def test_no_module_of_the_parent_imports_a_framework() -> None:
         """
 import bench, importlib, pkgutil
 for module in pkgutil.walk_packages(bench.__path__, "bench."):
-    ours = not module.name.endswith(("bench.worker", "_feed"))  # which the children import
-    if ours and ".planted" not in module.name:
+    # what workers import, and what is planted in them
+    if not module.name.endswith("_feed") and ".planted" not in module.name:
         importlib.import_module(module.name)
 for name in ("catalogue", "architecture", "weights"):
     importlib.import_module(f"resnet_impls.{name}")
-assert {"bench.cli", "bench.schedule", "bench.reports.csv"} <= sys.modules.keys()
+assert {"bench.cli", "bench.parent.schedule", "bench.reports.csv"} <= sys.modules.keys()
 """
     )
     frameworks = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax"}
@@ -259,7 +259,7 @@ def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
         assert not remembered
         return {"cpu": sorted({cell.precision for cell in cells if obstacle(cell) is None})}
 
-    monkeypatch.setattr("bench.peaks.probe", probe)
+    monkeypatch.setattr("bench.machine.peaks.probe", probe)
     assert main(["machine", "--peaks"]) == 0
     assert json.loads(capsys.readouterr().out)["peaks"] == {"cpu": ["bf16", "fp16", "fp32"]}
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bench.cold_start import ColdStart, against_first, break_even, cold_start, overtakings
+from bench.analysis.cold_start import ColdStart, against_first, break_even, cold_start, overtakings
+from bench.analysis.statistics import Estimate
+from bench.analysis.summary import Summary, summarise
 from bench.records import Record
 from bench.reports import csv as tables
 from bench.reports import markdown
-from bench.statistics import Estimate
-from bench.summary import Summary, summarise
 from builders import JAX, TENSORFLOW, record, run, timed
 
 COMPILED = {"mode": "compiled"}

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from bench import cpus
-from bench.child import Child
-from bench.options import parser, requested, requested_cells
-from bench.reading import read
+from bench.command_line.options import parser, requested, requested_cells
+from bench.machine import cpus
+from bench.parent.child import Child
+from bench.records.reading import read
 
 StartChild = Callable[..., Child]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_what_is_started_inside_is_confined_and_nothing_afterwards() -> None:
-    command = [sys.executable, "-c", "from bench import cpus; print(cpus.allowed())"]
+    command = [sys.executable, "-c", "from bench.machine import cpus; print(cpus.allowed())"]
     before = cpus.allowed()
     with cpus.confined(1):
         inside = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.cells import UsageError
 from bench.data import ARRAYS, Dataset, digits, load, open_folder, prepare
-from bench.run import shared_data
+from bench.run.measure import shared_data
 from builders import record
 
 DIGITS: dict[str, Any] = {"image_size": 32, "classes": 10, "data_dir": None, "batch_size": 64}

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from bench import machine
+from bench.analysis.statistics import noise_floor
 from bench.cli import main
 from bench.doctor import examination, noise
 from bench.doctor.examination import EARLY, FAULTS, Fault
-from bench.reading import read
-from bench.statistics import noise_floor
+from bench.records.reading import read
 
 MakeFaulty = Callable[[str, str], Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]

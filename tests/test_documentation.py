@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from bench.options import parser
+from bench.command_line.options import parser
 from bench.records import FIELDS
 
 ROOT = Path(__file__).parents[1]
@@ -37,3 +37,11 @@ def test_every_command_of_the_readme_is_understood() -> None:
     assert len(ours) > 5
     for words in ours:
         parser().parse_args(words)
+
+
+def test_every_file_that_contributors_are_sent_to_is_there() -> None:
+    named = set(re.findall(r"`((?:bench|resnet_impls|tests)/[\w/.]+)`", read("CONTRIBUTING.md")))
+    assert len(named) > 5
+    assert [
+        name for name in sorted(named - {"bench/inputs/NAME_feed.py"}) if not (ROOT / name).exists()
+    ] == []

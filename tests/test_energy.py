@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.energy import cpu_meter, gpu_meter, j_per_image
+from bench.machine.energy import cpu_meter, gpu_meter, j_per_image
 from builders import timed
 
 

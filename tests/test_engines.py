@@ -14,14 +14,14 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from bench import inference, problem
 from bench.cells import Cell, obstacle
-from bench.certify import Half, executable
-from bench.child import Child, Failure
-from bench.identity import LIMITS, Check
-from bench.matrix import matrix
-from bench.problem import Problem, Solution
-from bench.reading import read
+from bench.certificate import inference, problem
+from bench.certificate.certify import Half, executable
+from bench.certificate.identity import LIMITS, Check
+from bench.certificate.problem import Problem, Solution
+from bench.command_line.matrix import matrix
+from bench.parent.child import Child, Failure
+from bench.records.reading import read
 from resnet_impls import numpy_reference, onnxruntime_engine, openvino_engine
 from resnet_impls.architecture import Conv
 from resnet_impls.catalogue import CATALOGUE

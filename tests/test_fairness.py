@@ -2,9 +2,9 @@
 
 import pytest
 
+from bench.analysis.summary import summarise
 from bench.records import Record, from_json
 from bench.reports import fairness, markdown
-from bench.summary import summarise
 from builders import JAX, run, timed
 
 TORCH = {"cpus": "2", "threads": "2", "malloc": "keeps freed", "jit": "none", "optimizer": "Adam"}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import problem
 from bench.cells import Cell
-from bench.child import Child, environment
-from bench.identity import LIMITS
+from bench.certificate import problem
+from bench.certificate.identity import LIMITS
+from bench.parent.child import Child, environment
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.catalogue import CATALOGUE
 

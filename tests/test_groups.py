@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.groups import false_discovery_rates, judged_together, letters
-from bench.statistics import Comparison, Estimate
+from bench.analysis.groups import false_discovery_rates, judged_together, letters
+from bench.analysis.statistics import Comparison, Estimate
 
 Pairs = set[tuple[int, int]]
 

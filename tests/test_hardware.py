@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
+from bench.analysis.unpaired import speed_ratio
 from bench.cli import main
 from bench.records import Record
 from bench.reports import markdown
-from bench.unpaired import speed_ratio
 from builders import JAX, processes, record, run
 from published import edit, elsewhere, published
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import deviations
-from bench import identity, problem
-from bench.certify import Half
-from bench.identity import Check
-from bench.problem import Problem, Solution
+from bench.certificate import identity, problem
+from bench.certificate.certify import Half
+from bench.certificate.identity import Check
+from bench.certificate.problem import Problem, Solution
 from resnet_impls.architecture import Architecture, Block, Conv
 from resnet_impls.torch_module import Implementation
 

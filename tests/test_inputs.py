@@ -12,18 +12,18 @@ import numpy as np
 import psutil
 import pytest
 
+from bench.analysis.summary import summarise
 from bench.cells import Cell
-from bench.child import Child
+from bench.command_line.matrix import matrix
 from bench.data import open_folder
-from bench.fed import TrainFed, sample_print
 from bench.inputs import NATIVE, PACKAGES
 from bench.inputs.numpy_feed import feed
-from bench.matrix import matrix
-from bench.reading import read
+from bench.parent.child import Child
+from bench.parent.schedule import by_contest
 from bench.recipes import Batch, Draw, augmented, cut, draws
+from bench.records.reading import read
 from bench.reports import inputs
-from bench.schedule import by_contest
-from bench.summary import summarise
+from bench.worker.fed import TrainFed, sample_print
 from builders import timed
 from fake_implementation import Implementation
 from resnet_impls.architecture import ARCHITECTURES

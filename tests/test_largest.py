@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bench import largest
 from bench.cells import LARGEST, Cell
-from bench.child import Child, Failure
-from bench.reading import read
+from bench.parent.child import Child, Failure
+from bench.records.reading import read
+from bench.run import largest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 MakeFaulty = Callable[[str, str], Path]

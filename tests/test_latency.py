@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.latency import Latency, latency_turns, percentiles
+from bench.analysis.latency import Latency, latency_turns, percentiles
 from builders import record
 
 

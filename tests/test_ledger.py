@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import ledger
 from bench.cells import Cell
-from bench.child import Child
+from bench.parent.child import Child
+from bench.worker import ledger
 
 StartChild = Callable[..., Child]
 Settings = Callable[..., dict[str, str]]

@@ -11,7 +11,7 @@ def test_memory_that_is_used_is_counted() -> None:
     # in a process of its own: one that has freed much may take the block from what it still holds
     program = """
 import numpy as np
-from bench import memory
+from bench.worker import memory
 before = memory.host_mib()
 block = np.ones(200 * memory.MIB // 8)
 print(before, memory.host_mib(), memory.host_peak_mib())
@@ -25,7 +25,7 @@ print(before, memory.host_mib(), memory.host_peak_mib())
 @pytest.mark.parametrize("backend", ["torch", "tensorflow", "jax"])
 def test_a_backend_without_a_gpu_is_not_taken_for_one_with(backend: str) -> None:
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cuda"}
-    program = f"from bench import memory; print(memory.finds_cuda({backend!r}))"
+    program = f"from bench.worker import memory; print(memory.finds_cuda({backend!r}))"
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, env=hidden, capture_output=True, text=True)
     assert found.stdout == "False\n"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.cli import main
-from bench.merging import merge
+from bench.reports.merging import merge
 from builders import JAX, processes, run, timed
 from published import edit, elsewhere, published
 

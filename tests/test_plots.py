@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bench import cli
+from bench.analysis.summary import summarise
 from bench.cells import installed
 from bench.reports import html, render
 from bench.reports.across import of_all
 from bench.reports.series import PAGE_POINTS, of_contest, points_per_curve, thinned
-from bench.run_folder import RunFolder
-from bench.summary import summarise
+from bench.run.folder import RunFolder
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 
 PEAKS = {"cpu": {"all/fp32": {"gflop_per_s": 200.0, "library": "t", "copy_gb_per_s": 20.0}}}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.hardware import Hardware
 from bench.cells import UsageError
 from bench.cli import main
-from bench.hardware import Hardware
-from bench.rates import rate, read
+from bench.reports.rates import rate, read
 from builders import record
 from published import published
 

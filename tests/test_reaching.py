@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.statistics import seconds_to_target
+from bench.analysis.summary import summarise
 from bench.cells import Cell
-from bench.reaching import blocks, of_process
-from bench.reading import read
+from bench.parent.reaching import blocks, of_process
 from bench.records import Record
+from bench.records.reading import read
 from bench.reports import markdown, ranking, time_to
-from bench.run import measure
-from bench.statistics import seconds_to_target
-from bench.summary import summarise
+from bench.run.measure import measure
 from builders import JAX, TENSORFLOW, run, timed
 
 MakeCell = Callable[..., Cell]

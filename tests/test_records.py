@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bench.cells import UsageError
-from bench.reading import read, read_all
 from bench.records import SCHEMA, Record, from_json
+from bench.records.reading import read, read_all
 from builders import record, timed
 
 FIXTURES = Path(__file__).with_name("fixtures")

@@ -15,12 +15,12 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from bench.analysis.statistics import estimate
+from bench.analysis.summary import summarise
 from bench.cells import Cell
 from bench.records import FIELDS, Record
 from bench.reports import REPORTS, markdown, ranking
 from bench.reports import csv as tables
-from bench.statistics import estimate
-from bench.summary import summarise
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 
 FAILED = record(status="oom", reason="no memory", replicate=1, **TENSORFLOW)
@@ -287,7 +287,7 @@ def test_reports_are_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     path.write_text("".join(timed([1.0], versions=v).to_json() + "\n" for v in versions))
     program = (
         "import json, sys; from pathlib import Path\n"
-        "from bench.reading import read; from bench.reports import REPORTS\n"
+        "from bench.records.reading import read; from bench.reports import REPORTS\n"
         "for render in REPORTS.values():\n"
         "    print(''.join(render(read(Path(sys.argv[1])), [json.loads(sys.argv[2])])))"
     )

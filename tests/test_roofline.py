@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from bench import cpus, peak_probe, peaks
-from bench.child import Failure
-from bench.peak_probe import fastest
-from bench.reading import read
+from bench.analysis.roofline import image_bytes, roofline
+from bench.machine import cpus, peaks
+from bench.parent.child import Failure
+from bench.records.reading import read
 from bench.reports import markdown
-from bench.roofline import image_bytes, roofline
-from bench.run import record as make_record
+from bench.run.measure import record as make_record
+from bench.worker import peak_probe
+from bench.worker.peak_probe import fastest
 from builders import JAX, record, run, timed
 from resnet_impls.architecture import ARCHITECTURES
 
@@ -103,7 +104,7 @@ def test_each_library_multiplies_and_copies(library: str, precision: str) -> Non
     program = f"""
 import json
 import os
-from bench import peak_probe
+from bench.worker import peak_probe
 peak_probe.SIZES = {{"cpu": (64,)}}
 peak_probe.COPY_BYTES = 2**16
 peak_probe.SIZE_S = 0.01
@@ -158,7 +159,7 @@ def test_a_peak_that_cannot_be_measured_is_told_and_absent(
     def fail(self: Any, turn: str, timeout_s: float) -> None:
         raise Failure("crashed", "no such kernel")
 
-    monkeypatch.setattr("bench.child.Child.ask", fail)
+    monkeypatch.setattr("bench.parent.child.Child.ask", fail)
     told: list[str] = []
     assert peaks.probe([record().cell], 60, told.append) == {}
     assert told[1:] == ["no peak of the cpu in fp32: no such kernel"]

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.reading import read
 from bench.records import Record
+from bench.records.reading import read
 from bench.reports import REPORTS
 from bench.reports.render import DRAWN
 

@@ -15,7 +15,7 @@ import bench
 from bench.cells import Cell, UsageError
 from bench.records import Record
 from bench.reports import REPORTS
-from bench.run_folder import RunFolder, check_free, write_reports
+from bench.run.folder import RunFolder, check_free, write_reports
 
 RUN: dict[str, Any] = {
     "run_id": "r1",
@@ -243,7 +243,7 @@ def test_a_run_names_the_commit_of_the_code_only_where_that_is_tracked(tmp_path:
         return done.stdout.strip()
 
     def told() -> str:
-        program = "from bench import run_command; print(run_command.commit())"
+        program = "from bench.run import command; print(command.commit())"
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
         return done.stdout.strip()

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.analysis.latency import latency_turns
 from bench.cells import Cell
-from bench.latency import latency_turns
-from bench.measurement import MIN_BLOCKS, Outcome, Task, split, warm_up_steps
-from bench.schedule import Schedule, by_contest
+from bench.parent.measurement import MIN_BLOCKS, Outcome, Task, split, warm_up_steps
+from bench.parent.schedule import Schedule, by_contest
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -117,7 +117,7 @@ def three(
     make_cell: MakeCell, faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, list[Task]]:
     """The folder of the diaries, and three contenders; always in MIN_BLOCKS rounds."""
-    monkeypatch.setattr("bench.schedule.BLOCK_S", 1e6)
+    monkeypatch.setattr("bench.parent.schedule.BLOCK_S", 1e6)
     path = faulty("diary", DIARY)
     return path.parent, [(make_cell(path, mode=mode, steps=40), 0) for mode in MODES]
 
@@ -271,19 +271,19 @@ def test_memory_decides_how_many_live_side_by_side(
     assert cohorts(together) == [3]
 
     size_mib = together[0][1]["host_baseline_mib"]
-    monkeypatch.setattr("bench.schedule.MEMORY_FRACTION", 1)
+    monkeypatch.setattr("bench.parent.schedule.MEMORY_FRACTION", 1)
     room_for_two = SimpleNamespace(available=int(2.5 * size_mib * 2**20))
     monkeypatch.setattr("psutil.virtual_memory", lambda: room_for_two)
     assert cohorts(list(make_schedule(tasks).run(tasks))) == [1, 2]
 
-    monkeypatch.setattr("bench.schedule.MEMORY_FRACTION", 0)
+    monkeypatch.setattr("bench.parent.schedule.MEMORY_FRACTION", 0)
     assert cohorts(list(make_schedule(tasks).run(tasks))) == [1, 1, 1]
 
 
 def test_builds_are_timed_where_none_goes_on_beside_them(
     make_cell: MakeCell, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.cpus.allowed", lambda: [0, 1])
+    monkeypatch.setattr("bench.machine.cpus.allowed", lambda: [0, 1])
     tasks = [(make_cell(mode=mode), replicate) for mode in MODES for replicate in range(2)]
     known = defaultdict(list)
     for (_, replicate), outcome in make_schedule(tasks).run(tasks):

@@ -11,15 +11,15 @@ from typing import Any
 import psutil
 import pytest
 
-from bench import gpu
 from bench.cells import Cell
-from bench.child import Child
-from bench.gpu import Gpu, held_down
-from bench.measurement import Outcome
-from bench.reading import read
+from bench.machine import gpu
+from bench.machine.gpu import Gpu, held_down
+from bench.machine.state import Watch, throttles
+from bench.parent.child import Child
+from bench.parent.measurement import Outcome
+from bench.parent.schedule import Schedule
 from bench.records import Record
-from bench.schedule import Schedule
-from bench.state import Watch, throttles
+from bench.records.reading import read
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -163,7 +163,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     for name in answers:
         monkeypatch.setattr(pynvml, name, answer(name))
-    monkeypatch.setattr("bench.gpu.visible", lambda: (Gpu("handle"),))
+    monkeypatch.setattr("bench.machine.gpu.visible", lambda: (Gpu("handle"),))
     return answers
 
 

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bench.analysis.statistics import (
+    Estimate,
+    compare,
+    estimate,
+    speed_ratio,
+    step_s,
+    throughput,
+    verdict,
+)
+from bench.analysis.summary import summarise
 from bench.records import Record
-from bench.statistics import Estimate, compare, estimate, speed_ratio, step_s, throughput, verdict
-from bench.summary import summarise
 from benchmarks.coverage import ratio
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 

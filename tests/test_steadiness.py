@@ -6,7 +6,7 @@ from math import exp
 
 import pytest
 
-from bench.steadiness import FEWEST, busy, leak, settled
+from bench.analysis.steadiness import FEWEST, busy, leak, settled
 from builders import record, timed
 
 RUNS = 100

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.reading import read
+from bench.analysis.statistics import Estimate, estimate
 from bench.records import Record
-from bench.statistics import Estimate, estimate
-from bench.stopping import LEAST, Standing, further, half_width, rounds, standings, unreached
+from bench.records.reading import read
+from bench.run.stopping import LEAST, Standing, further, half_width, rounds, standings, unreached
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

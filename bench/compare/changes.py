@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from bench.analysis.groups import judged_together
+from bench.analysis.statistics import Floor, throughput
+from bench.analysis.summary import floor_of
+from bench.analysis.unpaired import difference
 from bench.compare.sides import Pair, Side
-from bench.groups import judged_together
 from bench.records import Record
-from bench.statistics import Floor, throughput
-from bench.summary import floor_of
-from bench.unpaired import difference
 
 WORDS = {  # of a change for the worse and for the better
     "speed": ("slower", "faster"),

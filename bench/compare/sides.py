@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bench import reading
+from bench.analysis.statistics import speed_ratios
 from bench.cells import Cell, UsageError, unknown
-from bench.records import EXPECTED, Record
-from bench.run_folder import RunFolder
-from bench.statistics import speed_ratios
+from bench.records import EXPECTED, Record, reading
+from bench.run.folder import RunFolder
 
 Key = tuple[Cell, str | None]  # and the machine, where a side has several
 

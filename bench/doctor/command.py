@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.analysis.statistics import noise_floor
 from bench.cells import UsageError
-from bench.child import Failure
+from bench.command_line.profiles import PROFILES
 from bench.doctor import examination, noise
-from bench.profiles import PROFILES
-from bench.statistics import noise_floor
+from bench.parent.child import Failure
 
 STYLES = {"passed": "green", "failed": "bold red"}  # not run: as it is
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import certify, machine
+from bench import machine
+from bench.analysis.statistics import step_s
+from bench.analysis.steadiness import leak
 from bench.cells import Cell
-from bench.matrix import matrix
+from bench.certificate import certify
+from bench.command_line.matrix import matrix
 from bench.records import Record
-from bench.run import measure, shared_data
-from bench.statistics import step_s
-from bench.steadiness import leak
+from bench.run.measure import measure, shared_data
 
 PLANTED = Path(__file__).with_name("planted")
 STEPS = 40

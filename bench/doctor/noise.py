@@ -15,16 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import cpus, machine
+from bench import machine
+from bench.analysis.statistics import noise_floor
 from bench.cache import CACHE, keep
 from bench.cells import Cell, UsageError, obstacle
-from bench.child import Failure
-from bench.matrix import matrix
-from bench.measurement import Outcome
-from bench.profiles import PROFILES
-from bench.run import shared_data
-from bench.schedule import Schedule
-from bench.statistics import noise_floor
+from bench.command_line.matrix import matrix
+from bench.command_line.profiles import PROFILES
+from bench.machine import cpus
+from bench.parent.child import Failure
+from bench.parent.measurement import Outcome
+from bench.parent.schedule import Schedule
+from bench.run.measure import shared_data
 
 PAIRS = 5
 FACTS = ("cpu", "physical_cores", "logical_cores", "memory_gib", "gpus")  # what a floor belongs to

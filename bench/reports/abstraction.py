@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.groups import judged_together
+from bench.analysis.groups import judged_together
+from bench.analysis.statistics import Comparison, compare
+from bench.analysis.summary import Summary, floor_of
 from bench.reports.text import escape, interval, table
-from bench.statistics import Comparison, compare
-from bench.summary import Summary, floor_of
 
 # Engine -> the implementation that is written on nothing but it (JAX has no layers of its own)
 RAW = {"torch": "torch_module", "tensorflow": "tensorflow_module", "jax": "flax_nnx"}

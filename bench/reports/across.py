@@ -5,11 +5,11 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from bench.peaks import peak_of
+from bench.analysis.roofline import Roofline, roofline
+from bench.analysis.summary import Summary
+from bench.machine.peaks import peak_of
 from bench.reports.series import Figure, Row
 from bench.reports.text import number
-from bench.roofline import Roofline, roofline
-from bench.summary import Summary
 
 
 def of_all(

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from bench.analysis.summary import Summary
 from bench.reports import time_to
 from bench.reports.text import escape, interval
-from bench.summary import Summary
 
 SHOWN = 3  # slower contenders that an answer names, beside the slowest
 FEW = 4  # contests that are answered one by one

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import astuple
 
-from bench.article import effects, exhibited, lines, percent
+from bench.certificate.article import effects, exhibited, lines, percent
 from bench.records import Record
 from bench.reports.text import table
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.cache import replace_file
 from bench.cells import Cell, UsageError, implementation, installed
-from bench.certify import Certificate, Half
+from bench.certificate.certify import Certificate, Half
 from bench.reports.text import table
 
 # Checks as timed, in few words; the others go without saying

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from bench.cold_start import BEGINNING, Overtaking, cold_start, overtakings
+from bench.analysis.cold_start import BEGINNING, Overtaking, cold_start, overtakings
+from bench.analysis.summary import Summary
 from bench.reports.answer import heading
 from bench.reports.text import escape, number, table
-from bench.summary import Summary
 
 READING = (
     "What it takes to begin, in medians over the processes that tell (import and build are timed "

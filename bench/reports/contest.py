@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bench.cold_start import cold_start
+from bench.analysis.cold_start import cold_start
+from bench.analysis.summary import Summary
 from bench.reports import fairness, state, time_to
 from bench.reports.answer import achieved, answer, heading, leaders
 from bench.reports.text import details, escape, interval, number, table
-from bench.summary import Summary
 
 Column = Callable[[Summary], str | None]  # what it shows of a cell; None: not known
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
+from bench.analysis.cold_start import against_first
+from bench.analysis.statistics import Estimate
+from bench.analysis.summary import summarise
 from bench.cells import Cell
-from bench.cold_start import against_first
 from bench.records import FIELDS, Record
-from bench.statistics import Estimate
-from bench.summary import summarise
 
 # OWASP's list, and the wide forms that Excel takes for the same
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")

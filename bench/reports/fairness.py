@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench.analysis.summary import Summary
 from bench.cells import Cell
 from bench.reports.answer import heading
 from bench.reports.text import escape, table
-from bench.summary import Summary
 
 # Settings whose difference is no framework's own way -> what to do about it.
 MUST_AGREE = {

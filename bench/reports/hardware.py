@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.hardware import (
+from bench.analysis.hardware import (
     Hardware,
     Key,
     Question,
@@ -16,11 +16,11 @@ from bench.hardware import (
     questions,
     speeds,
 )
-from bench.rates import Rates, rate
+from bench.analysis.statistics import Comparison
+from bench.analysis.summary import Summary
 from bench.reports.answer import FEW
+from bench.reports.rates import Rates, rate
 from bench.reports.text import details, escape, interval, number, table
-from bench.statistics import Comparison
-from bench.summary import Summary
 
 OPEN = 12  # rows of a table that lies open
 

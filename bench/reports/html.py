@@ -8,13 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.summary import Summary
 from bench.cells import installed
 from bench.reports import charts, markdown
 from bench.reports.across import of_all
 from bench.reports.answer import opening, place
 from bench.reports.series import Figure, of_contest, points_per_curve
 from bench.reports.text import interval, number
-from bench.summary import Summary
 
 ASSETS = Path(__file__).parent / "page"
 # All that the page and the plots need beyond what records do

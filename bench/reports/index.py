@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from bench.analysis.summary import summarise
 from bench.records import Record
 from bench.reports.answer import brief
 from bench.reports.text import escape
-from bench.summary import summarise
 
 # What is linked of each run, where it is there: file -> word
 FILES = {

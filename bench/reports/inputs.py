@@ -4,11 +4,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bench.analysis.statistics import speed_ratio
+from bench.analysis.summary import Summary
 from bench.records import Record
 from bench.reports.answer import place
 from bench.reports.text import escape, interval, table
-from bench.statistics import speed_ratio
-from bench.summary import Summary
 
 READING = (
     "**With** an input pipeline each batch is augmented, awaited and brought to the device in its "

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.analysis.summary import summarise
 from bench.records import Record
 from bench.reports import (
     abstraction,
@@ -19,7 +20,6 @@ from bench.reports import (
 )
 from bench.reports.answer import FEW, heading, opening
 from bench.reports.text import code, code_version, details, escape, folded, table
-from bench.summary import summarise
 
 MANY = 8  # rows of a table that lies open in the later sections
 

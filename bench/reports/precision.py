@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.records import Record
 from bench.reports.text import escape
-from bench.stopping import LEAST, shortfall, unreached
+from bench.run.stopping import LEAST, shortfall, unreached
 
 
 def target(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from bench.analysis.statistics import Estimate
+from bench.analysis.summary import summarise
 from bench.cells import TRAINING
 from bench.records import Record
 from bench.reports import time_to
-from bench.statistics import Estimate
-from bench.summary import summarise
 
 
 def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list[Table]:

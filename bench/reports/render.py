@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.summary import summarise
 from bench.cache import CACHE, keep, replace_file
 from bench.cells import installed
 from bench.records import Record
 from bench.reports import charts, html
-from bench.summary import summarise
 
 DRAWN = ("report.html", "ranking.svg")
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.peaks import peak_of
+from bench.analysis.roofline import roofline
+from bench.analysis.summary import Summary
+from bench.machine.peaks import peak_of
 from bench.reports.text import escape, number, table
-from bench.roofline import roofline
-from bench.summary import Summary
 
 READING = (
     "Peaks are the fastest matrix product and copy of this machine, measured by its own libraries. "

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.analysis.statistics import step_s
+from bench.analysis.summary import Summary
 from bench.reports.text import interval, number
-from bench.statistics import step_s
-from bench.summary import Summary
 
 Row = dict[str, Any]
 

@@ -3,12 +3,12 @@
 import statistics
 from collections.abc import Callable, Sequence
 
+from bench.analysis.statistics import step_s
+from bench.analysis.steadiness import change, leak, may_leak, taken_cores
+from bench.analysis.summary import Summary
 from bench.records import Record
 from bench.reports.answer import heading
 from bench.reports.text import escape, number, table
-from bench.statistics import step_s
-from bench.steadiness import change, leak, may_leak, taken_cores
-from bench.summary import Summary
 
 SECTION = "Around the blocks"
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.statistics import Estimate
+from bench.analysis.statistics import Estimate
 
 LONG = 20  # lines of a section that a reader would rather open than scroll past
 

@@ -3,10 +3,10 @@
 import statistics
 from collections.abc import Sequence
 
+from bench.analysis.statistics import Estimate, seconds_to_target
+from bench.analysis.summary import Summary
 from bench.records import Record
 from bench.reports.text import escape, interval, number, table
-from bench.statistics import Estimate, seconds_to_target
-from bench.summary import Summary
 
 READING = (
     "**s to target** is the training time until an evaluation found the target accuracy: the mean "

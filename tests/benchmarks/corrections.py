@@ -20,11 +20,11 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+from bench.analysis.statistics import estimate
 from bench.cells import Cell
-from bench.child import environment
-from bench.matrix import matrix
-from bench.run import shared_data
-from bench.statistics import estimate
+from bench.command_line.matrix import matrix
+from bench.parent.child import environment
+from bench.run.measure import shared_data
 
 STRIDED = ("if conv.stride > 1:", "if False:")  # the framework's own "same" at stride 2 too
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -89,7 +89,7 @@ def variants(contender: str, folder: Path) -> dict[str, Cell]:
 
 def measure(contender: str, folder: Path, data: str, rounds: int, steps: int) -> dict[str, float]:
     """Correction -> ratio of step times, with over without, in this process."""
-    from bench.turns import Worker
+    from bench.worker.turns import Worker
 
     cells = {"": cell_of(contender), **variants(contender, folder)}
     workers = {what: Worker(cell, data) for what, cell in cells.items()}

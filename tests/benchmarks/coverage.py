@@ -1,4 +1,4 @@
-"""Which interval holds what it promises, by simulation: the evidence behind `bench.statistics`.
+"""Which interval holds what it promises, by simulation: the evidence for `analysis.statistics`.
 
 `python tests/benchmarks/coverage.py` simulates runs whose true values are known, and prints for
 each kind of interval how often it holds the truth (wanted: 95 %) and how wide it is. A process has

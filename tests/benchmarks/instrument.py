@@ -25,10 +25,10 @@ from time import perf_counter, process_time
 import psutil
 
 from bench.cells import Cell
-from bench.child import Child, environment
-from bench.matrix import matrix
-from bench.measurement import Measurement
-from bench.run import shared_data
+from bench.command_line.matrix import matrix
+from bench.parent.child import Child, environment
+from bench.parent.measurement import Measurement
+from bench.run.measure import shared_data
 
 TIMEOUT_S = 600.0
 BLOCK_STEPS = 5

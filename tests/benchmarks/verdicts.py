@@ -19,12 +19,12 @@ from itertools import combinations, product
 from pathlib import Path
 
 from bench import machine
+from bench.analysis.statistics import compare
 from bench.cells import Cell
+from bench.command_line.matrix import matrix
 from bench.doctor import noise
-from bench.matrix import matrix
 from bench.records import Record
-from bench.run import measure, shared_data
-from bench.statistics import compare
+from bench.run.measure import measure, shared_data
 
 PLAIN = "from resnet_impls.torch_module import Implementation\n"
 SLOWED = """\

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from bench.cells import Cell
-from bench.child import environment
-from bench.matrix import contenders, matrix
+from bench.command_line.matrix import contenders, matrix
+from bench.parent.child import environment
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights
 

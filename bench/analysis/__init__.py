@@ -1,0 +1,1 @@
+"""What follows from records: pure functions, which old results gain at once."""

@@ -1,0 +1,107 @@
+"""The same contender on different hardware: what may be compared, and how it compares.
+
+Hardware is a machine, its chip and the threads used of it. All else of a cell has to be equal to be
+compared: contender, model, workload, precision, batch size, optimizer, recipe, weights (by the name
+of their file, since folders differ from machine to machine), dataset, seed and steps.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.analysis.groups import judged_together
+from bench.analysis.statistics import Comparison
+from bench.analysis.summary import Summary, floor_of
+from bench.analysis.unpaired import speed_ratio
+from bench.cells import CONTEST, Cell
+
+SHARED = tuple(name for name in CONTEST if name not in ("device", "threads"))
+
+Run = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine, the chip of it that did the work, and how much of that."""
+
+    machine: str
+    processor: str
+    device: str
+    threads: int | None
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        return f"{self.machine} ({self.processor}{threads})"
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """Without the threads: what differs in them alone is one machine, used less or more."""
+        return self.machine, self.processor, self.device
+
+
+Question = dict[Hardware, Sequence[Summary]]  # a contest for each hardware
+Key = tuple[Hardware, Cell]
+
+
+def hardware(summary: Summary) -> Hardware:
+    """Where a cell was measured."""
+    r = (*summary.records, *summary.failures)[0]
+    return Hardware(r.machine, r.processor, r.device, r.threads)
+
+
+def key(summary: Summary) -> Key:
+    """What a cell is known by among several machines."""
+    return hardware(summary), summary.cell
+
+
+def questions(contests: Sequence[Sequence[Summary]]) -> list[Question]:
+    """Contests that differ in their hardware alone, where they do and anything was measured."""
+    found: dict[tuple[Any, ...], Question] = {}
+    for contest in contests:
+        shared = _shared(contest[0].cell)
+        found.setdefault(shared, {})[hardware(contest[0])] = contest
+    return [
+        on
+        for on in found.values()
+        if len({each.kind for each in on}) > 1 and any(c[0].records for c in on.values())
+    ]
+
+
+def _shared(cell: Cell) -> tuple[Any, ...]:
+    shared = {name: getattr(cell, name) for name in SHARED}
+    return tuple((shared | {"weights": cell.weights and Path(cell.weights).name}).values())
+
+
+def baseline(on: Question, first: Hardware, named: str | None) -> Hardware | None:
+    """The hardware that others are held against: what was `named` by its machine or processor, or
+    else the `first` of all that was given. None where what was named has no part here.
+    """
+    for each in on:
+        if named in (each.machine, each.processor) or (named is None and each == first):
+            return each
+    return None if named else next(iter(on))
+
+
+def compared(
+    pairs: Iterable[tuple[Summary, Summary]], runs: Iterable[Run]
+) -> dict[Key, Comparison]:
+    """Each first against its second, by the key of the first, with verdicts for so many.
+
+    What is below the larger noise floor of both, as their `runs` know it, is a tie.
+    """
+    runs = list(runs)
+    found: dict[Key, Comparison] = {}
+    for ours, theirs in pairs:
+        if ours is theirs:
+            continue
+        both = (*ours.records, *theirs.records)
+        floor = floor_of(both, runs)(min(len(ours.records), len(theirs.records)))
+        if comparison := speed_ratio(speeds(ours), speeds(theirs), floor):
+            found[key(ours)] = comparison
+    return judged_together(found)
+
+
+def speeds(summary: Summary) -> list[float]:
+    """Images per second of each process that has them."""
+    return [s for r in summary.records if (s := r.throughput_images_per_s)]

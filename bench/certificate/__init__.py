@@ -1,0 +1,1 @@
+"""The proof that what is timed is the reference's function, and where it is not."""

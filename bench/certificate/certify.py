@@ -1,0 +1,211 @@
+"""Certificates: obtained once per distinct executable and environment, then remembered.
+
+`bench.certificate.identity` says what is checked. Here is decided for which cells, by a fresh
+process for each half, and what of it may be taken from the cache.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import resnet_impls
+from bench import aside, machine
+from bench.cache import CACHE, keep
+from bench.cells import Cell, UsageError, implementation, installed, obstacle
+from bench.parent.child import Child, Failure, libraries_environment
+from resnet_impls.catalogue import CATALOGUE, Backend
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of a certificate: all checks as (name, error, limit), or why there are none."""
+
+    checks: tuple[tuple[str, float | None, float], ...] = ()
+    failure: str | None = None
+    instead: str | None = None  # the precision that stands in for float64, which is not to be had
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None and not self.failed
+
+    @property
+    def failed(self) -> list[tuple[str, float | None, float]]:
+        """The checks whose error exceeds the limit; None stands for an error that is no number."""
+        return [check for check in self.checks if check[1] is None or check[1] > check[2]]
+
+    @property
+    def verdict(self) -> str:
+        """`passed`, or the first check that failed and by how much."""
+        if self.failure:
+            return f"failed: {self.failure}"
+        if not self.failed:
+            return f"passed in {self.instead}, no float64 there" if self.instead else "passed"
+        # a missing tensor says little of how far the functions are apart: the next check does
+        told = self.failed[: 2 if self.failed[0][0] == "tensors" else 1]
+        left = len(self.failed) - len(told)
+        more = f"; {left} more check{'s' * (left > 1)} failed" if left else ""
+        return f"failed: {'; '.join(_told(*check) for check in told)}{more}"
+
+
+def stated(name: str, error: float | None) -> str:
+    """An error, or a limit, of a check: tensors are counted, all else is relative."""
+    if error is None:
+        return "no number"
+    return f"{error:.0f}" if name in ("tensors", "skipped steps") else f"{error:.1e}"
+
+
+def _told(name: str, error: float | None, limit: float) -> str:
+    if name == "tensors":
+        return f"{stated(name, error)} tensor{'s' * (error != 1)} missing or in excess"
+    if error is None:
+        return f"{name} cannot be compared (no number)"
+    if name == "skipped steps":
+        return f"{stated(name, error)} of 20 steps skipped by loss scaling"
+    size = f"{error:.1%}" if error >= 1e-3 else f"{error:.1e}"
+    return f"{name} off by {size} (limit {limit:.0e})"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Proof that what a cell runs is the reference's function, or where it differs."""
+
+    float64: Half
+    timed: Half
+
+    @property
+    def passed(self) -> bool:
+        return self.float64.passed and self.timed.passed
+
+
+def executable(cell: Cell) -> Cell:
+    """What a cell's certificate is about: the cell without all that does not change what it runs.
+
+    Inference is certified as part of training with Adam, but for what cannot train.
+    """
+    trains = "train" in implementation(cell.implementation).workloads
+    return replace(
+        cell,
+        workload="train" if trains else "infer",
+        optimizer=cell.optimizer or "adam" if trains else None,
+        recipe=cell.recipe or "constant" if trains else None,
+        weights=None,
+        batch_size=0,
+        dataset="",
+        seed=0,
+        steps=0,
+        threads=None,
+        input=None,
+        target_accuracy=None,
+        evaluate_every=None,
+    )
+
+
+def certify(
+    cells: Iterable[Cell], *, timeout_s: float, remembered: bool = True
+) -> Iterator[tuple[Cell, Certificate | None]]:
+    """The certificate of each cell's executable, once each; None: it starts to be worked out.
+
+    `remembered` False works all of them out anew. Executables that cannot run here have none.
+    """
+    fresh: set[Path] = set()  # of this call; precisions share the float64 half
+    for subject in dict.fromkeys(executable(cell) for cell in cells if obstacle(cell) is None):
+        exact = _backend(subject).exact
+        parts = {
+            part: CACHE / "certificates" / f"{_key(part)}.json"
+            for part in (replace(subject, precision=exact), subject)
+        }
+        known = [file for file in parts.values() if file in fresh or (remembered and file.exists())]
+        if len(known) < len(parts):
+            yield subject, None
+        halves = {}
+        for part, file in parts.items():
+            if file in known:
+                halves[part.precision] = _read(json.loads(file.read_text(encoding="utf-8")))
+                continue
+            halves[part.precision] = half = _half(part, timeout_s)
+            if not half.failure:  # the next attempt may fare better
+                keep(file, json.dumps(asdict(half)))
+                fresh.add(file)
+        instead = exact if exact != "fp64" else None
+        semantics = replace(halves[exact], instead=instead)
+        yield subject, Certificate(semantics, halves[subject.precision])
+
+
+def _read(half: dict[str, Any]) -> Half:
+    checks = tuple((name, error, limit) for name, error, limit in half["checks"])
+    return Half(checks, half["failure"])
+
+
+def _half(subject: Cell, timeout_s: float) -> Half:
+    """Have a fresh process compare `subject` with the reference."""
+    optimizer, recipe = subject.optimizer or "adam", subject.recipe or "constant"
+    problem_file = _problem(subject.model, optimizer, recipe)
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
+        child = Child(subject, None, Path(folder) / "log")
+        try:
+            answer = child.ask("certify", timeout_s, problem_file=str(problem_file))
+        except Failure as failure:
+            return Half(failure=f"{failure.status}: {failure.reason}")
+        finally:
+            child.end()
+    return Half(tuple((name, error, limit) for name, error, limit in answer["checks"]))
+
+
+def _problem(model: str, optimizer: str, recipe: str) -> Path:
+    """The file with the problem and the reference's solution, worked out where there is none."""
+    sources = ("architecture.py", "weights.py", "numpy_reference.py")
+    file = CACHE / "problems" / f"{model}-{optimizer}-{recipe}-{_sources(*sources)[:16]}.npz"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            fresh = Path(folder) / file.name
+            if aside.run("bench.certificate.problem", model, optimizer, recipe, str(fresh)):
+                raise UsageError(f"the reference of {model} with {optimizer} could not be computed")
+            fresh.replace(file)
+    return file
+
+
+def _sources(*names: str) -> str:
+    """Fingerprint of files of `resnet_impls`, and of the modules that define the checks."""
+    from bench import recipes  # here, since NumPy is slow to import
+    from bench.certificate import identity, inference, problem
+    from bench.worker import workloads
+
+    digest = hashlib.sha256()
+    folder = Path(next(iter(resnet_impls.__path__)))
+    files = [folder / name for name in names]
+    files += [Path(str(m.__file__)) for m in (problem, identity, inference, recipes, workloads)]
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _key(subject: Cell) -> str:
+    """Fingerprint of all that a certificate depends on."""
+    row, backend = implementation(subject.implementation), _backend(subject)
+    packages: Iterable[str] = (*backend.packages, "numpy")
+    sources = [f"{row.module.rpartition('.')[2]}.py"]
+    if row.module.endswith(".py"):  # it may import any framework, and what lies beside it
+        sources = sorted(map(str, Path(row.module).parent.glob("*.py")))
+        backends = [known for each in CATALOGUE.values() for known in each.backends]
+        packages = {name for known in backends for name in known.packages}
+    facts = machine.facts()
+    depends = {
+        "subject": subject.as_dict(),
+        "sources": _sources(*sources, "architecture.py", "weights.py", "numpy_reference.py"),
+        "versions": {name: installed(name) for name in sorted({*packages, "jaxlib", "numpy"})},
+        "environment": libraries_environment(subject),
+        "python": facts["python"],
+        "processor": machine.processor(facts, subject.device),
+        "driver": [gpu["driver"] for gpu in facts["gpus"]],
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _backend(subject: Cell) -> Backend:
+    row = implementation(subject.implementation)
+    return next(backend for backend in row.backends if backend.name == subject.backend)

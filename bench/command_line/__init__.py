@@ -1,0 +1,1 @@
+"""What a command line asks for: its words, the options they make, and the matrix of cells."""

@@ -1,0 +1,159 @@
+"""What happened on the machine while a worker ran a block: read before and after, never during.
+
+The parent reads counters at both ends of a turn, when all workers are suspended, and asleep in
+between. What was busy beyond the worker's own account was other processes; steal is what the
+hypervisor gave to other guests.
+"""
+
+import os
+import resource
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import psutil
+
+from bench.machine import cpus, gpu
+from bench.machine.energy import cpu_meter, gpu_meter
+
+BUSY = ("user", "nice", "system", "irq", "softirq")  # steal and idle are none of it
+CPUS = Path("/sys/devices/system/cpu")
+# What a processor's own sensors are called in Linux: Intel, AMD, ARM boards
+CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
+
+
+def own_cpu_s(helpers: Iterable[psutil.Process] = ()) -> float:
+    """Processor time of this process so far, in s, with that of children it has waited for, and of
+    `helpers` that still work for it.
+    """
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    helped_s = sum(sum(helper.cpu_times()[:2]) for helper in helpers)
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + helped_s
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What the processors that we may use did since the machine started, and when it was read.
+
+    In seconds; None where the system does not tell.
+    """
+
+    at_s: float
+    busy_s: float | None
+    stolen_s: float | None
+
+    @classmethod
+    def read(cls, threads: int | None = None) -> "Counters":
+        """All of it now, of the first `threads` of them; the kernel counts in steps of some ms."""
+        times = psutil.cpu_times(percpu=True)
+        if hasattr(os, "sched_getaffinity"):  # not on macOS, which binds no process to processors
+            ours = cpus.allowed()[:threads]
+            times = [times[cpu] for cpu in ours if cpu < len(times)] or times
+        busy_s = sum(getattr(cpu, kind, 0.0) for cpu in times for kind in BUSY)
+        stolen = [cpu.steal for cpu in times if hasattr(cpu, "steal")]
+        # Some sandboxes show zeros, though they have been busy at least with starting us
+        return cls(perf_counter(), busy_s or None, sum(stolen) if stolen and busy_s else None)
+
+
+# What is seen of a GPU after each block -> how the blocks are summed up
+GPU_STATES: dict[str, Callable[[list[Any]], Any]] = {
+    "temperature_c": max,
+    "gpu_mhz": statistics.median,
+    "throttled": any,
+    "device_process_mib": max,
+}
+
+
+class Watch:
+    """One worker's blocks as seen from outside: what else the machine did, and what it took."""
+
+    def __init__(self, device: str, group: int, threads: int | None = None) -> None:
+        self.threads = threads  # how many of our processors the worker is confined to
+        self.gpu = next(iter(gpu.visible()), None) if device == "cuda" else None
+        self.group = group  # of the worker's processes
+        self.meter = cpu_meter() if device == "cpu" else gpu_meter(self.gpu)
+        self.load_1min: float | None = None  # before the first block
+        self.throttles: int | None = None
+        self.seen: list[dict[str, Any]] = []  # the GPU after each block
+
+    def begin(self) -> None:
+        """Read what counts up, just before a block."""
+        if self.load_1min is None:
+            self.load_1min = psutil.getloadavg()[0]
+            self.throttles = throttles()
+        self.energy = self.meter.read()
+        self.before = Counters.read(self.threads)
+
+    def end(self, own_cpu_s: float) -> dict[str, float | None]:
+        """What happened since `begin`, by the names of Record's fields; None where unknown.
+
+        `own_cpu_s`: processor time that the worker took in its turn, by its own account.
+        """
+        after, before = Counters.read(self.threads), self.before
+        joules = self.meter.joules(self.energy, self.meter.read())
+        if self.gpu:
+            self.seen.append(self.gpu.state(self.group))
+        wall_s = after.at_s - before.at_s
+        busy_s = _since(before.busy_s, after.busy_s)
+        stolen_s = _since(before.stolen_s, after.stolen_s)
+        return {
+            "block_own_cores": own_cpu_s / wall_s,
+            "block_other_cores": None if busy_s is None else (busy_s - own_cpu_s) / wall_s,
+            "block_stolen_cores": None if stolen_s is None else stolen_s / wall_s,
+            "block_j": joules,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """How the processors fared over all blocks, by the names of Record's fields.
+
+        Of the CPU, whose sensors may be slow to read, they are read once, after the last block.
+        """
+        known: dict[str, Any] = {"load_1min": self.load_1min, "cpu_mhz": cpu_mhz()}
+        if self.gpu:
+            for name, summed in GPU_STATES.items():
+                values = [state[name] for state in self.seen if state[name] is not None]
+                known[name] = summed(values) if values else None
+        else:
+            now = throttles()
+            known["temperature_c"] = cpu_temperature_c()
+            if now is not None and self.throttles is not None:
+                known["throttled"] = now > self.throttles
+        return known
+
+
+def _since(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def cpu_mhz() -> float | None:
+    """Mean clock of the processors as the system tells it, in MHz."""
+    try:
+        frequency = psutil.cpu_freq()
+    except (AttributeError, NotImplementedError, OSError):  # some systems and virtual machines
+        return None
+    return frequency.current if frequency and frequency.current else None
+
+
+def cpu_temperature_c() -> float | None:
+    """The hottest of the processor's own sensors, in degrees Celsius."""
+    try:
+        sensors = psutil.sensors_temperatures()
+    except (AttributeError, OSError):  # there is none on macOS
+        return None
+    found = [sensor.current for name in CPU_SENSORS for sensor in sensors.get(name, ())]
+    return max(found, default=None)
+
+
+def throttles(cpus: Path = CPUS) -> int | None:
+    """How often heat has slowed a core or a package so far; None where nobody counts."""
+    try:
+        counts = [
+            int(file.read_text())
+            for file in cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")
+        ]
+    except (OSError, ValueError):
+        return None
+    return sum(counts) if counts else None

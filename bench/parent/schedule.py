@@ -1,0 +1,204 @@
+"""Which worker measures next. Knows nothing of frameworks, and sleeps while a worker works.
+
+Cells that will be compared with each other form a cohort: their workers live side by side, and
+take turns in rounds whose order is shuffled. In each round every worker runs one block, of the same
+number of steps, while all others are suspended, so that a drift of the machine cancels in the ratio
+of two cells.
+"""
+
+import random
+import secrets
+import statistics
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.analysis.latency import latency_turns
+from bench.analysis.steadiness import settled
+from bench.cells import TRAINING, Cell, obstacle
+from bench.machine import cpus
+from bench.parent import reaching
+from bench.parent.child import Child
+from bench.parent.measurement import Measurement, Outcome, Task, split, warm_up_steps
+
+BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
+MEMORY_FRACTION = 0.8  # of what is available, for the workers of a cohort
+
+
+def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
+    """The tasks grouped by replicate and contest: those that are to be interleaved.
+
+    Training fed by a pipeline is so with training that is not, for the ratio of the two.
+    """
+    groups: dict[tuple[Any, ...], list[Task]] = {}
+    for cell, replicate in sorted(tasks, key=lambda task: task[1]):
+        fed = cell.workload == "train+input"
+        contest = replace(cell, workload="train").contest if fed else cell.contest
+        groups.setdefault((replicate, contest), []).append((cell, replicate))
+    return list(groups.values())
+
+
+@dataclass
+class Schedule:
+    """Measures tasks one cohort after another."""
+
+    data_folders: Mapping[Cell, Path]
+    logs: Path
+    timeout_s: float
+    seed: int
+    on_turn: Callable[[Task, str, int], None] = lambda task, turn, steps: None
+    weights: Path | None = None  # the folder that trained weights are saved in
+
+    def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
+        """Yield the outcome of every task, failures included, as soon as it is known.
+
+        Closing the generator early, or an exception in it, ends all workers.
+        """
+        for group in by_contest(tasks):
+            order = random.Random(f"seed {self.seed}, replicate {group[0][1]}")
+            pending = []
+            for task in group:
+                found = obstacle(task[0])
+                if found is None:
+                    pending.append(task)
+                elif task[1] == 0:  # once is enough: no other process would fare better
+                    yield task, dict(zip(("status", "reason"), found, strict=True))
+            order.shuffle(pending)
+            while pending:
+                cohort = secrets.token_hex(4)  # not by the seed: a resumed run draws that again
+                with ExitStack() as ending:
+                    for task, outcome in self._cohort(pending, order, ending):
+                        yield task, outcome | {"cohort": cohort}
+
+    def _cohort(
+        self, pending: list[Task], order: random.Random, ending: ExitStack
+    ) -> Iterator[tuple[Task, Outcome]]:
+        """Take as many of `pending` as memory holds, and measure them side by side."""
+        live: list[Measurement] = []
+        available_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
+        while pending and (room := _room(live, available_mib)):
+            built = []
+            for measurement in self._built(pending, room, ending):
+                if "status" in measurement.values:
+                    yield measurement.outcome
+                else:
+                    built.append(measurement)
+            for measurement in built:
+                cell = measurement.task[0]
+                warm_up = 0 if cell.target_accuracy else warm_up_steps(cell.steps)
+                if self._turn(measurement, "warm_up", steps=warm_up):
+                    live.append(measurement)
+                else:
+                    yield measurement.outcome
+
+        for steps in _blocks(live):
+            going = [m for m in live if "reached_steps" not in m.values]
+            for measurement in order.sample(going, len(going)):
+                if not self._block(measurement, steps):
+                    live.remove(measurement)
+                    yield measurement.outcome
+
+        for measurement in tuple(live):
+            file = self._weights_file(measurement.task)
+            if not self._turn(measurement, "finish", weights_file=file):
+                live.remove(measurement)
+                yield measurement.outcome
+
+        for turns in _latency_rounds(live):
+            for measurement in order.sample(live, len(live)):
+                steps = turns[measurement]
+                if steps and not self._turn(measurement, "latency", steps=steps):
+                    live.remove(measurement)
+                    yield measurement.outcome
+
+        steady = _steady(live)
+        for measurement, is_steady in zip(live, steady, strict=True):
+            self._turn(measurement, "audit", step_s=measurement.step_s)
+            measurement.child.end()
+            measurement.values["steady"] = is_steady
+            yield measurement.outcome
+
+    def _built(self, pending: list[Task], room: int, ending: ExitStack) -> list[Measurement]:
+        """The next of `pending`, as many as have `room`, each with its network or its failure.
+
+        First replicates are built one by one, and that is timed. To save time the others are built
+        side by side, one on each of their processors; how long that took is then told of none.
+        """
+        first, replicate = pending[0]
+        at_once = 1 if replicate == 0 else first.threads or len(cpus.allowed())
+        batch = []
+        for cell, replicate in pending[: min(room, at_once)]:
+            log = self.logs / f"{_slug(cell)}-{replicate}.log"
+            child = Child(reaching.of_process(cell, replicate), self.data_folders[cell], log)
+            ending.callback(child.end)
+            batch.append(Measurement((cell, replicate), child))
+        del pending[: len(batch)]
+        for measurement in batch:
+            self.on_turn(measurement.task, "build", 0)
+            measurement.child.begin("build")
+        for measurement in batch:
+            measurement.keep("build", self.timeout_s)
+            if len(batch) > 1:
+                measurement.values |= dict.fromkeys(("import_s", "build_s"))
+        return batch
+
+    def _weights_file(self, task: Task) -> str | None:
+        cell, replicate = task
+        if self.weights is None or cell.workload not in TRAINING:
+            return None
+        return str(self.weights.absolute() / f"{_slug(cell)}-{replicate}.safetensors")
+
+    def _block(self, measurement: Measurement, steps: int) -> bool:
+        """A block, and the accuracy that it led to where that is what decides when to stop."""
+        done = self._turn(measurement, "block", steps=steps)
+        if done and measurement.task[0].target_accuracy:
+            return self._turn(measurement, "evaluate")
+        return done
+
+    def _turn(self, measurement: Measurement, turn: str, **request: Any) -> bool:
+        self.on_turn(measurement.task, turn, request.get("steps", 0))
+        return measurement.turn(turn, self.timeout_s, **request)
+
+
+def _blocks(live: Sequence[Measurement]) -> list[int]:
+    """Steps of each block: the same for the whole cohort, about BLOCK_S for its median cell."""
+    if not live:
+        return []
+    if live[0].task[0].target_accuracy:
+        return reaching.blocks(live[0].task[0])
+    steps = live[0].task[0].steps
+    timed = steps - 1 - warm_up_steps(steps)
+    step_s = statistics.median(measurement.step_s for measurement in live)
+    return split(timed, max(1, round(BLOCK_S / step_s))) if timed else []
+
+
+def _latency_rounds(live: Sequence[Measurement]) -> list[dict[Measurement, int]]:
+    """How many single steps each worker times in each round; none where time to a target is it."""
+    if live and live[0].task[0].target_accuracy:
+        return []
+    shares = [latency_turns(m.task[0].steps, m.step_s) for m in live]
+    return [dict(zip(live, steps, strict=True)) for steps in zip(*shares, strict=True)]
+
+
+def _steady(live: Sequence[Measurement]) -> Sequence[bool | None]:
+    """Whether each has settled; None where they ran different numbers of blocks."""
+    if live and live[0].task[0].target_accuracy:
+        return [None] * len(live)
+    return settled([measurement.block_step_s for measurement in live])
+
+
+def _room(live: Sequence[Measurement], available_mib: float) -> int:
+    """How many more workers as large as the largest fit beside those that live; one alone does."""
+    if not live:
+        return 1
+    sizes = [measurement.host_mib for measurement in live]
+    return max(0, int((available_mib - sum(sizes)) / max(sizes)))
+
+
+def _slug(cell: Cell) -> str:
+    parts = (*cell.label.split(), *cell.contest_label.split())
+    return "-".join(part.strip("]").replace("[", "-") for part in parts)

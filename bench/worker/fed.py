@@ -1,0 +1,85 @@
+"""Training fed by an input pipeline: each batch is awaited, placed and trained on in its step."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from bench.cells import Cell
+from bench.data import Dataset
+from bench.machine import cpus
+from bench.recipes import Batch, draws
+from bench.worker.workloads import Implementation, Train
+
+
+def start(cell: Cell, data: Dataset) -> Iterator[Batch] | None:
+    """Start the pipeline that a cell asks for, if it does; what comes is decided by the seed."""
+    if cell.input is None:
+        return None
+    module = importlib.import_module(f"bench.inputs.{cell.input}_feed")
+    images, labels = data.train_images, data.train_labels
+    drawn = draws(len(labels), cell.batch_size, cell.seed)
+    batches: Iterator[Batch] = module.feed(images, labels, drawn, len(cpus.allowed()))
+    return batches
+
+
+class TrainFed(Train):
+    """Optimizer steps, each over the batch that an input pipeline hands over when it is wanted.
+
+    What is waited for, and the way of a batch to the device, belong to the step. `drawn` tells once
+    more which batches those should be. Fingerprints of what came are compared with theirs; to take
+    one adds some microseconds to a step.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        rates: Sequence[float] | np.ndarray,
+        pipeline: Iterator[Batch],
+        drawn: Iterator[Batch],
+    ) -> None:
+        super().__init__(implementation, rates)
+        self.pipeline = pipeline
+        self.drawn = drawn
+        self.seen: list[str] = []  # fingerprints
+        self.ahead = [next(pipeline)]  # when the first batch is there, the pipeline runs
+
+    def prepare(self, steps: int) -> None:
+        """Nothing is placed ahead of its step; what the next block takes is counted from 0."""
+        self.wait_s = self.place_s = 0.0
+
+    def spent(self) -> dict[str, float]:
+        """Seconds since `prepare` of waiting for batches, and of placing them on the device."""
+        return {"wait_s": self.wait_s, "place_s": self.place_s}
+
+    def _run(self, steps: int) -> None:
+        losses = []
+        for _ in range(steps):
+            begin = perf_counter()
+            images, labels = self.ahead.pop() if self.ahead else next(self.pipeline)
+            got = perf_counter()
+            self.implementation.place(images[None], labels[None])
+            placed = perf_counter()
+            self.wait_s += got - begin
+            self.place_s += placed - got
+            losses.append(self.implementation.train(1))
+            self.seen.append(sample_print(len(self.seen), images, labels))
+        self.losses.append(np.concatenate(losses))
+
+    def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
+        """As of any training. Raises ValueError too where the pipeline fed what was not drawn."""
+        for step, found in enumerate(self.seen):
+            if found != sample_print(step, *next(self.drawn)):
+                raise ValueError(f"the input pipeline fed what was not drawn, at step {step + 1}")
+        known = {"data_sha256": sha256("".join(self.seen).encode()).hexdigest()}
+        return super().outcome(data, batch_size) | known
+
+
+def sample_print(step: int, images: np.ndarray, labels: np.ndarray) -> str:
+    """Fingerprint of a batch's labels and of one of its images, another one in each step."""
+    sample = sha256(images[step % len(images)].tobytes())
+    sample.update(labels.tobytes())
+    return sample.hexdigest()

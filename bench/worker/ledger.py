@@ -1,0 +1,148 @@
+"""The ledger of a row: the settings that were in force, read back from what really ran.
+
+Names are stable and values are short words. A setting that is not known is left out. Facts of an
+engine are read here; what only an implementation knows comes from its method `settings`, if it has
+one.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.cells import Cell
+from bench.machine import cpus
+
+TASKS = Path("/proc/self/task")
+KEEPS_FREED = 1 << 30  # bytes: a threshold from here on is never reached by a step
+
+
+def read(cell: Cell, implementation: object) -> dict[str, str]:
+    """Every setting that is known of a warm implementation in this process."""
+    settings = {"cpus": str(len(cpus.allowed())), "malloc": malloc()}
+    if cell.device == "cuda":
+        settings["gpu_memory"] = gpu_memory(cell.backend)
+    if engine := engine_of(cell):
+        settings |= ENGINES[engine](cell.device)
+    if hasattr(implementation, "settings"):
+        settings |= {str(name): str(value) for name, value in implementation.settings().items()}
+    if cell.workload == "infer":
+        settings.pop("optimizer", None)  # there is one, but nothing calls it
+    return {name: value for name, value in sorted(settings.items()) if value}
+
+
+def engine_of(cell: Cell) -> str | None:
+    """The engine that computes; for a user's file the only one that it has imported."""
+    if cell.backend in ENGINES:
+        return cell.backend
+    imported = [name for name in ENGINES if name in sys.modules]
+    return imported[0] if len(imported) == 1 else None
+
+
+def malloc() -> str:
+    """Whether glibc keeps freed memory, or returns it as it does by default; empty elsewhere."""
+    if sys.platform != "linux":
+        return ""
+    names = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+    thresholds = [int(os.environ.get(name) or 0) for name in names]
+    preloaded = " preloaded" if os.environ.get("LD_PRELOAD") else ""
+    kept = all(threshold >= KEEPS_FREED for threshold in thresholds)
+    return ("keeps freed" if kept else "default") + preloaded
+
+
+def gpu_memory(backend: str) -> str:
+    """Whether an engine takes the GPU's memory at its start or as it needs it."""
+    told = {
+        "torch": True,  # its caching allocator never does otherwise
+        "tensorflow": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true",
+        "jax": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE") == "false",
+    }
+    return "" if backend not in told else "as needed" if told[backend] else "preallocated"
+
+
+def torch(device: str) -> dict[str, str]:
+    """PyTorch's threads, libraries, and what its CUDA kernels may do."""
+    import torch
+
+    found = {
+        "threads": str(torch.get_num_threads()),
+        "interop_threads": str(torch.get_num_interop_threads()),
+        "onednn": switch(torch.backends.mkldnn.enabled)
+        if torch.backends.mkldnn.is_available()
+        else "not built in",
+        "mkl": switch(torch.backends.mkl.is_available()),
+    }
+    if device == "cuda":
+        forbidden = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        found["cudnn_autotune"] = switch(cudnn.benchmark)
+        try:
+            found["tf32_convolution"] = switch(cudnn.allow_tf32 and not forbidden)
+            found["tf32_matmul"] = switch(matmul.allow_tf32 and not forbidden)
+        except RuntimeError:  # a user's file that set them by PyTorch's newer names
+            pass
+    return found
+
+
+def tensorflow(device: str) -> dict[str, str]:
+    """TensorFlow's threads, libraries, and what its CUDA kernels may do."""
+    import tensorflow
+
+    # 0 where the environment chooses; those threads have no name that they could be counted by
+    chosen = tensorflow.config.threading.get_intra_op_parallelism_threads()
+    found = {
+        "threads": str(chosen or os.environ.get("TF_NUM_INTRAOP_THREADS", "")),
+        "interop_threads": pool("tf_Compute"),
+        "onednn": "",
+    }
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+
+        found["onednn"] = switch(_pywrap_util_port.IsMklEnabled())
+        if found["onednn"] == "off" and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0":
+            found["onednn"] = "off by itself"  # as on processors without AVX512-VNNI
+    except (ImportError, AttributeError):  # no public name tells
+        pass
+    if device == "cuda":
+        forbidden = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
+        allowed = tensorflow.config.experimental.tensor_float_32_execution_enabled()
+        found["tf32_convolution"] = found["tf32_matmul"] = switch(allowed and not forbidden)
+        found["cudnn_autotune"] = switch(os.environ.get("TF_CUDNN_USE_AUTOTUNE", "1") != "0")
+    return found
+
+
+def jax(device: str) -> dict[str, str]:
+    """XLA's threads as JAX starts them, and what its CUDA kernels may do."""
+    import jax
+
+    found = {"threads": pool("tf_XLAEigen")}
+    if device == "cuda":
+        forbidden = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
+        # None, the default, and "default" leave it to XLA, which takes TF32 where there is any
+        exact = jax.config.jax_default_matmul_precision in ("highest", "float32")
+        found["tf32_convolution"] = found["tf32_matmul"] = switch(not (exact or forbidden))
+        level = "--xla_gpu_autotune_level=0"
+        found["cudnn_autotune"] = switch(level not in os.environ.get("XLA_FLAGS", "").split())
+    return found
+
+
+ENGINES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "torch": torch,
+    "tensorflow": tensorflow,
+    "jax": jax,
+}
+
+
+def pool(name: str) -> str:
+    """How many threads of this process are called `name`; empty where the system does not tell."""
+    count = 0
+    for task in TASKS.glob("*/comm"):  # none where there is no such folder
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            count += task.read_text().strip() == name
+    return str(count or "")
+
+
+def switch(value: object) -> str:
+    return "on" if value else "off"

@@ -1,0 +1,159 @@
+"""The child's part of a machine's peak rates: multiply and copy, in the fastest of the libraries.
+
+A data sheet would say more than any program reaches. What counts here is the best that a plain
+matrix product, and a plain copy, get from the device in this environment.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bench.cells import installed
+from bench.worker.memory import finds_cuda
+
+SIZES = {"cpu": (512, 1024, 2048, 4096, 8192), "cuda": (2048, 4096, 8192, 16384)}
+COPY_BYTES = 2**29  # far more than caches hold
+SIZE_S = 0.25  # spent on each size
+CALLS_S = 0.01  # at least so long from clock to clock, since waiting for a GPU takes time itself
+
+Run = Callable[[int], None]  # so many calls one after another; returns when the device is idle
+
+
+@dataclass(frozen=True)
+class Library:
+    """Who multiplies and copies; both return what is to be run."""
+
+    name: str
+    multiply: Callable[[int], Run]  # two square matrices of so many rows
+    copy: Callable[[int], Run]  # so many bytes
+
+
+def best(device: str, precision: str) -> dict[str, Any]:
+    """The best rates found, in GFLOP/s and GB/s (bytes read and bytes written), and by whom.
+
+    Raises NotImplementedError where nothing is installed that computes so.
+    """
+    size = min(COPY_BYTES, psutil.virtual_memory().available // 8)
+    found = [
+        (
+            fastest(library.multiply, SIZES[device], lambda rows: 2 * rows**3),
+            fastest(library.copy, (size,), lambda count: 2 * count),
+            library.name,
+        )
+        for library in libraries(device, precision)
+    ]
+    if not found:
+        raise NotImplementedError("neither PyTorch nor JAX is there to multiply")
+    multiplied = max(found)
+    return {
+        "gflop_per_s": multiplied[0] / 1e9,
+        "library": multiplied[2],
+        "copy_gb_per_s": max(copied for _, copied, _ in found) / 1e9,
+    }
+
+
+def fastest(
+    prepare: Callable[[int], Run], sizes: Sequence[int], work: Callable[[int], float]
+) -> float:
+    """The most work per second in any repetition at any of the sizes that fit, small ones first."""
+    rate = 0.0
+    for size in sizes:
+        try:
+            run = prepare(size)
+            run(1)  # compiles, and touches the memory for the first time
+            once = _seconds(run, 1)
+        except (MemoryError, RuntimeError):  # the latter is how the frameworks run out of memory
+            if not rate:
+                raise
+            break
+        calls = math.ceil(CALLS_S / once)
+        for _ in range(max(3, round(SIZE_S / (calls * once)))):
+            rate = max(rate, work(size) * calls / _seconds(run, calls))
+        if 8 * once > SIZE_S:  # twice the size is eight times the work
+            break
+    return rate
+
+
+def _seconds(run: Run, calls: int) -> float:
+    start = perf_counter()
+    run(calls)
+    return perf_counter() - start
+
+
+def libraries(device: str, precision: str) -> Iterator[Library]:
+    """NumPy where it can, and PyTorch; JAX where there is no PyTorch for this device."""
+    if device == "cpu" and precision == "fp32":
+        yield _numpy()
+    for name, library in (("torch", _torch), ("jax", _jax)):
+        if installed(name) and (device == "cpu" or finds_cuda(name)):
+            yield library(device, precision)
+            return
+
+
+def _repeated(call: Callable[[], Any], wait: Callable[[Any], Any] = lambda result: None) -> Run:
+    """`call` so many times; `wait` gets the last result, and returns when the device is idle."""
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            result = call()
+        wait(result)
+
+    return run
+
+
+def _numpy() -> Library:
+    def multiply(rows: int) -> Run:
+        a, b, out = (np.full((rows, rows), 0.5, np.float32) for _ in range(3))
+        return _repeated(lambda: np.matmul(a, b, out=out))
+
+    def copy(size: int) -> Run:
+        source, target = (np.ones(size // 4, np.float32) for _ in range(2))
+        return _repeated(lambda: np.positive(source, out=target))
+
+    return Library(f"numpy {np.__version__}", multiply, copy)
+
+
+def _torch(device: str, precision: str) -> Library:
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+
+    def wait(result: Any) -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def multiply(rows: int) -> Run:
+        a, b, out = (torch.full((rows, rows), 0.5, dtype=kind, device=device) for _ in range(3))
+        return _repeated(lambda: torch.mm(a, b, out=out), wait)
+
+    def copy(size: int) -> Run:
+        source, target = (torch.ones(size // 4, device=device) for _ in range(2))
+        return _repeated(lambda: target.copy_(source), wait)
+
+    return Library(f"torch {torch.__version__}", multiply, copy)
+
+
+def _jax(device: str, precision: str) -> Library:
+    import jax
+    import jax.numpy as jnp
+
+    kind = {"bf16": jnp.bfloat16, "fp16": jnp.float16}.get(precision, jnp.float32)
+    rounding = {"fp32": "highest", "tf32": "tensorfloat32"}.get(precision)
+
+    def multiply(rows: int) -> Run:
+        a, b = (jnp.full((rows, rows), 0.5, kind) for _ in range(2))
+        product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=rounding))
+        return _repeated(lambda: product(a, b), jax.block_until_ready)
+
+    def copy(size: int) -> Run:
+        # A mere copy would be optimised away; an addition reads and writes as much
+        values, add = jnp.ones(size // 4), jax.jit(lambda values: values + 1)
+        return _repeated(lambda: add(values), jax.block_until_ready)
+
+    return Library(f"jax {jax.__version__}", multiply, copy)

@@ -1,0 +1,171 @@
+"""What is done inside a block, and what is learnt once all blocks are done."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import groupby, islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench.data import Dataset
+from bench.recipes import Batch
+from resnet_impls.weights import Weights, fingerprint
+
+FINGERPRINTED = 8  # batches of a feed; how many are fed may differ from process to process
+
+
+class Implementation(Protocol):
+    """What every implementation file ends with; each call returns when the device is idle."""
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Put K batches on the device: images (K, B, H, W, 3) float32, labels (K, B) int32."""
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Take the next optimizer steps at this rate; their state stays what it is."""
+
+    def train(self, steps: int) -> np.ndarray:
+        """Run the next optimizer steps, cycling through the batches; losses (steps,) float32."""
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Logits (B, classes) float32 of images (B, H, W, 3), in evaluation mode."""
+
+    def infer(self, steps: int) -> np.ndarray:
+        """Run the next forward passes in evaluation mode, cycling through the batches; logits
+        (B, classes) float32 of the last.
+        """
+
+    def weights(self) -> Weights:
+        """Copies of all the tensors that the network has, by canonical name."""
+
+    # `settings(self) -> dict[str, str]` is optional: what only the implementation knows of what is
+    # in force, read from its real objects. `bench.worker.ledger` names the settings;
+    # `skipped_steps` must be among them where loss scaling may leave out a step.
+
+
+def skipped_steps(implementation: Implementation) -> int:
+    """Optimizer steps left out since gradients overflowed, as the implementation counts them."""
+    settings: dict[str, str] = getattr(implementation, "settings", dict)()
+    return int(settings.get("skipped_steps", 0))
+
+
+class Train:
+    """Optimizer steps from the same weights over the same batches, then the test accuracy.
+
+    `rates` holds the learning rate of every step. `feed`, where there is one, yields a batch for
+    each; else the batches that were placed come round again and again.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        rates: Sequence[float] | np.ndarray,
+        feed: Iterator[Batch] | None = None,
+    ) -> None:
+        self.implementation = implementation
+        self.rates = [float(rate) for rate in rates]
+        self.rate = self.rates[0]  # the one in force
+        self.feed = feed
+        self.fed: list[str] = []  # fingerprints of the first batches
+        self.losses: list[np.ndarray] = []
+
+    def prepare(self, steps: int) -> None:
+        """Place what the next `steps` steps need; not to be timed."""
+        if self.feed:
+            batches = list(islice(self.feed, steps))
+            for images, labels in batches[: max(0, FINGERPRINTED - len(self.fed))]:
+                self.fed.append(fingerprint({"images": images, "labels": labels}))
+            images, labels = map(np.stack, zip(*batches, strict=True))
+            self.implementation.place(images, labels)
+
+    def spent(self) -> dict[str, float]:
+        """What of a block was no training; nothing here."""
+        return {}
+
+    def run(self, steps: int) -> None:
+        """Take the next `steps` steps, without a pause but where the learning rate changes; those
+        beyond the last of `rates` go on at that.
+        """
+        done, last = sum(map(len, self.losses)), len(self.rates) - 1
+        rates = (self.rates[min(step, last)] for step in range(done, done + steps))
+        for rate, equal in groupby(rates):
+            if rate != self.rate:
+                self.implementation.set_learning_rate(rate)
+                self.rate = rate
+            self._run(len(list(equal)))
+
+    def _run(self, steps: int) -> None:
+        losses = self.implementation.train(steps)
+        self.losses.append(losses)
+        if np.shape(losses) != (steps,):
+            raise ValueError(f"train({steps}) returned losses of shape {np.shape(losses)}")
+
+    def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
+        """Losses of all steps and the accuracy of the state they led to.
+
+        Raises ValueError where a loss is not a finite number.
+        """
+        losses = np.concatenate(self.losses).astype(np.float32)
+        if not np.isfinite(losses).all():
+            step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
+            raise ValueError(f"the training loss became {losses[step - 1]} at step {step}")
+        learnt: dict[str, Any] = {
+            "losses": [float(loss) for loss in losses],
+            "final_loss": float(losses[-1]),
+            "test_accuracy": accuracy(self.implementation, data, batch_size),
+        }
+        if self.feed:
+            learnt["data_sha256"] = sha256("".join(self.fed).encode()).hexdigest()
+        return learnt
+
+
+class Infer:
+    """Batched forward passes in evaluation mode."""
+
+    def __init__(self, implementation: Implementation, trained: bool) -> None:
+        self.implementation = implementation
+        self.trained = trained
+
+    def prepare(self, steps: int) -> None:
+        """Nothing: the batches are where they belong."""
+
+    def spent(self) -> dict[str, float]:
+        """As of training."""
+        return {}
+
+    def run(self, steps: int) -> None:
+        self.logits = self.implementation.infer(steps)
+
+    def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
+        """The accuracy of weights that were loaded; untrained ones have none worth a column.
+
+        Raises ValueError where the last pass gave no logits.
+        """
+        _checked("infer", self.logits, batch_size)
+        if not self.trained:
+            return {}
+        return {"test_accuracy": accuracy(self.implementation, data, batch_size)}
+
+
+def accuracy(implementation: Implementation, data: Dataset, batch_size: int) -> float:
+    """Fraction of the test images that are classified rightly, 0 to 1.
+
+    Every batch is full, the last one with repeated images whose answers are not counted, so that
+    no framework has to compile for a second shape. Raises ValueError for logits that are not
+    numbers.
+    """
+    right, total = 0, len(data.test_labels)
+    for start in range(0, total, batch_size):
+        index = np.arange(start, start + batch_size)
+        logits = implementation.predict(data.test_images[index % total])
+        logits = _checked("predict", logits, batch_size)
+        counted = index[index < total]
+        answers = logits.argmax(axis=1)[: len(counted)]
+        right += int((answers == data.test_labels[counted]).sum())
+    return right / total
+
+
+def _checked(call: str, logits: np.ndarray, batch_size: int) -> np.ndarray:
+    logits = np.asarray(logits)
+    if logits.ndim != 2 or len(logits) != batch_size or not np.isfinite(logits).all():
+        raise ValueError(f"{call} returned no finite logits (shape {logits.shape})")
+    return logits
