@@ -86,7 +86,7 @@ def test_what_needs_a_whole_framework_computes_it_too(
     name: str, precision: str, epsilon: float, passing: list[str]
 ) -> None:
     program = f"""
-from bench import inference, problem
+from bench.certificate import inference, problem
 from resnet_impls import {name}
 from test_identity import TINY
 
