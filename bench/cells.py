@@ -76,7 +76,7 @@ class Cell:
         return (
             f"{self.workload} {self.model} {self.device} {threads}{self.precision} "
             f"batch {self.batch_size}{optimizer}{recipe} {self.dataset}{weights}{target} "
-            f"{self.steps} steps"
+            f"{self.steps} steps" + (f" seed {self.seed}" if self.seed else "")
         )
 
     @property

@@ -13,12 +13,20 @@ from typing import Any
 import numpy as np
 
 from bench import aside
-from bench.cells import UsageError
+from bench.cells import Cell, UsageError
+from resnet_impls.architecture import ARCHITECTURES
 
 SYNTHETIC_IMAGES = {32: (2048, 512), 224: (512, 128)}  # image size -> training and test images
 # where batches as large as memory holds are tried; files of 0.2 and 1.2 GiB
 SYNTHETIC_LARGEST = {32: (16384, 512), 224: (2048, 128)}
 DOWNLOADS = Path.home() / ".cache" / "resnet-bench"
+
+
+def images_tested(cell: Cell) -> int:
+    """How many images the test accuracy of `cell` is of."""
+    if cell.dataset == "synthetic":
+        return SYNTHETIC_IMAGES[ARCHITECTURES[cell.model].image_size][1]
+    return {"digits": 360, "cifar10": 10_000}[cell.dataset]
 
 
 @dataclass(frozen=True)

@@ -82,3 +82,11 @@ def test_the_report_states_it_where_a_run_has_both_and_only_there() -> None:
     assert "| keras_functional[torch] eager | torch_module eager | 1.50 [" in text
     assert "| costs time |" in text
     assert "price of abstraction" not in markdown.render(raw, [run()])
+
+
+def test_inputs_are_not_mixed() -> None:
+    fed = {"workload": "train+input"}
+    raw = processes([1.0, 1.01, 0.99], **fed, input="torch")
+    above = processes([1.5, 1.52, 1.48], **KERAS, **fed, input="numpy")
+    assert told(*raw, *above) == []
+    assert len(told(*raw, *processes([1.5, 1.52, 1.48], **KERAS, **fed, input="torch"))) == 1

@@ -154,13 +154,57 @@ def test_memory_that_has_grown_fails(write: Write, compare: Compare, field: str,
     assert compare(new, base, "--fail-if", "memory=0%")[0] == 0
 
 
-def test_accuracy_that_has_fallen_fails(write: Write, compare: Compare) -> None:
+def test_accuracy_that_has_fallen_fails_where_its_test_images_can_tell(
+    write: Write, compare: Compare
+) -> None:
+    gate = ("--fail-if", "slower=3%", "--fail-if", "accuracy=1pt")
     base = write("base", *processes(SPEEDS, test_accuracy=0.97))
-    new = write("new", *slower(0.0, test_accuracy=0.95))
-    code, text = compare(base, new, "--fail-if", "slower=3%", "--fail-if", "accuracy=1pt")
+    code, text = compare(base, write("low", *slower(0.0, test_accuracy=0.92)), *gate)
     assert code == 1
-    assert "accuracy 2.0 pt lower, beyond accuracy=1pt" in text
-    assert "97.0% → 95.0% (-2.0 pt lower)" in table_cells(text)
+    assert "accuracy 5.0 pt lower, beyond accuracy=1pt" in text
+    assert "97.0% → 92.0% (-5.0 pt lower)" in table_cells(text)
+
+    code, text = compare(base, write("near", *slower(0.0, test_accuracy=0.95)), *gate)
+    assert code == 0
+    assert "accuracy 2.0 pt lower, but its interval reaches " in text
+    many = {"dataset": "cifar10"}
+    base = write("many", *processes(SPEEDS, test_accuracy=0.97, **many))
+    assert compare(base, write("few", *slower(0.0, test_accuracy=0.95, **many)), *gate)[0] == 1
+
+
+def test_training_to_a_target_is_held_against_its_time_and_not_its_speed(
+    write: Write, compare: Compare
+) -> None:
+    def seeded(run_id: str, factor: float, **changes: Any) -> list[Record]:
+        aim = {"workload": "train-to", "target_accuracy": 0.9, "evaluate_every": 10}
+        times = [10.0, 10.5, 9.5, 10.2, 9.8]
+        rows = processes(SPEEDS, run_id=run_id, **aim)
+        return [
+            replace(row, reached_train_s=factor * seconds, **changes)
+            for row, seconds in zip(rows, times, strict=True)
+        ]
+
+    base = write("base", *seeded("first", 1))
+    code, text = compare(base, write("new", *seeded("second", 2)), "--fail-if", "slower=3%")
+    assert code == 1
+    assert "time to target 100.0 % slower, beyond slower=3%" in text
+    assert "10.0 → 20.0 (+100.0 % slower)" in table_cells(text)
+    assert "images/s" not in text
+    late = seeded("third", 1)
+    late[0] = replace(late[0], reached_train_s=None, reason="not reached")
+    text = compare(base, write("late", *late), "--fail-if", "slower=3%")[1]
+    assert "time to target is known of one side only" in text
+
+
+def test_a_cell_that_breaks_in_one_process_fails_any_gate(write: Write, compare: Compare) -> None:
+    base = write("base", *processes(SPEEDS))
+    broken = [replace(slower(0.0)[0], status="crashed", reason="no luck"), *slower(0.0)[1:]]
+    code, text = compare(base, write("new", *broken), "--fail-if", "slower=90%")
+    assert code == 1
+    assert "crashed (no luck)" in text.split("**Fails**")[1]
+    assert "1 tied" in text
+    known = write("known", *broken)
+    assert compare(known, write("again", *slower(0.0)), "--fail-if", "slower=90%")[0] == 0
 
 
 def test_what_one_side_alone_knows_is_undecided(write: Write, compare: Compare) -> None:
@@ -290,7 +334,7 @@ def test_the_same_rows_on_both_sides_are_said(write: Write, compare: Compare) ->
 
 
 def test_processes_that_each_have_a_seed_are_compared_seed_by_seed(
-    write: Write, compare: Compare
+    write: Write, compare: Compare, tmp_path: Path
 ) -> None:
     def seeded(run_id: str, letters: str) -> list[Record]:
         rows = processes(SPEEDS, run_id=run_id)
@@ -301,6 +345,10 @@ def test_processes_that_each_have_a_seed_are_compared_seed_by_seed(
 
     base, new = write("base", *seeded("first", "abcde")), write("new", *seeded("second", "abcde"))
     assert "1 tied" in compare(base, new)[1]
+    unsaid = write("unsaid", *(replace(r, weights_sha256="X" * 64) for r in slower(0.0)))
+    assert "other initial weights" in compare(write("old", *processes(SPEEDS)), unsaid)[1]
+    said = write("said", *(replace(r, drawn_seed=0, weights_sha256="X" * 64) for r in slower(0.0)))
+    assert "other initial weights" in compare(tmp_path / "old", said)[1]
     other = write("other", *seeded("third", "abcdX"))
     code, line = compare(base, other)
     assert code == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.cells import UsageError
-from bench.data import ARRAYS, Dataset, digits, load, open_folder, prepare
+from bench.data import ARRAYS, Dataset, digits, images_tested, load, open_folder, prepare
 from bench.run.measure import shared_data
 from builders import record
 
@@ -33,6 +33,7 @@ def test_digits_are_images_of_32_by_32_with_1437_to_train_and_360_to_test(
 ) -> None:
     assert dataset.train_images.shape == (1437, 32, 32, 3)
     assert dataset.test_images.shape == (360, 32, 32, 3)
+    assert images_tested(record().cell) == 360
     assert dataset.train_images.dtype == dataset.test_images.dtype == np.float32
     assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int32
 
@@ -110,6 +111,8 @@ def test_synthetic_images_fit_the_network(image_size: int, classes: int) -> None
     made = load("synthetic", **choices)
     assert made.train_images.shape[1:] == made.test_images.shape[1:] == (image_size, image_size, 3)
     assert made.train_images.dtype == np.float32
+    model = "resnet14" if image_size == 32 else "resnet50"
+    assert images_tested(record(dataset="synthetic", model=model).cell) == len(made.test_labels)
     assert made.train_labels.min() >= 0
     assert 0.9 * classes - 1 <= made.train_labels.max() < classes
 

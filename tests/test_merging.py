@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.cli import main
+from bench.reports import markdown
 from bench.reports.merging import merge
 from builders import JAX, processes, run, timed
 from published import edit, elsewhere, published
@@ -115,3 +116,19 @@ def test_what_was_merged_can_be_read_by_machines(
     ran(capsys, one, elsewhere(one, tmp_path / "two"), "--out", tmp_path / "out")
     assert ((one / "run.json").read_bytes(), (one / "records.jsonl").read_bytes()) == before
     assert "remarks" not in json.loads(before[0])
+
+
+def test_certificates_of_several_runs_are_all_told() -> None:
+    proved = {"certificate_float64": "passed", "certificate_timed": "passed"}
+    text = markdown.render(
+        [timed([1.0]), timed([1.0], run_id="second", **proved)], [run(), run(run_id="second")]
+    )
+    certificates = text.split("## Certificates")[1].split("\n## ")[0]
+    assert "| torch_module eager resnet14 cpu fp32 adam | not certified |" in certificates
+    assert "| torch_module eager resnet14 cpu fp32 adam | passed |" in certificates
+
+
+def test_contests_of_different_seeds_are_told_apart() -> None:
+    text = markdown.render([timed([1.0]), timed([1.0], seed=1)], [run()])
+    headings = [line for line in text.splitlines() if line.startswith("## train")]
+    assert len(set(headings)) == 2

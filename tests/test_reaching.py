@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_who_did_not_always_arrive_has_no_time_and_no_rank() -> None:
     )
     assert "| 2 of 3 |" in time_to.section(contest)
     assert len(ranking.tables(lucky + sure, [run()])) == 1
+
+
+def test_who_failed_in_a_process_has_no_time_and_no_rank() -> None:
+    broken = arrivals([1.0, 1.0, 1.0], **TENSORFLOW)
+    broken[2] = replace(broken[2], status="crashed", reason="the loss became nan")
+    missed = arrivals([0.5, 0.5, None], **JAX)
+    (contest,) = summarise(broken + missed + arrivals([20.0, 21.0, 22.0]))
+    assert [s.cell.backend for s in contest if s.seconds_to_target] == ["torch"]
+    assert contest[0].cell.backend == "torch"
+    assert [s.verdict for s in contest] == [None] * 3
+    assert "| 2 of 3 |" in time_to.section(contest)
 
 
 def test_nobody_is_fastest_where_nobody_arrives() -> None:

@@ -1,7 +1,9 @@
 """A report stays readable: many contests are answered together, what is long is folded."""
 
+from bench.analysis.summary import summarise
 from bench.records import Record
 from bench.reports import markdown
+from bench.reports.answer import brief
 from builders import JAX, TENSORFLOW, processes, record, run, timed
 
 
@@ -60,3 +62,16 @@ def test_what_is_unfair_is_named_below_the_ranking() -> None:
         timed([1.0], settings={"threads": "1"}), timed([1.0], settings={"threads": "2"}, **JAX)
     )
     assert "**Unfair**: threads differs" in section(text, "train resnet14").split("###")[0]
+
+
+def test_of_single_processes_nobody_is_ahead() -> None:
+    rows = [
+        timed([1.0 + number], batch_size=size, **contender)
+        for size in (1, 2, 4, 8, 16)
+        for number, contender in enumerate(({}, JAX))
+    ]
+    text = markdown.render(rows, [run()])
+    assert "**Training**: nothing could be said of 5 contests." in text
+    assert "fastest |" not in text.replace("against fastest |", "")
+    assert brief(summarise(rows[:2])) == "Training: torch_module eager, 10 images/s (no verdict)"
+    assert summarise(rows)[0][0].verdict is None

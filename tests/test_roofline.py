@@ -135,6 +135,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_real_process_measures_and_its_answer_is_remembered(cache: Path) -> None:
     cells = [record().cell, record(batch_size=1, **JAX).cell, record(precision="tf32").cell]
+    cells.append(record(workload="train+input", input="numpy").cell)
+    cells.append(record(workload="train-to", target_accuracy=0.9, evaluate_every=10).cell)
     told: list[str] = []
     found = peaks.probe(cells, 120, told.append)
     assert told == ["measuring the peak of the cpu in fp32"]

@@ -104,8 +104,8 @@ def _starts(contest: Sequence[Summary]) -> list[Start]:
     return sorted(starts, key=lambda start: start[1].begun_s)
 
 
-def _contender(cell: Cell) -> tuple[str, str]:
-    return cell.implementation, cell.backend
+def _contender(cell: Cell) -> tuple[str | None, ...]:
+    return cell.implementation, cell.backend, cell.input
 
 
 def _steps(late: Start, early: Start) -> Estimate | None:

@@ -1,8 +1,8 @@
 """The same contender on different hardware: what may be compared, and how it compares.
 
 Hardware is a machine, its chip and the threads used of it. All else of a cell has to be equal to be
-compared: contender, model, workload, precision, batch size, optimizer, recipe, weights (by the name
-of their file, since folders differ from machine to machine), dataset, seed and steps.
+compared: contender, model, workload, precision, batch size, optimizer, recipe, weights (those of a
+file by their fingerprint, since folders differ from machine to machine), dataset, seed and steps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,8 +59,8 @@ def questions(contests: Sequence[Sequence[Summary]]) -> list[Question]:
     """Contests that differ in their hardware alone, where they do and anything was measured."""
     found: dict[tuple[Any, ...], Question] = {}
     for contest in contests:
-        shared = _shared(contest[0].cell)
-        found.setdefault(shared, {})[hardware(contest[0])] = contest
+        shared = _shared(contest)
+        found.setdefault(shared, {}).setdefault(hardware(contest[0]), contest)
     return [
         on
         for on in found.values()
@@ -68,9 +68,13 @@ def questions(contests: Sequence[Sequence[Summary]]) -> list[Question]:
     ]
 
 
-def _shared(cell: Cell) -> tuple[Any, ...]:
+def _shared(contest: Sequence[Summary]) -> tuple[Any, ...]:
+    cell = contest[0].cell
     shared = {name: getattr(cell, name) for name in SHARED}
-    return tuple((shared | {"weights": cell.weights and Path(cell.weights).name}).values())
+    if cell.weights:
+        prints = (r.weights_sha256 for s in contest for r in s.records)
+        shared["weights"] = next(filter(None, prints), Path(cell.weights).name)
+    return tuple(shared.values())
 
 
 def baseline(on: Question, first: Hardware, named: str | None) -> Hardware | None:
@@ -103,5 +107,10 @@ def compared(
 
 
 def speeds(summary: Summary) -> list[float]:
-    """Images per second of each process that has them."""
-    return [s for r in summary.records if (s := r.throughput_images_per_s)]
+    """Images per second of each process that has them; of training to a target, how many times it
+    would be reached in a second, nothing where a process did not get there.
+    """
+    if summary.cell.target_accuracy is None:
+        return [s for r in summary.records if (s := r.throughput_images_per_s)]
+    times = [r.reached_train_s for r in summary.records if r.reached_train_s]
+    return [1 / seconds for seconds in times] if summary.seconds_to_target else []

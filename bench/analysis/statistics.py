@@ -118,15 +118,15 @@ def speed_ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float
     over rounds of the ratio of block times; of training to a target, the ratio of the times until
     it was reached, none where one was not.
     """
+    if any(r.target_accuracy and not r.reached_train_s for r in (*ours, *theirs)):
+        return []  # the rest would be those that were lucky
     partners = {(record.run_id, record.cohort): record for record in theirs}
     medians = []
     for record in ours:
         partner = partners.get((record.run_id, record.cohort))
         if record.cohort is None or partner is None:
             continue
-        if record.target_accuracy is not None:
-            if not (record.reached_train_s and partner.reached_train_s):
-                return []  # the rest would be those that were lucky
+        if record.reached_train_s and partner.reached_train_s:
             medians.append(partner.reached_train_s / record.reached_train_s)
             continue
         if partner.block_steps != record.block_steps or not record.block_s:

@@ -33,8 +33,13 @@ class Summary:
     failures: tuple[Record, ...]
     throughput_images_per_s: Estimate | None
     speed_against_fastest: Estimate | None  # 1 for the fastest itself
-    verdict: str | None  # against the fastest; None for itself, and where it cannot be told
+    verdict: str | None  # `fastest`, or against that; None where it cannot be told
     group: str | None  # rows that share a letter cannot be told apart; None: nothing to tell by
+
+    @property
+    def seconds_to_target(self) -> Estimate | None:
+        """Training time to the target accuracy; None unless every process got there."""
+        return None if self.failures else seconds_to_target(self.records)
 
     def median(self, field: str) -> float | None:
         """Median over the processes of a numeric field of Record; None where unknown."""
@@ -111,16 +116,21 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
         cell: estimate([s for r in rows if (s := r.throughput_images_per_s)])
         for cell, rows in ok.items()
     }
-    ranked = {cell: _rate(cell, ok[cell], speeds[cell]) for cell in cells}
+    raced = {
+        # of processes that train to a target, those that did not fail may be the lucky ones
+        cell: [] if cell.target_accuracy and len(rows) < len(cells[cell]) else rows
+        for cell, rows in ok.items()
+    }
+    ranked = {cell: _rate(cell, raced[cell], speeds[cell]) for cell in cells}
     order = sorted(cells, key=lambda cell: -ranked[cell])
     fastest = order[0]
     for cell in order[1:]:  # where processes are missing, side by side may contradict the means
-        found = compare(ok[cell], ok[fastest], floor)
+        found = compare(raced[cell], raced[fastest], floor)
         if found and found.verdict == "faster":
             fastest = cell
     order.remove(fastest)
     order.insert(0, fastest)
-    compared = _compared([ok[cell] for cell in order], floor)
+    compared = _compared([raced[cell] for cell in order], floor)
     apart = {pair for pair, found in compared.items() if found.verdict in ("faster", "slower")}
     told = {row for pair, found in compared.items() if found.verdict for row in pair}
     groups = letters(sorted(told), apart)
@@ -128,6 +138,7 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
     for row, cell in enumerate(order):
         against = compared.get((0, row))
         first = Estimate(1.0) if row == 0 and ranked[cell] else None
+        ahead = "fastest" if row == 0 and first and row in told else None
         summaries.append(
             Summary(
                 cell=cell,
@@ -136,7 +147,7 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
                 failures=tuple(r for r in cells[cell] if r.status != "ok"),
                 throughput_images_per_s=speeds[cell],
                 speed_against_fastest=against.ratio if against else first,
-                verdict=against.verdict if against else None,
+                verdict=against.verdict if against else ahead,
                 group=groups.get(row),
             )
         )

@@ -34,7 +34,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference | N
         return Difference(value, None, None, None)
     squares = [statistics.variance(group) / len(group) for group in (ours, theirs)]
     error = math.sqrt(sum(squares))
-    if error == 0:  # such as accuracies of a deterministic framework
+    if error == 0:  # such as memory that is the same in every process
         return Difference(value, value, value, 0.0 if value else 1.0)
     from scipy.special import stdtr, stdtrit
 
@@ -43,6 +43,27 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference | N
     half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     p_value = 2 * float(stdtr(freedom, -abs(value) / error))
     return Difference(value, value - half, value + half, p_value)
+
+
+def accuracy_difference(
+    ours: Sequence[float], theirs: Sequence[float], images: int
+) -> Difference | None:
+    """Of two networks' test accuracies, by how little so many test images can tell of them.
+
+    Processes of one cell train the same network from the same seed, and agree more or less to the
+    digit: their scatter says nothing of what another network or other images would give. So the
+    interval is that of two proportions (Agresti and Caffo, 2000: one success and one failure are
+    added to both), whatever the number of processes. None where one of them is empty.
+    """
+    if not ours or not theirs:
+        return None
+    value = statistics.fmean(ours) - statistics.fmean(theirs)
+    shrunk = [(statistics.fmean(each) * images + 1) / (images + 2) for each in (ours, theirs)]
+    error = math.sqrt(sum(part * (1 - part) for part in shrunk) / (images + 2))
+    center = shrunk[0] - shrunk[1]
+    normal = statistics.NormalDist()
+    half = normal.inv_cdf((1 + CONFIDENCE) / 2) * error
+    return Difference(value, center - half, center + half, 2 * normal.cdf(-abs(center) / error))
 
 
 def speed_ratio(

@@ -8,16 +8,19 @@ from statistics import fmean
 from bench.analysis.groups import judged_together
 from bench.analysis.statistics import Floor, throughput
 from bench.analysis.summary import floor_of
-from bench.analysis.unpaired import difference
+from bench.analysis.unpaired import accuracy_difference, difference
 from bench.compare.sides import Pair, Side
+from bench.data import images_tested
 from bench.records import Record
 
 WORDS = {  # of a change for the worse and for the better
     "speed": ("slower", "faster"),
+    "time to target": ("slower", "faster"),
     "host memory": ("more", "less"),
     "device memory": ("more", "less"),
     "accuracy": ("lower", "higher"),
 }
+TIMES = ("speed", "time to target")  # which a noise floor is of
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,13 @@ def _changed(pair: Pair, floor: Floor) -> Changed:
             [value for row in rows if (value := of(row)) is not None]
             for rows in (pair.base, pair.new)
         )
-        if change := _change(what, base, new, least if what == "speed" else 0.0):
+        if what == "time to target":  # of all processes, or it would be that of the lucky ones
+            base, new = (
+                times if len(times) == len(rows) else []
+                for times, rows in ((base, pair.base), (new, pair.new))
+            )
+        images = images_tested(pair.cell) if what == "accuracy" else 0
+        if change := _change(what, base, new, least if what in TIMES else 0.0, images):
             if what == "speed" and pair.control:
                 held = _change(what, *pair.against_control(), least)
                 assert held is not None  # else it had been left out
@@ -81,19 +90,25 @@ def _changed(pair: Pair, floor: Floor) -> Changed:
 
 # What is compared -> its value in a row
 QUANTITIES: dict[str, Callable[[Record], float | None]] = {
-    "speed": throughput,
+    "speed": lambda row: None if row.target_accuracy else throughput(row),
+    "time to target": lambda row: row.reached_train_s,
     "host memory": lambda row: row.host_peak_mib,
     "device memory": lambda row: row.device_peak_mib,
     "accuracy": lambda row: row.test_accuracy,
 }
 
 
-def _change(what: str, base: Sequence[float], new: Sequence[float], floor: float) -> Change | None:
-    """Speeds and memory by their logarithms, since they scatter by factors; None without values."""
+def _change(
+    what: str, base: Sequence[float], new: Sequence[float], floor: float, images: int = 0
+) -> Change | None:
+    """Speeds and memory by their logarithms, since they scatter by factors; None without values.
+
+    `images`: of the test set that an accuracy is of.
+    """
     if not base or not new:
         return None
     if what == "accuracy":
-        found, centers = difference(new, base), (fmean(base), fmean(new))
+        found, centers = accuracy_difference(new, base, images), (fmean(base), fmean(new))
     else:
         logs = [[math.log(value) for value in values] for values in (base, new)]
         found = difference(logs[1], logs[0])

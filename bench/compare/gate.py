@@ -3,7 +3,8 @@
 A cell fails a limit where the change is sure (its interval leaves out no change at all, and the
 verdict is still slower, more or lower among so many cells) and the estimate lies beyond the limit.
 It is undecided where it does not fail, but its interval reaches beyond the limit, or where
-there is no interval. A cell that BASE measured and that fails to run in NEW fails any gate.
+there is no interval. A cell that ran in all processes of BASE and fails in one of NEW fails any
+gate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from bench.compare.sides import LeftOut
 from bench.reports.text import escape
 
 LIMITS = {  # kind of a limit -> what it is a limit of
-    "slower": ("speed",),
+    "slower": ("speed", "time to target"),
     "memory": ("host memory", "device memory"),
     "accuracy": ("accuracy",),
 }
@@ -43,6 +44,8 @@ def judge(
     """Hold the cells against the limits; nothing fails where there are none."""
     failed, undecided = [], []
     for cell in cells:
+        if given and cell.pair.broken:
+            failed.append(f"{label(cell.pair.cell)}: {escape(cell.pair.broken)}")
         for kind, limit in given.items():
             for what in LIMITS[kind]:
                 where = f"{label(cell.pair.cell)}: {what}"

@@ -34,6 +34,7 @@ class Pair:
     machine: str | None  # None where each side has one
     base: list[Record]
     new: list[Record]
+    broken: str = ""  # how processes of NEW failed, where none of BASE did
     control: "Pair | None" = None  # what ran beside it in both, if its speed is held against that
 
     def against_control(self) -> tuple[list[float], list[float]]:
@@ -98,7 +99,9 @@ def match(base: Side, new: Side) -> tuple[list[Pair], list[LeftOut]]:
         elif obstacle := _other_work(base, new, *measured):
             left_out.append(LeftOut(cell, obstacle))
         else:
-            pairs.append(Pair(cell, machine, measured[0], measured[1]))
+            unexpected = any(row.status not in ("ok", *EXPECTED) for row in theirs[key])
+            how = failed[1] if unexpected and not failed[0] else ""
+            pairs.append(Pair(cell, machine, measured[0], measured[1], broken=how))
             if partial := "; ".join(filter(None, failed)):
                 new.remarks.append(f"{cell.label}, {cell.contest_label}: {partial}")
     return pairs, left_out
@@ -192,9 +195,9 @@ def _other_work(base: Side, new: Side, ours: list[Record], theirs: list[Record])
     for what, name in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
         if None in {getattr(row, name) for row in (*ours, *theirs)}:
             return f"{name} is not known of all rows, so that {what} may differ"
-        for seed in {row.drawn_seed for row in (*ours, *theirs)}:  # of each process in train-to
+        for seed in {row.weights_seed for row in (*ours, *theirs)}:  # of each process in train-to
             prints = [
-                {getattr(row, name) for row in rows if row.drawn_seed == seed}
+                {getattr(row, name) for row in rows if row.weights_seed == seed}
                 for rows in (ours, theirs)
             ]
             if len(prints[0] | prints[1]) > 1:

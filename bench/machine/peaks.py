@@ -115,6 +115,9 @@ def _subject(cell: Cell) -> Cell:
         dataset="",
         seed=0,
         steps=0,
+        input=None,
+        target_accuracy=None,
+        evaluate_every=None,
     )
 
 

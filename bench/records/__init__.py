@@ -123,6 +123,11 @@ class Record:
         """The cell that this row measured."""
         return Cell(**{name: getattr(self, name) for name in _CELL})
 
+    @property
+    def weights_seed(self) -> int:
+        """The seed that this process drew its weights and batches from."""
+        return self.seed if self.drawn_seed is None else self.drawn_seed
+
     def to_json(self) -> str:
         """One line of `records.jsonl`, without its newline."""
         return json.dumps({name: getattr(self, name) for name in FIELDS}, allow_nan=False)

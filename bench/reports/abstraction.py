@@ -15,6 +15,8 @@ ABOVE = (
     "keras_fused",
 )
 
+SHARED = ("backend", "mode", "input")  # by both sides of a pair, beside the contest
+
 OPENING = """\
 The same network from the same weights, on the same engine and in the same mode, through a library
 and without it. The ratio is the time per step through the library over the time without, from
@@ -28,6 +30,8 @@ def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, A
     """The section of `report.md`; empty where no contest has both sides of a pair."""
     parts = []
     for contest in contests:
+        if contest[0].cell.target_accuracy is not None:
+            continue  # ranked by the time to a target, and not per step
         rows = [
             [above.cell.label, raw.cell.label, interval(found.ratio, 2), WORDS[found.verdict]]
             for above, raw, found in compared(contest, runs)
@@ -64,12 +68,12 @@ def _pairs(contest: Sequence[Summary]) -> Iterator[tuple[Summary, Summary]]:
     for above in contest:
         for raw in contest:
             records = (*above.records, *raw.records)
-            prints = {(record.drawn_seed, record.weights_sha256) for record in records}
-            engine, mode = raw.cell.backend, raw.cell.mode
+            prints = {(record.weights_seed, record.weights_sha256) for record in records}
+            engine = raw.cell.backend
             if (
                 above.cell.implementation in ABOVE
                 and raw.cell.implementation == RAW.get(engine)
-                and (above.cell.backend, above.cell.mode) == (engine, mode)
+                and all(getattr(above.cell, name) == getattr(raw.cell, name) for name in SHARED)
                 and len(prints) == len({seed for seed, _ in prints})
             ):
                 yield above, raw

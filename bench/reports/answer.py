@@ -50,7 +50,7 @@ def answer(contest: Contest) -> str:
     if ties:
         names = ", ".join([name, *(escape(s.cell.label) for s in ties)])
         text = f"{names} tie, the first at {speed}"
-    elif slower or not others:
+    elif best.verdict:
         text = f"{name} is fastest at {speed}"
     else:
         text = f"{name} ran at {speed}"
@@ -84,16 +84,19 @@ def heading(contest: Contest, contests: Sequence[Contest]) -> str:
 
 
 def leaders(contest: Contest) -> list[Summary]:
-    """The first and what ties with it; none where nothing was measured."""
-    if achieved(contest[0]) is None:
+    """The fastest and what ties with it, or a contender that is alone; none where nothing was
+    measured, or nothing can be told.
+    """
+    measured = [s for s in contest if achieved(s)]
+    if len(measured) > 1 and not measured[0].verdict:
         return []
-    return [contest[0], *(s for s in contest[1:] if s.verdict == "tie")]
+    return [*measured[:1], *(s for s in measured[1:] if s.verdict == "tie")]
 
 
 def achieved(summary: Summary) -> str | None:
     """What a contender is ranked by, with its unit; None where there is nothing."""
     if time_to.is_one([summary]):
-        return f"{interval(time, 1)} s to target" if (time := time_to.seconds(summary)) else None
+        return f"{interval(time, 1)} s to target" if (time := summary.seconds_to_target) else None
     speed = summary.throughput_images_per_s
     return f"{interval(speed)} images/s" if speed else None
 
@@ -102,7 +105,8 @@ def counted(contests: Sequence[Contest]) -> str:
     """`torch_module eager is ahead, or ties with what is, in 5 of 6 contests, X in 2`."""
     wins = Counter(s.cell.label for contest in contests for s in leaders(contest))
     if not wins:
-        return f"nothing could be measured in {len(contests)} contests"
+        none = "said of" if any(achieved(contest[0]) for contest in contests) else "measured in"
+        return f"nothing could be {none} {len(contests)} contests"
     (first, most), *others = wins.most_common()
     text = f"{first} is ahead, or ties with what is, in {most} of {len(contests)} contests"
     return text + "".join(f", {label} in {count}" for label, count in others)
@@ -113,10 +117,10 @@ def brief(contests: Sequence[Contest]) -> str:
     lines = []
     for workload, word in WORKLOADS.items():
         of = [contest for contest in contests if contest[0].cell.workload == workload]
-        if len(of) == 1 and (best := leaders(of[0])):
-            names = ", ".join(s.cell.label for s in best) + " tie" * (len(best) > 1)
-            sure = len(of[0]) == 1 or any(s.verdict for s in of[0])
-            lines.append(f"{word}: {names}, {achieved(best[0])}" + " (no verdict)" * (not sure))
+        if len(of) == 1 and (speed := achieved(of[0][0])):
+            best = leaders(of[0])
+            names = ", ".join(s.cell.label for s in best or of[0][:1]) + " tie" * (len(best) > 1)
+            lines.append(f"{word}: {names}, {speed}" + " (no verdict)" * (not best))
         elif of:
             lines.append(f"{word}: {counted(of)}")
     return "; ".join(lines) or "nothing was measured"

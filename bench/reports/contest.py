@@ -30,14 +30,14 @@ def overview(contests: Sequence[Sequence[Summary]]) -> str:
     """One row for each contest: what is ahead, what comes next, and what to look out for."""
     rows = []
     for contest in contests:
-        best = leaders(contest)
+        best, speed = leaders(contest), achieved(contest[0])
         slower = next((s for s in contest if s.verdict == "slower"), None)
         after = slower and f"{slower.cell.label} {interval(slower.speed_against_fastest, 2)}"
         rows.append(
             [
                 heading(contest, contests),
-                ", ".join(s.cell.label for s in best) or "nothing was measured",
-                (best and achieved(best[0])) or "–",
+                ", ".join(s.cell.label for s in best) or ("–" if speed else "nothing was measured"),
+                speed or "–",
                 after or "–",
                 ", ".join(_trouble(contest)) or "–",
             ]
@@ -57,7 +57,7 @@ def _ranking(ranked: Sequence[Summary]) -> str:
     columns: dict[str, Column] = {
         "images/s": lambda s: interval(s.throughput_images_per_s),
         "against fastest": lambda s: interval(s.speed_against_fastest, 2),
-        "verdict": lambda s: "fastest" if s is ranked[0] else s.verdict or "–",
+        "verdict": lambda s: s.verdict or "–",
         "group": lambda s: s.group or "–",
     }
     return _table(ranked, columns | BESIDE)

@@ -16,9 +16,10 @@ from bench.analysis.hardware import (
     questions,
     speeds,
 )
-from bench.analysis.statistics import Comparison
+from bench.analysis.statistics import Comparison, estimate
 from bench.analysis.summary import Summary
-from bench.reports.answer import FEW
+from bench.reports import time_to
+from bench.reports.answer import FEW, achieved
 from bench.reports.rates import Rates, rate
 from bench.reports.text import details, escape, interval, number, table
 
@@ -93,7 +94,9 @@ def _lead(best: Sequence[Summary], runs: Sequence[Run]) -> str:
     verdicts = [(c := found.get(key(s))) and c.verdict for s in others]
     names = [escape(f"{hardware(s)} by {s.cell.label}") for s in best]
     ties = [name for name, told in zip(names[1:], verdicts, strict=True) if told == "tie"]
-    speed = f"{interval(first.throughput_images_per_s)} images/s"
+    speed = achieved(first)
+    if speed is None:
+        return "Nobody reached the target in every process."
     if ties:
         text = f"{', '.join([names[0], *ties])} tie, the first at {speed}"
     elif "slower" in verdicts:
@@ -127,7 +130,8 @@ def _table(
     comparisons: Mapping[Key, Comparison],
     base: Hardware | None,
 ) -> str:
-    header = ["", "on", "images/s"]
+    cells = list(cells)
+    header = ["", "on", "s to target" if time_to.is_one(cells) else "images/s"]
     if base:
         header += [f"against {base.machine}", "verdict"]
     rows = []
@@ -144,6 +148,8 @@ def _table(
 
 def _speed(summary: Summary) -> str:
     """With its interval; where nothing was measured, what became of it."""
+    if time_to.is_one([summary]) and summary.records:
+        return interval(summary.seconds_to_target, 1)
     if summary.throughput_images_per_s:
         return interval(summary.throughput_images_per_s)
     return summary.failures[0].status if summary.failures else "–"
@@ -194,11 +200,12 @@ def _remarks(on: Question, base: Hardware | None) -> list[str]:
         listed = escape("; ".join(unlike))
         found.append(f"**Versions differ**, so this is not hardware alone: {listed}.")
     for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
-        prints = {(r.drawn_seed, value) for r in rows if (value := getattr(r, field))}
+        prints = {(r.weights_seed, value) for r in rows if (value := getattr(r, field))}
         if len(prints) > len({seed for seed, _ in prints}):
             found.append(f"**Not the same work**: the {what} differ from machine to machine.")
     return found
 
 
 def _slowness(summary: Summary) -> float:
-    return -(e.value if (e := summary.throughput_images_per_s) else 0.0)
+    found = estimate(speeds(summary))
+    return -found.value if found else 0.0

@@ -114,14 +114,13 @@ def _cell(s: Summary) -> dict[str, Any]:
     certificate = "; ".join(failed) or ("passed" if verdicts else "not certified")
     statuses = dict.fromkeys(r.status for r in every)
     reasons = dict.fromkeys(r.reason for r in s.failures if r.reason)
-    fastest = "fastest" if against and against.value == 1 and against.low is None else None
     return {
         "label": s.cell.label,
         "columns": [
             (f"{s.cell.contest_label} on {place(s)}", None),
             (interval(speed), speed and speed.value),
             (interval(against, 2), against and against.value),
-            (s.verdict or fastest or "–", None),
+            (s.verdict or "–", None),
             (s.group or "–", None),
             (number(step, 1), step),
             (number(peak, 0), peak),

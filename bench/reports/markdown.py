@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.analysis.summary import summarise
@@ -111,15 +112,13 @@ def _failures(records: Iterable[Record]) -> str:
 
 def _certificates(records: Iterable[Record]) -> str:
     """What was proved of each executable that was measured."""
-    verdicts: dict[tuple[str, ...], tuple[str, str]] = {}
+    verdicts: dict[tuple[str, ...], None] = {}  # several of an executable, of different runs
     for r in records:
         if r.status in ("ok", "uncertified"):
-            executable = (r.cell.label, r.model, r.device, r.precision, r.optimizer or "–")
-            verdicts[executable] = (
-                r.certificate_float64 or "not certified",
-                r.certificate_timed or "not certified",
-            )
-    rows = [[" ".join(key), *verdict] for key, verdict in verdicts.items()]
+            name = f"{r.cell.label} {r.model} {r.device} {r.precision} {r.optimizer or '–'}"
+            halves = (r.certificate_float64, r.certificate_timed)
+            verdicts[(name, *(half or "not certified" for half in halves))] = None
+    rows = [list(verdict) for verdict in verdicts]
     note = (
         "Whether an executable computes the reference's function: in float64, where rounding hides "
         "nothing, and as it is timed."
@@ -142,11 +141,10 @@ def _same_work(records: Sequence[Record]) -> str:
     contests: dict[tuple[Any, ...], list[Record]] = {}
     for r in records:
         if r.status == "ok":
-            contests.setdefault((*r.cell.contest, r.drawn_seed), []).append(r)
+            contests.setdefault((*r.cell.contest, r.weights_seed), []).append(r)
     lines = []
     for rows in contests.values():
-        seed = rows[0].drawn_seed
-        label = f"{rows[0].cell.contest_label} seed {rows[0].seed if seed is None else seed}"
+        label = replace(rows[0].cell, seed=rows[0].weights_seed).contest_label
         found = []
         for what, field in (("initial weights", "weights_sha256"), ("batches", "data_sha256")):
             prints = {getattr(r, field) for r in rows}

@@ -46,8 +46,8 @@ def noise_floor(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) ->
         place = f"- {escape(run['machine']['machine'])}, {device}: "
         if floor := run.get("noise_floor", {}).get(device):
             lines.append(
-                f"{place}{floor['value']:.2%}, by which this machine told a cell from itself; "
-                "smaller differences are ties"
+                f"{place}{floor['value']:.2%}{_processes(floor)}, by which this machine told a "
+                "cell from itself; smaller differences are ties"
             )
         else:
             lines.append(
@@ -55,3 +55,11 @@ def noise_floor(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) ->
                 "`resnet-bench doctor --aa` measures one"
             )
     return "## Noise floor\n\n" + "\n".join(dict.fromkeys(lines)) if lines else ""
+
+
+def _processes(floor: Mapping[str, Any]) -> str:
+    """Of how many it is the floor, where that is known: with more it is lower."""
+    count = floor.get("replicates")
+    if not count:
+        return ""
+    return f" with {count} process{'es' * (count > 1)} per cell" + " and less with more"

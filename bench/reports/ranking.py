@@ -32,17 +32,17 @@ def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list
         table.add_column("group", no_wrap=True)
         for name in ("peak MiB", *["accuracy"] * training):
             table.add_column(name, justify="right", no_wrap=True)
-        for index, s in enumerate(contest):
+        for s in contest:
             if not s.records:
                 table.add_row(Text(s.cell.label), s.failures[0].status, style="dim")
                 continue
             row: list[str | Text] = [
                 Text(s.cell.label),
-                _interval(time_to.seconds(s), ",.1f")
+                _interval(s.seconds_to_target, ",.1f")
                 if to_target
                 else _interval(s.throughput_images_per_s, ",.0f"),
                 _interval(s.speed_against_fastest, ".2f"),
-                s.verdict or ("" if index or not s.speed_against_fastest else "fastest"),
+                s.verdict or "",
                 s.group or "–",
                 _number(s.median("host_peak_mib"), ",.0f"),
             ]

@@ -72,7 +72,7 @@ def _throughput(ranked: Sequence[Summary]) -> Figure:
                     "value": e.value,
                     "low": e.low,
                     "high": e.high,
-                    "verdict": s.verdict or ("not told" if rows else "fastest"),
+                    "verdict": s.verdict or "not told",
                     "against": interval(s.speed_against_fastest, 2),
                 }
             )

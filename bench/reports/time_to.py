@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Sequence
 
-from bench.analysis.statistics import Estimate, seconds_to_target
 from bench.analysis.summary import Summary
 from bench.records import Record
 from bench.reports.text import escape, interval, number, table
@@ -24,14 +23,9 @@ def is_one(contest: Sequence[Summary]) -> bool:
     return contest[0].cell.target_accuracy is not None
 
 
-def seconds(summary: Summary) -> Estimate | None:
-    """Training time to the target, in s; None unless every process reached it."""
-    return seconds_to_target(summary.records)
-
-
 def answer(contest: Sequence[Summary]) -> str:
     """One sentence: which gets there first, in what time, and what ties with it."""
-    arrived = [s for s in contest if seconds(s)]
+    arrived = [s for s in contest if s.seconds_to_target]
     if not arrived:
         return "no contender reached the target in every process"
     best, *others = arrived
@@ -55,7 +49,6 @@ def section(contest: Sequence[Summary]) -> str:
     for s in ranked:
         known = [r for r in s.records if r.reached_train_s is not None]
         accuracy = s.median("test_accuracy")
-        first = s is ranked[0] and seconds(s) is not None
         rows.append(
             [
                 s.cell.label,
@@ -63,9 +56,9 @@ def section(contest: Sequence[Summary]) -> str:
                 _range([r.reached_train_s or 0.0 for r in known], 1),
                 number(s.median("first_step_s"), 1),
                 interval(s.speed_against_fastest, 2),
-                "fastest" if first else s.verdict or "–",
+                s.verdict or "–",
                 s.group or "–",
-                f"{len(known)} of {len(s.records)}",
+                f"{len(known)} of {len(s.records) + len(s.failures)}",
                 _steps(known),
                 number(s.median("evaluation_s"), 1),
                 "–" if accuracy is None else f"{accuracy:.1%}",
@@ -81,7 +74,7 @@ def section(contest: Sequence[Summary]) -> str:
 
 
 def _time(summary: Summary) -> str:
-    return interval(seconds(summary), 1)
+    return interval(summary.seconds_to_target, 1)
 
 
 def _range(values: Sequence[float], digits: int) -> str:
