@@ -164,7 +164,7 @@ class Implementation:
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         pairs = zip(images, jax.device_put(list(labels), self.device), strict=True)
-        self.batches = cycle([(self.to_device(x), y) for x, y in pairs])
+        self.batches = cycle(jax.block_until_ready([(self.to_device(x), y) for x, y in pairs]))
 
     def set_learning_rate(self, rate: float) -> None:
         value = self.optimizer["opt_state"]["hyperparams"]["rate"]

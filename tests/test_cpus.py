@@ -69,8 +69,25 @@ def test_a_run_has_rows_for_each_number_of_threads(
     assert "train resnet14 cpu 1 thread fp32" in finished.stdout
 
 
-def test_the_default_is_all_cpus_and_an_earlier_run_keeps_not_knowing() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which CPUs share a core")
+def test_cpus_that_share_a_core_come_last_and_are_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, siblings in enumerate(("0-1", "0-1", "2-3", "2-3")):
+        topology = tmp_path / f"cpu{number}" / "topology"
+        topology.mkdir(parents=True)
+        (topology / "thread_siblings_list").write_text(siblings)
+    monkeypatch.setattr(cpus, "SYSTEM", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3, 7})  # 7 is unknown
+    assert cpus.allowed() == [0, 2, 7, 1, 3]
+    assert cpus.cores() == 3
     asked = requested(parser().parse_args(["run", "--device", "cpu"]))
-    assert {cell.threads for cell in requested_cells(asked)} == {len(cpus.allowed())}
+    assert asked["threads"] == [3]
+    cpus.check([5])
+
+
+def test_the_default_is_all_cores_and_an_earlier_run_keeps_not_knowing() -> None:
+    asked = requested(parser().parse_args(["run", "--device", "cpu"]))
+    assert {cell.threads for cell in requested_cells(asked)} == {cpus.cores()}
     del asked["threads"]
     assert {cell.threads for cell in requested_cells(asked)} == {None}

@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import groupby, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ import pytest
 
 from bench.analysis.latency import latency_turns
 from bench.cells import Cell
-from bench.parent.measurement import MIN_BLOCKS, Outcome, Task, split, warm_up_steps
+from bench.parent.measurement import MIN_BLOCKS, Measurement, Outcome, Task, split, warm_up_steps
+from bench.parent.room import Room
 from bench.parent.schedule import Schedule, by_contest
 
 MakeCell = Callable[..., Cell]
@@ -271,13 +273,42 @@ def test_memory_decides_how_many_live_side_by_side(
     assert cohorts(together) == [3]
 
     size_mib = together[0][1]["host_baseline_mib"]
-    monkeypatch.setattr("bench.parent.schedule.MEMORY_FRACTION", 1)
+    monkeypatch.setattr("bench.parent.room.MEMORY_FRACTION", 1)
     room_for_two = SimpleNamespace(available=int(2.5 * size_mib * 2**20))
     monkeypatch.setattr("psutil.virtual_memory", lambda: room_for_two)
     assert cohorts(list(make_schedule(tasks).run(tasks))) == [1, 2]
 
-    monkeypatch.setattr("bench.parent.schedule.MEMORY_FRACTION", 0)
+    monkeypatch.setattr("bench.parent.room.MEMORY_FRACTION", 0)
     assert cohorts(list(make_schedule(tasks).run(tasks))) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["the driver tells whose", "it does not"])
+def test_gpu_memory_decides_it_too(
+    told: bool, make_cell: MakeCell, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gpu:
+        """Of 1000 MiB, of which each worker takes 350."""
+
+        def free_mib(self) -> float:
+            workers = [p for p in psutil.Process().children() if "bench.worker" in p.cmdline()]
+            return 1000.0 - 350.0 * len(workers)
+
+        def process_mib(self, group: int) -> float | None:
+            return 350.0 if told else None
+
+    tasks = [(make_cell(mode=mode), 0) for mode in MODES]
+    schedule = make_schedule(tasks)
+    monkeypatch.setattr("bench.machine.gpu.visible", lambda: (Gpu(),))
+    room = Room("cuda")
+    with ExitStack() as ending:
+        live: list[Measurement] = []
+        fitting = []
+        for _ in MODES:
+            live += schedule._built(tasks[:1], 1, ending)
+            live[-1].turn("warm_up", 60, steps=1)
+            fitting.append(room.for_more(live))
+    assert fitting == [1, 0, 0]  # of 800
+    assert Room("cpu").for_more(live) > 3
 
 
 def test_builds_are_timed_where_none_goes_on_beside_them(

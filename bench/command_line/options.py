@@ -43,7 +43,7 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
     asked["device"] = options.device or ["cuda" if machine.gpus() else "cpu"]
     asked["steps"] = options.steps or profile.steps
     asked["batch_size"] = options.batch_size or [profile.batch_size]
-    asked["threads"] = options.threads or [len(cpus.allowed())]
+    asked["threads"] = options.threads or [cpus.cores()]
     for name in ("batch_size", "threads"):
         given = [str(each) for each in asked[name] or ()]
         if len(given) > len(set(given)):
@@ -161,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
     add("--replicates", type=positive, metavar="N", help="processes per cell (profile's)")
     add("--precision-target", type=fraction, metavar="P", help=PRECISION_HELP)
     add("--max-replicates", type=positive, metavar="N", help=f"its cap ({MAX_REPLICATES})")
-    add("--threads", nargs="+", type=positive, metavar="N", help="CPUs of a worker (all allowed)")
+    add("--threads", nargs="+", type=positive, metavar="N", help="CPUs of a worker (one per core)")
     add("--dataset", choices=DATASETS, default="digits", help="(digits, which is built in)")
     add("--data-dir", type=Path, metavar="DIR", help="folder that holds CIFAR-10")
     add("--seed", type=natural, metavar="N", default=0, help="of weights, batches and order (0)")

@@ -16,6 +16,7 @@ from bench.analysis.steadiness import leak
 from bench.cells import Cell
 from bench.certificate import certify
 from bench.command_line.matrix import matrix
+from bench.machine import gpu
 from bench.records import Record
 from bench.run.measure import measure, shared_data
 
@@ -29,6 +30,7 @@ LEAK_ERROR = 0.25
 GPU_BATCH = 1024  # so much work per step that a GPU lags behind who does not wait for it
 ROUNDED = (("NumPy", "tf32.py", "cpu"), ("GPU", "tf32_cuda.py", "cuda"))
 NO_GPU = "this machine shows no NVIDIA GPU"
+TF32 = (8, 0)  # compute capability of Ampere, the first that has it
 
 Seen = tuple[str, bool | None]  # what was seen, and whether that is right; None: it shows nothing
 
@@ -101,6 +103,8 @@ def _tf32(where: str, file: str, device: str) -> Finding:
     test, planted = f"TF32 under the label fp32, {where}", "convolutions keep 10 bits of mantissa"
     if device == "cuda" and not machine.gpus():
         return Finding(test, planted, NO_GPU, "not run")
+    if device == "cuda" and (gpu.visible()[0].compute_capability() or TF32) < TF32:
+        return Finding(test, planted, "this GPU has no TF32", "not run")
     cell = _cell(file, "train", device, 64)
     [certificate] = [c for _, c in certify.certify([cell], timeout_s=600, remembered=False) if c]
     failure = certificate.timed.failure or ""

@@ -50,7 +50,7 @@ def cell(impl: str | None, device: str | None) -> Cell:
             dataset="digits",
             seed=0,
             steps=PROFILES["quick"].steps,
-            threads=[len(cpus.allowed())],
+            threads=[cpus.cores()],
         )
         if len(cells) > 1:
             labels = ", ".join(each.label.rpartition(" ")[0] for each in cells)

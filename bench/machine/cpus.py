@@ -1,8 +1,10 @@
 """Which CPUs a worker may use, and how many threads its framework is told to start there."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from bench.cells import UsageError
 
@@ -18,11 +20,39 @@ VARIABLES = (
 )
 
 
+SYSTEM = Path("/sys/devices/system/cpu")
+
+
 def allowed() -> list[int]:
-    """The CPUs that this process may use, in ascending order."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+    """The CPUs that this process may use: first one of each core, then those that share one."""
+    if not hasattr(os, "sched_getaffinity"):
+        return list(range(os.cpu_count() or 1))
+    seen: Counter[str] = Counter()
+    turns = []
+    for number in sorted(os.sched_getaffinity(0)):
+        core = _core(number)
+        turns.append((seen[core], number))
+        seen[core] += 1
+    return [number for _, number in sorted(turns)]
+
+
+def cores() -> int:
+    """On how many cores they lie: two threads of one core compute hardly faster than one, and
+    frameworks start one by themselves.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        import psutil
+
+        return psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    return len({_core(number) for number in os.sched_getaffinity(0)})
+
+
+def _core(number: int) -> str:
+    """The CPUs that share a core with one, as Linux lists them; where it does not, itself."""
+    try:
+        return (SYSTEM / f"cpu{number}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return str(number)
 
 
 def check(threads: Sequence[int]) -> None:
@@ -50,7 +80,7 @@ def confined(threads: int | None) -> Iterator[None]:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[:threads])
+    os.sched_setaffinity(0, allowed()[:threads])
     try:
         yield
     finally:

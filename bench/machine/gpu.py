@@ -33,6 +33,20 @@ class Gpu:
             "driver": pynvml.nvmlSystemGetDriverVersion(),
         }
 
+    def free_mib(self) -> float | None:
+        """Memory that no process holds, in MiB."""
+        import pynvml
+
+        memory = _tell(pynvml.nvmlDeviceGetMemoryInfo, self.handle)
+        return None if memory is None else float(memory.free) / MIB
+
+    def compute_capability(self) -> tuple[int, int] | None:
+        """As (8, 0) of Ampere, the first that has TF32."""
+        import pynvml
+
+        found = _tell(pynvml.nvmlDeviceGetCudaComputeCapability, self.handle)
+        return found and tuple(found)
+
     def energy_mj(self) -> int | None:
         """Energy since the driver was loaded, in mJ; GPUs before Volta do not count it."""
         import pynvml

@@ -94,7 +94,7 @@ def of_this_machine() -> Peaks:
         dataset="synthetic",
         seed=0,
         steps=1,
-        threads=[len(cpus.allowed())],
+        threads=[cpus.cores()],
     )
     return probe(every, timeout_s=600, remembered=False)
 

@@ -57,10 +57,11 @@ def environment(cell: Cell) -> dict[str, str]:
         "JAX_PLATFORMS": cell.device,
         # Take GPU memory as needed: several workers live side by side on one device.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95",  # at most: 0.75 by itself, others take all
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         # Let glibc keep freed memory: returned after each step, it would have to be mapped and
         # cleared again in the next, which makes PyTorch's inference up to 1.7 times as slow.
-        "MALLOC_MMAP_THRESHOLD_": "4294967296",
+        "MALLOC_MMAP_THRESHOLD_": str(largest_mmap_threshold()),
         "MALLOC_TRIM_THRESHOLD_": "4294967296",
         "PYTHONUNBUFFERED": "1",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, and so machine.gpus
@@ -69,6 +70,7 @@ def environment(cell: Cell) -> dict[str, str]:
     users = cell.implementation.endswith(".py")  # whose author chooses
     if cell.backend in ("tensorflow", "jax", "torch") and not users:
         settings["KERAS_BACKEND"] = cell.backend
+        settings["KERAS_TORCH_DEVICE"] = cell.device  # by itself it would take a Mac's GPU
     if cell.precision == "fp64":
         settings["JAX_ENABLE_X64"] = "true"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
@@ -76,6 +78,18 @@ def environment(cell: Cell) -> dict[str, str]:
     if cell.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32
         settings |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
     return settings
+
+
+def largest_mmap_threshold() -> int:
+    """Bytes from which glibc maps memory for each allocation: up to version 2.34 it ignores more
+    than half a heap, and would map all from 128 KiB on.
+    """
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (AttributeError, ValueError):  # no glibc
+        return 2**32
+    old = name == "glibc" and tuple(map(int, version.split(".")[:2])) < (2, 35)
+    return 2**25 if old else 2**32
 
 
 def libraries_environment(cell: Cell) -> dict[str, str]:

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench.analysis.latency import latency_turns
 from bench.analysis.steadiness import settled
 from bench.cells import TRAINING, Cell, obstacle
@@ -24,9 +22,9 @@ from bench.machine import cpus
 from bench.parent import reaching
 from bench.parent.child import Child
 from bench.parent.measurement import Measurement, Outcome, Task, split, warm_up_steps
+from bench.parent.room import Room
 
 BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
-MEMORY_FRACTION = 0.8  # of what is available, for the workers of a cohort
 
 
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -79,10 +77,10 @@ class Schedule:
     ) -> Iterator[tuple[Task, Outcome]]:
         """Take as many of `pending` as memory holds, and measure them side by side."""
         live: list[Measurement] = []
-        available_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
-        while pending and (room := _room(live, available_mib)):
+        room = Room(pending[0][0].device)
+        while pending and (more := room.for_more(live)):
             built = []
-            for measurement in self._built(pending, room, ending):
+            for measurement in self._built(pending, more, ending):
                 if "status" in measurement.values:
                     yield measurement.outcome
                 else:
@@ -189,14 +187,6 @@ def _steady(live: Sequence[Measurement]) -> Sequence[bool | None]:
     if live and live[0].task[0].target_accuracy:
         return [None] * len(live)
     return settled([measurement.block_step_s for measurement in live])
-
-
-def _room(live: Sequence[Measurement], available_mib: float) -> int:
-    """How many more workers as large as the largest fit beside those that live; one alone does."""
-    if not live:
-        return 1
-    sizes = [measurement.host_mib for measurement in live]
-    return max(0, int((available_mib - sum(sizes)) / max(sizes)))
 
 
 def _slug(cell: Cell) -> str:

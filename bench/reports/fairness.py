@@ -12,6 +12,7 @@ MUST_AGREE = {
     "cpus": "choose one number of CPUs for all by --threads",
     "threads": "choose one number of threads for all by --threads, and set none in user files",
     "malloc": "set MALLOC_*_THRESHOLD_ and LD_PRELOAD for all workers or for none",
+    "cudnn_autotune": "set torch.backends.cudnn.benchmark alike in all that compute by PyTorch",
     "gpu_memory": "leave XLA_PYTHON_CLIENT_PREALLOCATE and TF_FORCE_GPU_ALLOW_GROWTH alone",
 }
 

@@ -16,7 +16,7 @@ import psutil
 from bench import data
 from bench.cells import LARGEST, Cell, obstacle
 from bench.parent.child import Child, Failure
-from bench.parent.schedule import MEMORY_FRACTION
+from bench.parent.room import MEMORY_FRACTION
 
 FIRST = 64  # what is tried first, then doubled or halved
 WIDTH = 0.05  # relative: from here on a closer answer is not worth a process
