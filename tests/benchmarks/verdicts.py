@@ -1,9 +1,10 @@
 """How often a verdict is right: cells that are equal, and cells that are slower by a known part.
 
 `python tests/benchmarks/verdicts.py ours` measures copies of one PyTorch cell side by side, as
-`resnet-bench run` does, half of them slowed down, and counts the verdicts over all pairs: by their
-intervals, and by the noise floor of this machine as well, as reports do where `doctor --aa` has
-measured it.
+`resnet-bench run` does, half of them slowed down, and counts the verdicts over all pairs: of each
+pair for itself, and as the report of such a run gives them, which account for the number of pairs;
+by their intervals, and by the noise floor of this machine as well, where `doctor --aa` has measured
+it.
 
 `python tests/benchmarks/verdicts.py pytest-benchmark` runs the same work under pytest-benchmark,
 plain and slowed down in turns, and counts what its comparison with the run before says: a
@@ -19,6 +20,7 @@ from itertools import combinations, product
 from pathlib import Path
 
 from bench import machine
+from bench.analysis.groups import judged_together
 from bench.analysis.statistics import compare
 from bench.cells import Cell
 from bench.command_line.matrix import matrix
@@ -121,13 +123,15 @@ def ours(options: argparse.Namespace, folder: Path) -> None:
             "equal cells": [*combinations(plain, 2), *combinations(slowed, 2)],
             f"slower by {options.slowdown:.0%}": list(product(slowed, plain)),
         }
-        for kind, (by, floor) in product(pairs, floors.items()):
-            for ours, theirs in pairs[kind]:
-                compared = compare(rows[ours], rows[theirs], floor)
-                counts[kind + by][compared.verdict if compared else None] += 1
-        measured_s += [
-            sum(sum(r.block_s) for cell in pair for r in rows[cell]) for pair in pairs[kind]
-        ]
+        every = [pair for of_kind in pairs.values() for pair in of_kind]
+        for by, floor in floors.items():
+            alone = {(a, b): compare(rows[a], rows[b], floor) for a, b in every}
+            told = {pair: found for pair, found in alone.items() if found}
+            together = judged_together(told)
+            for kind, of_kind in pairs.items():
+                counts[f"{kind}, each for itself{by}"] += Counter(told[p].verdict for p in of_kind)
+                counts[f"{kind}, as reported{by}"] += Counter(together[p].verdict for p in of_kind)
+        measured_s += [sum(sum(r.block_s) for cell in pair for r in rows[cell]) for pair in every]
         for kind, verdicts in counts.items():
             print(f"{kind}: {_counts(verdicts)}")
         mean_s = sum(measured_s) / len(measured_s)
