@@ -22,11 +22,11 @@ SYNTHETIC_LARGEST = {32: (16384, 512), 224: (2048, 128)}
 DOWNLOADS = Path.home() / ".cache" / "resnet-bench"
 
 
-def images_tested(cell: Cell) -> int:
-    """How many images the test accuracy of `cell` is of."""
-    if cell.dataset == "synthetic":
+def images_tested(cell: Cell) -> int | None:
+    """How many images the test accuracy of `cell` is of; None where its data are not known here."""
+    if cell.dataset == "synthetic" and cell.model in ARCHITECTURES:
         return SYNTHETIC_IMAGES[ARCHITECTURES[cell.model].image_size][1]
-    return {"digits": 360, "cifar10": 10_000}[cell.dataset]
+    return {"digits": 360, "cifar10": 10_000}.get(cell.dataset)
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def test_rows_that_cannot_be_told_apart_share_a_letter() -> None:
     rows = [*contest([0, 0, 0.3, 0.3, 0.6], noise), record(status="crashed", **TENSORFLOW)]
     (found,) = summarise(rows)
     assert [s.group for s in found] == ["a", "a", "b", "b", "c", None]
-    assert [s.verdict for s in found] == [None, "tie", "slower", "slower", "slower", None]
+    assert [s.verdict for s in found] == ["fastest", "tie", "slower", "slower", "slower", None]
 
 
 def test_without_an_interval_there_is_no_letter() -> None:
@@ -202,9 +202,12 @@ def test_many_equal_cells_are_seldom_told_apart() -> None:
     assert different <= 11  # 5 expected; without the adjustment it is 80
 
 
+FLOORS = ((0.01, ["fastest", "slower", "slower"]), (0.03, ["fastest", "tie", "slower"]))
+
+
 def test_the_floor_of_the_run_makes_ties() -> None:
     rows = contest([0, 0.02, 0.3], np.random.default_rng(0).normal(0, 0.001, (3, 5)))
-    for value, expected in ((0.01, [None, "slower", "slower"]), (0.03, [None, "tie", "slower"])):
+    for value, expected in FLOORS:
         (found,) = summarise(rows, [run(noise_floor={"cpu": {"value": value}})])
         assert [s.verdict for s in found] == expected
         assert (found[0].group == found[1].group) == (expected[1] == "tie")
@@ -224,7 +227,7 @@ def test_cells_are_ranked_fastest_first_and_without_a_speed_last() -> None:
     crashed = record(status="crashed", **TENSORFLOW)
     (contest,) = summarise([crashed, *processes([2.0, 2.1]), *processes([1.0, 1.1], **JAX)])
     assert [s.cell.backend for s in contest] == ["jax", "torch", "tensorflow"]
-    assert [s.verdict for s in contest] == [None, "slower", None]
+    assert [s.verdict for s in contest] == ["fastest", "slower", None]
     assert contest[0].speed_against_fastest == Estimate(1.0)
     assert contest[2].speed_against_fastest is None
 
@@ -239,7 +242,7 @@ def test_no_cell_is_faster_than_the_one_that_is_called_fastest() -> None:
     ours = processes([1.0, 1.01, 0.3])
     theirs = processes([0.8, 0.81], **JAX)
     (contest,) = summarise([*ours, *theirs])
-    assert [s.verdict for s in contest] == [None, "slower"]
+    assert [s.verdict for s in contest] == ["fastest", "slower"]
     assert contest[0].cell.backend == "jax"
 
 

@@ -46,18 +46,21 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference | N
 
 
 def accuracy_difference(
-    ours: Sequence[float], theirs: Sequence[float], images: int
+    ours: Sequence[float], theirs: Sequence[float], images: int | None
 ) -> Difference | None:
     """Of two networks' test accuracies, by how little so many test images can tell of them.
 
     Processes of one cell train the same network from the same seed, and agree more or less to the
     digit: their scatter says nothing of what another network or other images would give. So the
     interval is that of two proportions (Agresti and Caffo, 2000: one success and one failure are
-    added to both), whatever the number of processes. None where one of them is empty.
+    added to both), whatever the number of processes; there is none where `images` is unknown. None
+    where one of them is empty.
     """
     if not ours or not theirs:
         return None
     value = statistics.fmean(ours) - statistics.fmean(theirs)
+    if images is None:
+        return Difference(value, None, None, None)
     shrunk = [(statistics.fmean(each) * images + 1) / (images + 2) for each in (ours, theirs)]
     error = math.sqrt(sum(part * (1 - part) for part in shrunk) / (images + 2))
     center = shrunk[0] - shrunk[1]

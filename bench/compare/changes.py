@@ -76,7 +76,7 @@ def _changed(pair: Pair, floor: Floor) -> Changed:
                 times if len(times) == len(rows) else []
                 for times, rows in ((base, pair.base), (new, pair.new))
             )
-        images = images_tested(pair.cell) if what == "accuracy" else 0
+        images = images_tested(pair.cell)
         if change := _change(what, base, new, least if what in TIMES else 0.0, images):
             if what == "speed" and pair.control:
                 held = _change(what, *pair.against_control(), least)
@@ -99,7 +99,7 @@ QUANTITIES: dict[str, Callable[[Record], float | None]] = {
 
 
 def _change(
-    what: str, base: Sequence[float], new: Sequence[float], floor: float, images: int = 0
+    what: str, base: Sequence[float], new: Sequence[float], floor: float, images: int | None = None
 ) -> Change | None:
     """Speeds and memory by their logarithms, since they scatter by factors; None without values.
 
