@@ -154,7 +154,7 @@ print(json.dumps([float(error) for error in errors]))
 
 
 def test_the_effects_that_reports_quote_are_those_of_this_network() -> None:
-    """Those on the first logits; `python -m bench.article` computes all of them."""
+    """Those on the first logits; `python -m bench.certificate.article` computes all of them."""
     posed = problem.pose(ARCHITECTURES[article.MODEL])
     quoted = json.loads(article.FILE.read_text(encoding="utf-8"))
     assert quoted.keys() == article.names().keys()

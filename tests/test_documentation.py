@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.command_line.options import parser
@@ -45,3 +46,11 @@ def test_every_file_that_contributors_are_sent_to_is_there() -> None:
     assert [
         name for name in sorted(named - {"bench/inputs/NAME_feed.py"}) if not (ROOT / name).exists()
     ] == []
+
+
+def test_every_module_that_is_said_to_run_is_there() -> None:
+    sources = [ROOT / "README.md", *(ROOT / "bench").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    texts = (path.read_text(encoding="utf-8") for path in sources)
+    named = {name for text in texts for name in re.findall(r"python -m (bench(?:\.\w+)*)", text)}
+    assert "bench.certificate.article" in named
+    assert [name for name in sorted(named) if find_spec(name) is None] == []

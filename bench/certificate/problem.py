@@ -1,6 +1,7 @@
 """What a certificate asks: weights, batches, and the reference's answer to them.
 
-`python -m bench.problem MODEL OPTIMIZER RECIPE FILE` works one out, in a process of its own.
+`python -m bench.certificate.problem MODEL OPTIMIZER RECIPE FILE` works one out, in a process of its
+own.
 """
 
 import sys

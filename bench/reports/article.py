@@ -31,8 +31,8 @@ rounding hides nothing: from the same weights over the same images, those of the
 Adam at 1e-3. *Weights* is the distance between both models over the distance that the farther one
 has gone from the common start: at 100 % and more, the choice matters as much as the training.
 `none` is below 1e-9. The effects are not speeds, and say nothing of which choice is better; they
-say that the rows of the pair are no comparison of frameworks. `python -m bench.article` computes
-them anew."""
+say that the rows of the pair are no comparison of frameworks. `python -m bench.certificate.article`
+computes them anew."""
 
 
 def sections(records: Iterable[Record]) -> list[str]:
