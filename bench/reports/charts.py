@@ -164,6 +164,8 @@ def ranking(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "$schema": schema,
         **({"title": {"text": rest, "anchor": "start"}} if left else {}),
         "vconcat": parts,
+        # where a picture is shown, letters may be wider than where it was drawn
+        "padding": {"left": 40, "top": 5, "right": 50, "bottom": 5},
         "resolve": {"scale": {"color": "shared"}},
         "config": {"background": "white", "font": "Helvetica, Arial, sans-serif"},
     }
