@@ -1,5 +1,6 @@
 """How many workers may live side by side, by the memory of the machine and of its GPU."""
 
+import sys
 from collections.abc import Sequence
 
 import psutil
@@ -31,7 +32,7 @@ class Room:
         """
         free_mib = self.gpu.free_mib() if self.gpu else None
         if self.gpu is None or self.free_mib is None or free_mib is None:
-            return len(live) + 1_000  # no limit that is known
+            return sys.maxsize  # no limit that is known
         used_mib = max(0.0, self.free_mib - free_mib)
         sizes = [self.gpu.process_mib(m.child.process.pid) for m in live]
         largest = max([used_mib / len(live), *(size for size in sizes if size)])
