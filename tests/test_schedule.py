@@ -205,6 +205,22 @@ def test_rounds_are_shuffled_by_the_seed_alone(
     assert orders[0] == orders[1] != orders[2]
 
 
+def test_each_cell_starts_early_in_one_replicate_and_late_in_the_next(
+    make_cell: MakeCell, make_schedule: MakeSchedule
+) -> None:
+    starts: dict[int, list[str]] = defaultdict(list)
+
+    def note(task: Task, turn: str, steps: int) -> None:
+        if turn == "build":
+            starts[task[1]].append(task[0].mode)
+
+    tasks = [(make_cell(mode=mode, steps=1), index) for mode in MODES for index in range(4)]
+    list(make_schedule(tasks, on_turn=note).run(tasks))
+    assert all(sorted(order) == sorted(MODES) for order in starts.values())
+    assert starts[0] == starts[1][::-1]
+    assert starts[2] == starts[3][::-1]
+
+
 def test_cohorts_of_a_resumed_run_are_not_those_it_had_before(
     make_cell: MakeCell, make_schedule: MakeSchedule
 ) -> None:

@@ -57,7 +57,8 @@ class Schedule:
         Closing the generator early, or an exception in it, ends all workers.
         """
         for group in by_contest(tasks):
-            order = random.Random(f"seed {self.seed}, replicate {group[0][1]}")
+            replicate = group[0][1]
+            order = random.Random(f"seed {self.seed}, replicate {replicate}")
             pending = []
             for task in group:
                 found = obstacle(task[0])
@@ -65,7 +66,11 @@ class Schedule:
                     pending.append(task)
                 elif task[1] == 0:  # once is enough: no other process would fare better
                     yield task, dict(zip(("status", "reason"), found, strict=True))
-            order.shuffle(pending)
+            # The first to start can stay slower than the others, by the memory that it finds:
+            # every second replicate starts in the reverse order of the one before.
+            random.Random(f"seed {self.seed}, pair {replicate // 2}").shuffle(pending)
+            if replicate % 2:
+                pending.reverse()
             while pending:
                 cohort = secrets.token_hex(4)  # not by the seed: a resumed run draws that again
                 with ExitStack() as ending:

@@ -1,7 +1,8 @@
 """What the instrument itself costs and how well it cancels the machine's drift, as figures.
 
 `python tests/benchmarks/instrument.py cost` interleaves a worker with a bare PyTorch script:
-step time of the one over the other, and the parent's processor time and memory while both measure.
+step time of the one over the other, across pairs of processes as in a run, and the parent's
+processor time and memory while both measure.
 
 `python tests/benchmarks/instrument.py turn` alternates blocks that are asked for and no more with
 blocks that are watched as in a run: what a turn takes beyond its block, and of the parent's time.
@@ -24,6 +25,7 @@ from time import perf_counter, process_time
 
 import psutil
 
+from bench.analysis.statistics import estimate
 from bench.cells import Cell
 from bench.command_line.matrix import matrix
 from bench.parent.child import Child, environment
@@ -31,7 +33,7 @@ from bench.parent.measurement import Measurement
 from bench.run.measure import shared_data
 
 TIMEOUT_S = 600.0
-BLOCK_STEPS = 5
+BLOCK_STEPS = 10  # about as long as the blocks of a run
 BARE_LOOP = Path(__file__).with_name("bare_loop.py")
 
 CELL: Cell = matrix(
@@ -100,24 +102,36 @@ class BareLoop:
         return seconds
 
 
-def cost(data: Path, log: Path, rounds: int) -> None:
-    worker, bare = Worker(data, log), BareLoop(data)
+def cost(data: Path, log: Path, rounds: int, repeats: int) -> None:
     parent, start = psutil.Process(), perf_counter()
     before = sum(parent.cpu_times()[:2])
+    costs = []
+    for _ in range(repeats):
+        # Each is once the first to start, which alone can make a process 2 % slower
+        worker, bare = Worker(data, log), BareLoop(data)
+        worker_first = _ratio(worker, bare, rounds)
+        bare, worker = BareLoop(data), Worker(data, log)
+        costs.append(math.sqrt(worker_first * _ratio(worker, bare, rounds)))
+    wall_s = perf_counter() - start
+    cpu_s = sum(parent.cpu_times()[:2]) - before
+    ratio = estimate(costs)
+    assert ratio is not None
+    print(f"worker's step time / bare script's, {2 * repeats} pairs of processes: ", end="")
+    print(f"{ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}]")
+    print(f"parent: {cpu_s / wall_s:.2%} of one core, {parent.memory_info().rss / 2**20:.0f} MiB")
+
+
+def _ratio(worker: Worker, bare: BareLoop, rounds: int) -> float:
+    """Of their step times, the median over rounds; both are ended."""
     ratios = []
     for index in range(rounds):
         pair = {}
         for which in (worker, bare) if index % 2 else (bare, worker):
             pair[which] = which.block_s()
         ratios.append(pair[worker] / pair[bare])
-    wall_s = perf_counter() - start
-    cpu_s = sum(parent.cpu_times()[:2]) - before
     worker.end()
     bare.end()
-    resampled = sorted(statistics.median(random.choices(ratios, k=rounds)) for _ in range(2000))
-    print(f"worker's step time / bare script's, median of {rounds} rounds: ", end="")
-    print(f"{statistics.median(ratios):.4f} [{resampled[50]:.4f}, {resampled[-50]:.4f}]")
-    print(f"parent: {cpu_s / wall_s:.2%} of one core, {parent.memory_info().rss / 2**20:.0f} MiB")
+    return statistics.median(ratios)
 
 
 def turn(data: Path, log: Path, rounds: int) -> None:
@@ -161,13 +175,13 @@ def drift(data: Path, log: Path, rounds: int, repeats: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("cost", "turn", "drift"))
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, shared_data([CELL], None) as folders:
         log = Path(folder) / "log"
         if options.what == "cost":
-            cost(folders[CELL], log, options.rounds)
+            cost(folders[CELL], log, options.rounds, options.repeats)
         elif options.what == "turn":
             turn(folders[CELL], log, options.rounds)
         else:
