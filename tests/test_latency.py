@@ -9,7 +9,7 @@ from builders import record
 
 @pytest.mark.parametrize(
     ("steps", "step_s", "samples"),
-    [(4, 0.001, 20), (100, 0.001, 25), (400, 0.01, 100), (5000, 0.001, 200), (100, 0.1, 10)],
+    [(4, 0.001, 20), (100, 0.001, 25), (400, 0.01, 100), (5000, 0.001, 200), (100, 0.1, 8)],
 )
 def test_a_quarter_of_the_steps_is_timed_alone_where_there_is_time(
     steps: int, step_s: float, samples: int

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from bench.records import Record
 
-BUDGET_S = 0.012  # spent on single steps for each step of the cell: a few per cent of a run
+BUDGET_S = 0.01  # spent on single steps for each step of the cell: a few per cent of a run
 SAMPLES = (20, 200)  # at most, for few steps and for many
 ROUND_S = 0.5  # spent by a typical cell until it is the others' turn
 

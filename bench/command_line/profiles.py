@@ -16,7 +16,7 @@ class Profile:
 
 PROFILES = {
     "smoke": Profile(steps=4, replicates=1, cap=4),
-    "quick": Profile(steps=70, replicates=3, cap=300, batch_size=32),
+    "quick": Profile(steps=72, replicates=3, cap=300, batch_size=32),
     "standard": Profile(steps=400, replicates=5, cap=1000),
     "full": Profile(steps=400, replicates=7, cap=1000, all_modes=True),
 }

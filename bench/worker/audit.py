@@ -21,7 +21,7 @@ EARLY = 0.2  # of the time of some steps: what may be left of it when the call h
 NOTICEABLE_S = 0.002  # less is left to chance
 REPEATS = 5  # each must show work left over, so that a moment's disturbance accuses nobody
 SAME = 0.01  # of two calls for the same logits, which as a rule agree to the last digit
-PROBED_S = 0.05  # steps of about so many seconds are probed, 1 to 10 of them
+PROBED_S = 0.025  # steps of about so many seconds are probed, 1 to 10 of them
 MOST_STEPS = 10
 
 JAX_COMPILES = "/jax/core/compile/backend_compile_duration"
