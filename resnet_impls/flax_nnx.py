@@ -137,8 +137,8 @@ class Implementation:
         else:
             rule = optax.inject_hyperparams(lambda rate: optax.sgd(rate, momentum=0.9))
         # Split once here: `nnx.jit` would traverse the modules again at every call.
-        updates = nnx.Optimizer(model, rule(learning_rate), wrt=nnx.Param)
-        optimizer_def, self.optimizer = nnx.split(updates)
+        optimizer_def, state = nnx.split(nnx.Optimizer(model, rule(learning_rate), wrt=nnx.Param))
+        self.optimizer = jax.device_put(state, self.device)  # as a step returns it: one compilation
         self.model_def, self.model = nnx.split(model)
         self.rule = optimizer
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.cells import Cell
@@ -91,3 +92,42 @@ print("taken", images.taken)
         check=True,
     )
     assert finished.stdout.splitlines()[-1] == "taken 3"
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "mode"),
+    [row for row in TRAINERS if not row[0].startswith("keras") or row[0] == "keras_functional"],
+)
+def test_nothing_compiles_after_the_first_step(
+    name: str,
+    backend: str,
+    mode: str,
+    digits: Path,
+    make_cell: Callable[..., Cell],
+    tmp_path: Path,
+) -> None:
+    cell = make_cell(implementation=name, backend=backend, mode=mode, batch_size=4, steps=3)
+    child = Child(cell, digits, tmp_path / "log")
+    try:
+        child.ask("build", 300)
+        child.ask("warm_up", 300, steps=0)
+        child.ask("block", 300, steps=2)
+        answer = child.ask("finish", 300, weights_file=None)
+    finally:
+        child.end()
+    assert answer["compilations_while_timed"] == 0
+
+
+def test_keras_does_not_import_what_is_installed_for_the_instrument(
+    digits: Path, make_cell: Callable[..., Cell], tmp_path: Path
+) -> None:
+    cell = make_cell(implementation="keras_functional", backend="jax", mode="compiled")
+    child = Child(cell, digits, tmp_path / "log")
+    try:
+        child.ask("build", 300)
+        mapped = {Path(each.path) for each in psutil.Process(child.process.pid).memory_maps()}
+    finally:
+        child.end()
+    packages = {part for path in mapped for part in path.parts}
+    assert "jaxlib" in packages
+    assert packages & {"pandas", "sklearn"} == set()
