@@ -194,6 +194,10 @@ def test_training_to_a_target_is_held_against_its_time_and_not_its_speed(
     late[0] = replace(late[0], reached_train_s=None, reason="not reached")
     text = compare(base, write("late", *late), "--fail-if", "slower=3%")[1]
     assert "time to target is known of one side only" in text
+    never = [replace(row, reached_train_s=None) for row in late]
+    code, text = compare(base, write("never", *never), "--fail-if", "slower=3%")
+    assert code == 1
+    assert "reached by all processes of BASE, by none of NEW" in text.split("**Fails**")[1]
 
 
 def test_a_cell_that_breaks_in_one_process_fails_any_gate(write: Write, compare: Compare) -> None:
@@ -402,6 +406,23 @@ def test_what_has_no_control_beside_it_is_left_out(write: Write, compare: Compar
     assert code == 2
     assert "--control torch_modul: unknown cell of both sides" in line
     assert "did you mean 'torch_module eager'?" in line
+
+
+def test_what_breaks_fails_the_gate_beside_a_control_too(write: Write, compare: Compare) -> None:
+    aim = {"workload": "train-to", "target_accuracy": 0.9, "reached_train_s": 10.0}
+    base, new = (
+        [*drifting(name, 0.0, 0.0), *processes(SPEEDS, run_id=name, **aim)]
+        for name in ("first", "second")
+    )
+    gate = ("--control", "torch_module", "--fail-if", "slower=90%")
+    before = write("base", *base)
+    assert compare(before, write("sound", *new), *gate)[0] == 0
+    for which in range(0, len(new), len(SPEEDS)):  # the control, what is beside it, and to a target
+        rows = list(new)
+        rows[which] = replace(rows[which], status="crashed", reason="no luck")
+        code, text = compare(before, write(f"broken {which}", *rows), *gate)
+        assert code == 1, which
+        assert "crashed (no luck)" in text.split("**Fails**")[1]
 
 
 def test_a_control_must_be_one_cell_of_a_contest(write: Write, compare: Compare) -> None:

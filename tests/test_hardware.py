@@ -119,7 +119,8 @@ def test_a_machine_that_failed_says_how_and_its_peak_is_its_own() -> None:
         *processes([0.5, 0.6], peak_fraction=0.75, **there),
         record(status="oom", reason="no memory", **JAX | there),
     ]
-    text = hardware(markdown.render(records, [run()]))
+    floor = {"cpu": {"value": 0.01, "log_ratios": [0.01, -0.01]}}
+    text = hardware(markdown.render(records, [run(noise_floor=floor)]))
     assert rows(text, "far")[0][-1] == "0.75"
     assert rows(text, "far")[-1][2:] == ["oom", "–", "–", "–"]
     assert rows(text, "desk")[-1][-1] == "0.25"

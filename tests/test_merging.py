@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.summary import summarise
 from bench.cli import main
-from bench.reports import markdown
+from bench.reports import across, html, markdown, series
 from bench.reports.merging import merge
-from builders import JAX, processes, run, timed
+from builders import JAX, TENSORFLOW, processes, record, run, timed
 from published import edit, elsewhere, published
 
 
@@ -126,6 +127,44 @@ def test_certificates_of_several_runs_are_all_told() -> None:
     certificates = text.split("## Certificates")[1].split("\n## ")[0]
     assert "| torch_module eager resnet14 cpu fp32 adam | not certified |" in certificates
     assert "| torch_module eager resnet14 cpu fp32 adam | passed |" in certificates
+
+
+def test_a_cell_that_is_certified_in_one_run_alone_is_so_in_part() -> None:
+    proved = {"certificate_float64": "passed", "certificate_timed": "passed"}
+    runs = [run(), run(run_id="second")]
+    records = [timed([1.0], **proved), timed([1.0], run_id="second")]
+    assert "| in part |" in markdown.render(records, runs)
+    shown = json.dumps(html.content(summarise(records, runs), runs))
+    assert '"in part"' in shown
+    assert '"passed"' not in shown
+
+
+def test_machines_are_told_apart_wherever_a_contest_is_named() -> None:
+    far = {"machine": "far", "processor": "Far CPU"}
+    records = [
+        row
+        for where in ({}, far)
+        for row in (
+            *processes([1.0, 1.1, 1.05], **where),
+            *processes([2.0, 2.1, 2.2], **TENSORFLOW | {"backend": "torch"} | where),
+            *processes([0.1, 0.1, 0.1], batch_size=8, **where),
+            record(status="crashed", reason="no luck", **JAX | where),
+        )
+    ]
+    runs = [run()]
+    text = markdown.render(records, runs)
+    failed = text.split("## Not ranked")[1].split("\n## ")[0]
+    assert failed.count("no luck") == 2
+    assert "on far, Far CPU" in failed
+    titles = [figure.title for figure in across.of_all(summarise(records, runs), runs)]
+    assert len({title for title in titles if title.startswith("Batch size")}) == 2
+
+
+def test_processes_of_two_runs_are_two_curves() -> None:
+    rows = [timed([1.0, 1.1], run_id=name, cohort=name) for name in ("first", "second")]
+    [contest] = summarise(rows, [run(), run(run_id="second")])
+    [blocks] = [figure for figure in series.of_contest(contest) if figure.kind == "blocks"]
+    assert len({row["process"] for row in blocks.rows}) == 2
 
 
 def test_contests_of_different_seeds_are_told_apart() -> None:

@@ -16,7 +16,8 @@ import pytest
 from bench.records import Record
 from bench.records.reading import read
 from bench.reports import REPORTS
-from bench.reports.render import DRAWN
+
+DRAWN = ("report.html", "ranking.svg")
 
 MakeFaulty = Callable[[str, str], Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]

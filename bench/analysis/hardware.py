@@ -99,9 +99,11 @@ def compared(
     for ours, theirs in pairs:
         if ours is theirs:
             continue
-        both = (*ours.records, *theirs.records)
-        floor = floor_of(both, runs)(min(len(ours.records), len(theirs.records)))
-        if comparison := speed_ratio(speeds(ours), speeds(theirs), floor):
+        sides = speeds(ours), speeds(theirs)
+        if not all(sides):  # such as a contender that one of the machines does not have
+            continue
+        floor = floor_of((*ours.records, *theirs.records), runs)(min(map(len, sides)))
+        if comparison := speed_ratio(*sides, floor):
             found[key(ours)] = comparison
     return judged_together(found)
 

@@ -4,7 +4,7 @@ A cell fails a limit where the change is sure (its interval leaves out no change
 verdict is still slower, more or lower among so many cells) and the estimate lies beyond the limit.
 It is undecided where it does not fail, but its interval reaches beyond the limit, or where
 there is no interval. A cell that ran in all processes of BASE and fails in one of NEW fails any
-gate.
+gate, and one that NEW never brings to its target fails that of `slower`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench.cells import Cell, UsageError
 from bench.compare.changes import WORDS, Changed
-from bench.compare.sides import LeftOut
+from bench.compare.sides import LeftOut, Pair
 from bench.reports.text import escape
 
 LIMITS = {  # kind of a limit -> what it is a limit of
@@ -50,7 +50,9 @@ def judge(
             for what in LIMITS[kind]:
                 where = f"{label(cell.pair.cell)}: {what}"
                 beyond = f"beyond {kind}={limit_text(kind, limit)}"
-                if what in cell.unknown:
+                if what == "time to target" and _never_again(cell.pair):
+                    failed.append(f"{where}: reached by all processes of BASE, by none of NEW")
+                elif what in cell.unknown:
                     undecided.append(f"{where} is known of one side only")
                 if (change := cell.changes.get(what)) is None:
                     continue
@@ -67,6 +69,12 @@ def judge(
     if given:
         failed += [f"{label(each.cell)}: {escape(each.reason)}" for each in left_out if each.broken]
     return Judgement(tuple(failed), tuple(undecided))
+
+
+def _never_again(pair: Pair) -> bool:
+    """Whether all processes of BASE reached their target, and none of NEW."""
+    reached = [{row.reached_train_s is not None for row in rows} for rows in (pair.base, pair.new)]
+    return reached == [{True}, {False}]
 
 
 def label(cell: Cell) -> str:

@@ -109,7 +109,7 @@ def match(base: Side, new: Side) -> tuple[list[Pair], list[LeftOut]]:
 
 def hold(pairs: Sequence[Pair], control: str) -> tuple[list[Pair], list[Pair], list[LeftOut]]:
     """The pairs that are called `control`; all others, each with the one of them that its contest
-    has; and those whose contest has none.
+    has; and those whose contest has none, as well as controls that broke.
 
     Raises UsageError where there is none at all, or where a contest has several.
     """
@@ -128,16 +128,18 @@ def hold(pairs: Sequence[Pair], control: str) -> tuple[list[Pair], list[Pair], l
     held, left_out = [], []
     for pair in pairs:
         beside = controls.get(_contest(pair))
-        if beside is pair:
-            continue
         measured = replace(pair, control=beside)
-        if pair.cell.target_accuracy is not None:
+        if beside is pair:
+            reason = ""
+        elif pair.cell.target_accuracy is not None:
             reason = "is trained to a target, and a control is for speeds"
-            left_out.append(LeftOut(pair.cell, reason))
         elif all(measured.against_control()):
             held.append(measured)
+            continue
         else:
-            left_out.append(LeftOut(pair.cell, f"{control}, the control, did not run beside it"))
+            reason = f"{control}, the control, did not run beside it"
+        if reasons := "; ".join(filter(None, (reason, pair.broken))):
+            left_out.append(LeftOut(pair.cell, reasons, broken=bool(pair.broken)))
     return list(controls.values()), held, left_out
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from bench.analysis.groups import judged_together
 from bench.analysis.statistics import Comparison, compare
 from bench.analysis.summary import Summary, floor_of
+from bench.reports.answer import heading
 from bench.reports.text import escape, interval, table
 
 # Engine -> the implementation that is written on nothing but it (JAX has no layers of its own)
@@ -37,7 +38,7 @@ def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, A
             for above, raw, found in compared(contest, runs)
         ]
         if rows:
-            title = f"**{escape(contest[0].cell.contest_label)}**"
+            title = f"**{escape(heading(contest, contests))}**"
             header = ("through", "instead of", "time per step ×", "")
             parts.append(f"{title}\n\n{table(header, rows)}")
     return "\n\n".join(["## The price of abstraction", OPENING, *parts]) if parts else ""

@@ -8,6 +8,7 @@ from typing import Any
 from bench.analysis.roofline import Roofline, roofline
 from bench.analysis.summary import Summary
 from bench.machine.peaks import peak_of
+from bench.reports.answer import heading
 from bench.reports.series import Figure, Row
 from bench.reports.text import number
 
@@ -41,7 +42,7 @@ def _scaling(contests: Sequence[Sequence[Summary]]) -> list[Figure]:
             f"{label} " + ", ".join(f"{row['value']:,.0f} at {row['batch']}" for row in own)
             for label, own in groupby(rows, key=lambda row: row["label"])
         ]
-        without = members[0][0].cell.contest_label.split(" batch ")
+        without = heading(members[0], contests).split(" batch ")
         title = f"Batch size: {without[0]} {without[1].split(' ', 1)[1]}"
         summary = f"Images per second by batch size: {'; '.join(said)}."
         figures.append(Figure("scaling", title, summary, rows))

@@ -111,6 +111,9 @@ def _cell(s: Summary) -> dict[str, Any]:
     halves = [(r.certificate_float64, r.certificate_timed) for r in every]
     verdicts = {verdict for half in halves for verdict in half if verdict}
     failed = sorted(verdicts - {"passed"})
+    known = {verdict for r in s.records for verdict in (r.certificate_float64, r.certificate_timed)}
+    if verdicts and None in known:
+        failed.append("in part")
     certificate = "; ".join(failed) or ("passed" if verdicts else "not certified")
     statuses = dict.fromkeys(r.status for r in every)
     reasons = dict.fromkeys(r.reason for r in s.failures if r.reason)

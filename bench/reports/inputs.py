@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench.analysis.statistics import speed_ratio
 from bench.analysis.summary import Summary
 from bench.records import Record
-from bench.reports.answer import place
+from bench.reports.answer import heading, place
 from bench.reports.text import escape, interval, table
 
 READING = (
@@ -44,7 +44,7 @@ def section(contests: Sequence[Sequence[Summary]]) -> str:
             )
         if rows:
             header = ["", "with, images/s", "without, images/s", "ratio", "waiting", "placing"]
-            parts += [f"### {escape(contest[0].cell.contest_label)}", table(header, rows)]
+            parts += [f"### {escape(heading(contest, contests))}", table(header, rows)]
     return "\n\n".join(["## Input", READING, *parts]) if parts else ""
 
 

@@ -43,7 +43,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     if many:
         sections.append("## Rankings")
     sections += [contest.section(each, heading(each, contests), fold=many) for each in contests]
-    failures = [r for each in contests for s in each for r in s.failures]
+    failures = [(heading(each, contests), r) for each in contests for s in each for r in s.failures]
     if failures:
         sections.append("## Not ranked\n\n" + _failures(failures))
     sections.append("## Machine and versions\n\n" + _machines(records, runs))
@@ -92,11 +92,11 @@ def _look_out(runs: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(f"- **Look out**: {escape(line)}." for line in remarks)
 
 
-def _failures(records: Iterable[Record]) -> str:
+def _failures(records: Iterable[tuple[str, Record]]) -> str:
     """One row for each reason of each cell; where they are many, below their number."""
     processes: dict[tuple[str, ...], list[str]] = {}
-    for r in records:
-        what = (r.cell.label, r.cell.contest_label, r.status, r.reason or "–")
+    for contest_name, r in records:
+        what = (r.cell.label, contest_name, r.status, r.reason or "–")
         processes.setdefault(what, []).append(str(r.replicate))
     rows = [
         [label, cell, ", ".join(which), status, reason]

@@ -19,8 +19,6 @@ from bench.cells import installed
 from bench.records import Record
 from bench.reports import charts, html
 
-DRAWN = ("report.html", "ranking.svg")
-
 
 def begin(
     folder: Path, records: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool = False

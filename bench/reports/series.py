@@ -140,6 +140,7 @@ def _memory(ranked: Sequence[Summary]) -> Figure:
 
 def _blocks(ranked: Sequence[Summary], most: int) -> Figure:
     """Block times in the order of the rounds, cohort after cohort."""
+    merged = len({r.run_id for s in ranked for r in s.records}) > 1
     begun: dict[str, str] = {}
     rounds: dict[str, int] = {}
     for r in (record for s in ranked for record in s.records):
@@ -159,7 +160,8 @@ def _blocks(ranked: Sequence[Summary], most: int) -> Figure:
             first = starts[r.cohort or f"alone {r.cell.label} {r.replicate}"] + 1
             lengths.append(len(r.block_s))
             for index, seconds in thinned(list(enumerate(step_s(r))), most):
-                row = {"round": first + index, "ms": seconds * 1e3, "process": r.replicate}
+                row = {"round": first + index, "ms": seconds * 1e3}
+                row["process"] = f"{r.replicate} of {r.run_id}" if merged else r.replicate
                 rows.append({"label": s.cell.label, **row})
     summary = (
         f"Milliseconds per step, fastest and slowest block: {'; '.join(said)}. Blocks of the same "
