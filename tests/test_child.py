@@ -1,6 +1,7 @@
 """A real worker process as its parent sees it: started, suspended, resumed, ended."""
 
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,18 @@ def test_a_worker_answers_every_turn_and_learns(
     assert len(answers["losses"]) == 100
     assert answers["losses"][-1] == answers["final_loss"] < 0.3 * answers["losses"][0]
     assert 0.9 < answers["test_accuracy"] < 1
+
+
+def test_an_answer_that_is_there_when_the_time_is_up_counts(
+    make_cell: MakeCell, digits: Path, tmp_path: Path
+) -> None:
+    child = Child(make_cell(), digits, tmp_path / "log")
+    try:
+        child.begin("build")
+        select.select([child.channel.connection], [], [], 60)
+        assert child.answer("build", 0)["build_s"] > 0
+    finally:
+        child.end()
 
 
 def test_a_worker_is_suspended_between_turns_and_resumed_for_one(

@@ -57,6 +57,10 @@ FAULTS = {
         "def train(self, steps): raise RuntimeError('CUDA out of memory: tried 2 GiB')",
         ("oom", "RuntimeError: CUDA out of memory: tried 2 GiB"),
     ),
+    "says_half_a_character": (
+        "def train(self, steps): raise RuntimeError('no \\ud800 file')",
+        ("crashed", "RuntimeError: no ? file"),
+    ),
     "lacks_a_package": (
         "import no_such_framework",
         ("unavailable", "No module named 'no_such_framework'"),

@@ -62,6 +62,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ),
     *(((*RUN, option, "1.5"), "'1.5'") for option in ("--steps", "--batch-size", "--seed")),
     ((*RUN, "--seed", "-1"), "'-1'"),
+    ((*RUN, "--seed", str(2**62)), f"'{2**62}'"),
     ((*RUN, "--batch-size", "8", "x"), "'x'"),
     ((*RUN, "--batch-size", "8", "0", "max"), "'0'"),
     ((*RUN, "--batch-size", "max", "maximum"), "'maximum'"),

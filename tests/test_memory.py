@@ -22,6 +22,17 @@ print(before, memory.host_mib(), memory.host_peak_mib())
     assert peak >= after - 1
 
 
+def test_what_the_parent_held_does_not_count() -> None:
+    child = "from bench.worker import memory; print(memory.host_peak_mib())"
+    parent = f"""
+import subprocess, sys
+block = b"1" * (300 * 2**20)
+subprocess.run([sys.executable, "-c", {child!r}], process_group=0, check=True)
+"""
+    found = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True)
+    assert 0 < float(found.stdout) < 200
+
+
 @pytest.mark.parametrize("backend", ["torch", "tensorflow", "jax"])
 def test_a_backend_without_a_gpu_is_not_taken_for_one_with(backend: str) -> None:
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cuda"}

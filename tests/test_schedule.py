@@ -17,6 +17,8 @@ from bench.cells import Cell
 from bench.parent.measurement import MIN_BLOCKS, Measurement, Outcome, Task, split, warm_up_steps
 from bench.parent.room import Room
 from bench.parent.schedule import Schedule, by_contest
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.weights import initial_weights, save
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -219,6 +221,19 @@ def test_each_cell_starts_early_in_one_replicate_and_late_in_the_next(
     assert all(sorted(order) == sorted(MODES) for order in starts.values())
     assert starts[0] == starts[1][::-1]
     assert starts[2] == starts[3][::-1]
+
+
+def test_a_long_name_of_the_weights_that_a_cell_begins_with_makes_no_file_too_long(
+    make_cell: MakeCell, make_schedule: MakeSchedule, tmp_path: Path
+) -> None:
+    file = tmp_path / f"{'w' * 230}.safetensors"
+    save(file, initial_weights(ARCHITECTURES["resnet14"], 1))
+    cells = [make_cell(weights=str(file), mode=mode, steps=1) for mode in MODES]
+    tasks = [(cell, 0) for cell in cells]
+    outcomes = list(make_schedule(tasks, weights=tmp_path).run(tasks))
+    assert [outcome["status"] for _, outcome in outcomes] == ["ok"] * 3
+    assert len(list((tmp_path / "logs").iterdir())) == 3
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1 + 3
 
 
 def test_cohorts_of_a_resumed_run_are_not_those_it_had_before(

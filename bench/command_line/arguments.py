@@ -23,13 +23,13 @@ def batch_size(text: str) -> int | str:
 
 
 def natural(text: str) -> int:
-    """A whole number, 0 or above."""
+    """A whole number, 0 or above, that a record can hold with the number of a process added."""
     try:
         number = int(text)
     except ValueError:
         number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
+    if not 0 <= number < 2**62:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above (below 2^62)")
     return number
 
 

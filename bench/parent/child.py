@@ -33,6 +33,7 @@ ANSWERS = {
 # How often a waiting parent looks whether the worker still lives: a worker's own children may hold
 # the channel open after its death.
 LIFE_SIGN_S = 5.0
+LAST_LOOK_S = 0.1  # for an answer that is there when the time is up, as after a stop by Ctrl-Z
 
 
 # Beginnings of the names of variables that tell libraries how to compute
@@ -179,11 +180,11 @@ class Child:
         while True:
             remaining = deadline - time.monotonic()
             try:
-                return self.channel.receive(min(remaining, LIFE_SIGN_S))
+                return self.channel.receive(max(LAST_LOOK_S, min(remaining, LIFE_SIGN_S)))
             except TimeoutError:
                 if self.process.poll() is not None:
                     with contextlib.suppress(TimeoutError):
-                        return self.channel.receive(0.1)  # its last words
+                        return self.channel.receive(LAST_LOOK_S)  # its last words
                     raise ChannelClosed from None
                 if remaining <= LIFE_SIGN_S:
                     raise

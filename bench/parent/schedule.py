@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from bench.parent.child import Child
 from bench.parent.measurement import Measurement, Outcome, Task, split, warm_up_steps
 from bench.parent.room import Room
 
+# Of a log; file systems allow 255, and the name of weights may hold that of those they began with
+LONGEST_NAME = 160
 BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
 
 
@@ -196,4 +199,7 @@ def _steady(live: Sequence[Measurement]) -> Sequence[bool | None]:
 
 def _slug(cell: Cell) -> str:
     parts = (*cell.label.split(), *cell.contest_label.split())
-    return "-".join(part.strip("]").replace("[", "-") for part in parts)
+    name = "-".join(part.strip("]").replace("[", "-") for part in parts)
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:8]}"

@@ -64,7 +64,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 _measure(folder, asked, left, data_folders, certificates, options.timeout, console)
         except KeyboardInterrupt:
             interrupted = True
-    return _conclude(folder, asked, interrupted, console)
+    try:
+        return _conclude(folder, asked, interrupted, console)
+    except KeyboardInterrupt:
+        told = f"interrupted before it was reported: resnet-bench report {folder.path}"
+        print(told, file=sys.stderr)
+        return 130
 
 
 def check_machine(folder: RunFolder) -> None:

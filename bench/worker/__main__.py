@@ -29,14 +29,14 @@ OUT_OF_MEMORY = (
 
 def diagnose(error: BaseException) -> tuple[str, str]:
     """(status, reason) of what an implementation raised."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = str(error).encode("utf-8", "replace").decode()  # half a character is no JSON elsewhere
+    lines = text.strip().splitlines() or [type(error).__name__]
     reason = f"{type(error).__name__}: {lines[0][:300]}"
     if isinstance(error, ImportError):
         return "unavailable", lines[0][:300]
     if isinstance(error, NotImplementedError):
         return "unsupported", lines[0][:300]
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in OUT_OF_MEMORY):
         return "oom", reason
     return "crashed", reason
 
