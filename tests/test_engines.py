@@ -294,7 +294,8 @@ def test_a_run_certifies_and_measures_engines_and_says_what_they_computed_in(
     finished = resnet_bench("run", *options, "--out", "run")
     assert (finished.returncode, finished.stderr) == (0, "")
     rows = read(tmp_path / "run")
-    assert [(row.implementation, row.workload) for row in rows] == [(n, "infer") for n in names]
+    assert {(row.implementation, row.workload) for row in rows} == {(n, "infer") for n in names}
+    assert len(rows) == len(names)
     assert {row.status for row in rows} == {"ok"}
     for row in rows:
         assert row.certificate_float64 == "passed in fp32, no float64 there"
