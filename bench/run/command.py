@@ -67,8 +67,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     try:
         return _conclude(folder, asked, interrupted, console)
     except KeyboardInterrupt:
-        told = f"interrupted before it was reported: resnet-bench report {folder.path}"
-        print(told, file=sys.stderr)
+        remedy = f"resnet-bench report {shlex.quote(str(folder.path))}"
+        print(f"interrupted before all was reported; do so by: {remedy}", file=sys.stderr)
         return 130
 
 

@@ -16,8 +16,8 @@ from bench.channel import Channel, ChannelClosed
 from bench.worker import memory
 from bench.worker.turns import Worker
 
-# Keras imports these wherever it finds them, at twice the time of its own import: they are here for
-# our parent's sake, and no part of it.
+# Keras imports these wherever it finds them, which on JAX nearly doubles the time that its import
+# takes: they are here for our parent's sake, and no part of it.
 OURS = ("pandas", "sklearn")
 
 # What a framework's error says when it is memory that ran out.
