@@ -5,6 +5,7 @@ leaving the fast path: padding of strided convolutions, the running variance, Ad
 """
 
 from itertools import cycle, islice
+from math import prod
 
 import keras
 import numpy as np
@@ -43,11 +44,11 @@ class BatchNormalization(layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not training:
             return super().call(inputs, training=False)
-        before = self.moving_variance + 0.0  # a copy: the variable itself is about to change
+        before = self.momentum * self.moving_variance
         outputs = super().call(inputs, training=True)
-        after = ops.convert_to_tensor(self.moving_variance)
-        count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), after.dtype)
-        self.moving_variance.assign(after + (after - self.momentum * before) / (count - 1))
+        after = self.moving_variance.value
+        count = prod(inputs.shape[:-1])  # of the values that a channel's variance is taken of
+        self.moving_variance.assign(after + (after - before) / (count - 1))
         return outputs
 
 
@@ -64,22 +65,18 @@ class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend'
         self._epsilon = value
 
 
+def pad(x, conv: Conv):
+    """What `conv` reads: at stride 2, Keras' "same" would pad (0, 1) and not (1, 1)."""
+    needed = conv.stride > 1 and conv.padding
+    return layers.ZeroPadding2D(conv.padding)(x) if needed else x
+
+
 def conv_bn(x, conv: Conv):
-    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    padding = "same"
-    if conv.stride > 1:  # at stride 2, Keras' "same" would pad (0, 1) and not (1, 1)
-        padding = "valid"
-        if conv.padding:
-            x = layers.ZeroPadding2D(conv.padding)(x)
-    x = layers.Conv2D(
-        conv.outputs,
-        conv.kernel,
-        conv.stride,
-        padding=padding,
-        use_bias=False,
-        kernel_initializer="zeros",  # to draw them, JAX would compile for each shape
-        name=layer_name(conv.name),
-    )(x)
+    """A convolution and its batch norm: (B, H, W, C), padded -> (B, H', W', C')."""
+    padding = "same" if conv.stride == 1 else "valid"
+    # kernels begin as zeros: to draw them, JAX would compile for each shape
+    options = {"use_bias": False, "kernel_initializer": "zeros", "name": layer_name(conv.name)}
+    x = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, padding, **options)(x)
     return BatchNormalization(
         momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
     )(x)
@@ -87,18 +84,20 @@ def conv_bn(x, conv: Conv):
 
 def Block(x, block: BlockPlan):
     """`relu(residual(x) + shortcut(x))`."""
-    shortcut = conv_bn(x, block.shortcut) if block.shortcut else x
-    for conv in block.residual:
-        x = conv_bn(x, conv)
-        if conv is not block.residual[-1]:
-            x = layers.ReLU()(x)
-    return layers.ReLU()(layers.Add()([x, shortcut]))
+    first, *others = block.residual
+    padded = pad(x, first)
+    if block.shortcut:  # padding copies: where both convolutions want it, once is enough
+        x = conv_bn(padded if block.shortcut.padding else x, block.shortcut)
+    y = conv_bn(padded, first)
+    for conv in others:
+        y = conv_bn(pad(layers.ReLU()(y), conv), conv)
+    return layers.ReLU()(layers.Add()([y, x]))
 
 
 def ResNet(architecture: Architecture) -> keras.Model:
     """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
     inputs = layers.Input((architecture.image_size, architecture.image_size, 3))
-    x = layers.ReLU()(conv_bn(inputs, architecture.stem))
+    x = layers.ReLU()(conv_bn(pad(inputs, architecture.stem), architecture.stem))
     if architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0 after the ReLU
         x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
     for blocks in architecture.stages:

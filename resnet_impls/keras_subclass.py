@@ -5,6 +5,7 @@ leaving the fast path: padding of strided convolutions, the running variance, Ad
 """
 
 from itertools import cycle, islice
+from math import prod
 
 import keras
 import numpy as np
@@ -43,11 +44,11 @@ class BatchNormalization(layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not training:
             return super().call(inputs, training=False)
-        before = self.moving_variance + 0.0  # a copy: the variable itself is about to change
+        before = self.momentum * self.moving_variance
         outputs = super().call(inputs, training=True)
-        after = ops.convert_to_tensor(self.moving_variance)
-        count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), after.dtype)
-        self.moving_variance.assign(after + (after - self.momentum * before) / (count - 1))
+        after = self.moving_variance.value
+        count = prod(inputs.shape[:-1])  # of the values that a channel's variance is taken of
+        self.moving_variance.assign(after + (after - before) / (count - 1))
         return outputs
 
 
@@ -64,24 +65,22 @@ class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend'
         self._epsilon = value
 
 
+def pad(conv: Conv) -> list[layers.Layer]:
+    """What goes before `conv`: at stride 2, Keras' "same" would pad (0, 1) and not (1, 1)."""
+    needed = conv.stride > 1 and conv.padding
+    return [layers.ZeroPadding2D(conv.padding)] if needed else []
+
+
 def conv_bn(conv: Conv) -> list[layers.Layer]:
-    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    padding: list[layers.Layer] = []
-    if conv.stride > 1 and conv.padding:  # Keras' "same" would pad (0, 1) and not (1, 1)
-        padding.append(layers.ZeroPadding2D(conv.padding))
-    convolution = layers.Conv2D(
-        conv.outputs,
-        conv.kernel,
-        conv.stride,
-        padding="same" if conv.stride == 1 else "valid",
-        use_bias=False,
-        kernel_initializer="zeros",  # to draw them, JAX would compile for each shape
-        name=layer_name(conv.name),
-    )
+    """A convolution and its batch norm: (B, H, W, C), padded -> (B, H', W', C')."""
+    padding = "same" if conv.stride == 1 else "valid"
+    # kernels begin as zeros: to draw them, JAX would compile for each shape
+    options = {"use_bias": False, "kernel_initializer": "zeros", "name": layer_name(conv.name)}
+    convolution = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, padding, **options)
     norm = BatchNormalization(
         momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
     )
-    return [*padding, convolution, norm]
+    return [convolution, norm]
 
 
 class Block(layers.Layer):
@@ -89,20 +88,21 @@ class Block(layers.Layer):
 
     def __init__(self, block: BlockPlan) -> None:
         super().__init__(name=layer_name(block.name))
-        self.residual: list[layers.Layer] = []
-        for conv in block.residual:
-            self.residual += conv_bn(conv)
-            if conv is not block.residual[-1]:
-                self.residual.append(layers.ReLU())
+        first, *others = block.residual
+        self.padding, self.residual = pad(first), conv_bn(first)
+        for conv in others:
+            self.residual += [layers.ReLU(), *pad(conv), *conv_bn(conv)]
         self.shortcut = conv_bn(block.shortcut) if block.shortcut else []
+        self.shares_padding = bool(block.shortcut and block.shortcut.padding)  # one copy for both
 
     def call(self, x):  # (B, H, W, C) -> (B, H', W', C')
-        shortcut = x
+        y = self.padding[0](x) if self.padding else x
+        shortcut = y if self.shares_padding else x
         for layer in self.shortcut:
             shortcut = layer(shortcut)
         for layer in self.residual:
-            x = layer(x)
-        return ops.relu(x + shortcut)
+            y = layer(y)
+        return ops.relu(y + shortcut)
 
 
 class ResNet(keras.Model):
@@ -110,7 +110,7 @@ class ResNet(keras.Model):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.stem = [*conv_bn(architecture.stem), layers.ReLU()]
+        self.stem = [*pad(architecture.stem), *conv_bn(architecture.stem), layers.ReLU()]
         if architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0 after ReLU
             self.stem += [layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)]
         self.blocks = [Block(block) for blocks in architecture.stages for block in blocks]

@@ -22,7 +22,7 @@ def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Te
     """TensorFlow's fused batch norm, whose running variance is unbiased: (B, H, W, C) as it was."""
     leaves = ("scale", "bias", "mean", "variance")
     scale, bias, mean, variance = tensors = [variables[f"{name}.{leaf}"] for leaf in leaves]
-    if x.dtype != tf.float64:
+    if x.dtype != tf.float64:  # of which the fused kernels know nothing
         options = {"epsilon": BATCH_NORM_EPSILON, "exponential_avg_factor": BATCH_NORM_MOMENTUM}
         outputs, running_mean, running_variance = tf.compat.v1.nn.fused_batch_norm(
             x, *tensors, is_training=training, **options
@@ -31,7 +31,6 @@ def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Te
             mean.assign(running_mean)
             variance.assign(running_variance)
         return outputs
-    # the fused kernels know no float64
     if training:
         mean_now, variance_now = tf.nn.moments(x, [0, 1, 2])
         count = tf.cast(tf.size(x) / tf.size(mean), x.dtype)
@@ -44,10 +43,11 @@ def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Te
 
 def conv_bn(x: Tensor, conv: Conv, variables: Variables, training: bool) -> Tensor:
     """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    padding = "SAME"  # a list of the same numbers is slower
+    padding: str | list[list[int]] = "SAME"
     if conv.stride > 1:  # at stride 2, "SAME" would pad (0, 1) and not (1, 1)
-        padding = "VALID"
-        x = tf.pad(x, [[0, 0], [conv.padding] * 2, [conv.padding] * 2, [0, 0]])
+        padding = [[0, 0], [conv.padding] * 2, [conv.padding] * 2, [0, 0]]
+        if training:  # oneDNN has no gradients for a list of paddings, and Eigen's are slow
+            x, padding = tf.pad(x, padding), "VALID"
     kernel = tf.cast(variables[f"{conv.name}.kernel"], x.dtype)
     x = tf.nn.conv2d(x, kernel, conv.stride, padding)
     return batch_norm(x, conv.norm, variables, training)

@@ -28,7 +28,10 @@ from bench.run.measure import shared_data
 
 STRIDED = ("if conv.stride > 1:", "if False:")  # the framework's own "same" at stride 2 too
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
-    "padding": (STRIDED,),
+    "padding": (
+        ("needed = conv.stride > 1 and conv.padding", "needed = False"),
+        ('"same" if conv.stride == 1 else "valid"', '"same"'),
+    ),
     "running variance": (("return BatchNormalization(", "return layers.BatchNormalization("),),
     "Adam's epsilon": (("rule = Adam(", "rule = keras.optimizers.Adam("),),
 }
@@ -39,7 +42,10 @@ CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "Adam's epsilon": (("1e-8 * tf.sqrt(1 - 0.999**step)", "1e-8"),),
     },
     "flax_nnx": {
-        "padding": (STRIDED, ('"padding": pad,', '"padding": "SAME",')),
+        "padding": (
+            ("if conv.stride > 1:", "if False:"),
+            ('"padding": pad,', '"padding": "SAME",'),
+        ),
         "running variance": (("] = BatchNorm(", "] = nnx.BatchNorm("),),
     },
     "keras_functional[tensorflow]": KERAS,

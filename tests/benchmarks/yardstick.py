@@ -2,19 +2,22 @@
 
 `python tests/benchmarks/yardstick.py [NAME…]` puts both into one process (from one process to
 another there are up to 4 % of noise), checks that they learn the same, and runs them in turns,
-block by block in random order. A ratio is the implementation's time over the script's; that of the
-implementation to a second instance of itself says how far the machine lets figures stray. The
-interval is that of the median over all rounds. `torchvision_model` runs resnet50 beside loops in
-the style of torchvision's and timm's own benchmarks.
+block by block in random order. A ratio is the implementation's time over the script's, the median
+of the rounds; that of the implementation to a second instance of itself says how far the machine
+lets figures stray. Stated is the mean over several such processes with its interval.
+`torchvision_model` runs resnet50 beside loops in the style of torchvision's and timm's own
+benchmarks.
 """
 
 import argparse
 import importlib
+import json
 import os
 import random
 import statistics
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -22,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.analysis.statistics import estimate
 from bench.cells import Cell
 from bench.command_line.matrix import contenders, matrix
 from bench.parent.child import environment
@@ -79,38 +83,35 @@ def sides(cell: Cell) -> Blocks:
     return found | (scripts if isinstance(scripts, dict) else {"script": scripts})
 
 
-def measure(cell: Cell, rounds: int, steps: int) -> None:
-    """Print the ratios of one cell; the worker's side."""
+def measure(cell: Cell, rounds: int, steps: int) -> dict[str, float]:
+    """Workload and side -> the implementation's time over that side's, in this process."""
     contest = sides(cell)
     ours = contest["implementation"][0](6)
     for side, (train, _) in contest.items():
         if side != "implementation":
             error = np.abs(np.asarray(train(6)[:2]) / ours[:2] - 1).max()
             assert error < 0.01, f"{cell.label}, {side}: losses are off by {error:.1%}"
+    ratios: dict[str, list[float]] = defaultdict(list)
     for number, workload in enumerate(("train", "infer")):
         for blocks in contest.values():
             blocks[number](2)
-        ratios: dict[str, list[float]] = {side: [] for side in contest}
         for _ in range(rounds):
             taken = {}
             for side in random.sample(list(contest), len(contest)):
                 start = perf_counter()
                 contest[side][number](steps)
                 taken[side] = perf_counter() - start
-            for side, seconds in taken.items():
-                ratios[side].append(taken["implementation"] / seconds)
-        del ratios["implementation"]
-        for side, values in ratios.items():
-            medians = sorted(
-                statistics.median(random.choices(values, k=len(values))) for _ in range(2000)
-            )
-            stated = f"{statistics.median(values):.3f} [{medians[50]:.3f}, {medians[-50]:.3f}]"
-            print(f"{workload} {cell.label} / {side}: {stated} of {rounds} rounds", flush=True)
+            for side in contest.keys() - {"implementation"}:
+                ratios[f"{workload} {cell.label} / {side}"].append(
+                    taken["implementation"] / taken[side]
+                )
+    return {what: statistics.median(values) for what, values in ratios.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contenders", nargs="*", metavar="NAME", default=list(SCRIPTS))
+    parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=5, help="steps of a block (5)")
     parser.add_argument("--mode", help="this mode only")
@@ -119,14 +120,23 @@ def main() -> None:
     for cell in cells(names):
         if options.mode not in (None, cell.mode):
             continue
-        if "YARDSTICK" in os.environ:
-            measure(cell, options.rounds, options.steps)
+        if "YARDSTICK" in os.environ:  # this is one of the processes
+            print(json.dumps(measure(cell, options.rounds, options.steps)))
             continue
         command = [sys.executable, __file__, f"{cell.implementation}[{cell.backend}]"]
         command += ["--mode", cell.mode, "--rounds", str(options.rounds)]
         command += ["--steps", str(options.steps)]
         environ = os.environ | environment(replace(cell, threads=None)) | {"YARDSTICK": "1"}
-        subprocess.run(command, env=environ, check=False)
+        ratios: dict[str, list[float]] = defaultdict(list)
+        for _ in range(options.processes):
+            told = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
+            for what, ratio in json.loads(told.stdout.splitlines()[-1]).items():
+                ratios[what].append(ratio)
+        for what in sorted(ratios):
+            found = estimate(ratios[what])
+            assert found
+            interval = f" [{found.low:.3f}, {found.high:.3f}]" if found.high else ""
+            print(f"{what}: {found.value:.3f}{interval}", flush=True)
 
 
 if __name__ == "__main__":

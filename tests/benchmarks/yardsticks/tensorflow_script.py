@@ -20,9 +20,10 @@ def script(mode, parameters, images, labels):
 
         def conv_bn(x, stride=1):
             kernel, scale, bias, (mean, variance) = next(layers)
-            if stride > 1:
-                x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-            x = tf.nn.conv2d(x, kernel, stride, "SAME" if stride == 1 else "VALID")
+            padding = "SAME" if stride == 1 else [[0, 0], [1, 1], [1, 1], [0, 0]]
+            if stride > 1 and training:
+                x, padding = tf.pad(x, padding), "VALID"
+            x = tf.nn.conv2d(x, kernel, stride, padding)
             x, new_mean, new_variance, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=x, scale=scale, offset=bias, mean=mean, variance=variance,
                 epsilon=1e-5, exponential_avg_factor=0.1, is_training=training,
