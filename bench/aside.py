@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # what ends a run just as Ctrl-C does
+
 
 def run(module: str, *arguments: str) -> int:
     """Run `python -m module` to its end; its exit code. To be called in the main thread.
@@ -12,7 +14,7 @@ def run(module: str, *arguments: str) -> int:
     an interrupt while a process is started would leave it behind, to fail at files that are gone.
     """
     usual = signal.default_int_handler
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is usual]
+    numbers = [n for n in (signal.SIGINT, *ENDING) if signal.getsignal(n) is usual]
     held: list[int] = []
     try:
         # by handlers and no mask, since libraries have threads that the signal may reach as well

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from bench.cells import Cell, UsageError, obstacle, unknown
+from bench.command_line.matrix import named
 from bench.command_line.options import described_cells, parser, requested, requested_cells
 
 if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
@@ -62,7 +63,7 @@ def certify(options: argparse.Namespace) -> int:
             write(options.out, obtained)
     if article.exhibited(cell.implementation for cell in cells):
         console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
-    missing = not obtained or (obstacles and "all" not in options.impl)
+    missing = not obtained or named(obstacles, options.impl)
     failed = not all(certificate.passed for certificate in obtained.values())
     return 1 if missing or failed else 0
 

@@ -18,6 +18,7 @@ import pytest
 from bench import machine
 from bench.analysis.statistics import step_s
 from bench.cells import Cell, UsageError
+from bench.command_line.matrix import named
 from bench.command_line.options import parser, requested, requested_cells
 from bench.records import EXPECTED, SEQUENCES, Record
 from bench.run.measure import certified, check_weights, measure, shared_data
@@ -86,11 +87,11 @@ def pytest_configure(config: pytest.Config) -> None:
             if options.precision_target:
                 raise UsageError("--precision-target is for `resnet-bench run`: leave it out")
             asked = requested(options)
-            config.stash[ASKED] = asked | {"named": "all" not in options.impl}
-            config.stash[ASKED] |= {"timeout": options.timeout, "machine": options.machine_name}
             cells = requested_cells(asked)
             check_weights(cells)
             config.stash[CELLS] = cells
+            config.stash[ASKED] = asked | {"named": named(cells, options.impl)}
+            config.stash[ASKED] |= {"timeout": options.timeout, "machine": options.machine_name}
         except (UsageError, ValueError) as error:  # ValueError: a quotation mark stands alone
             raise pytest.UsageError(f"--resnet-bench: {error}") from None
 
@@ -152,9 +153,9 @@ def measured(request: pytest.FixtureRequest, _records: dict[Cell, list[Record]])
     A cell that failed fails its test; one that cannot run here is skipped, unless it was named.
     """
     records = _records[request.param]
-    named = request.config.stash[ASKED]["named"]
+    by_name = request.param in request.config.stash[ASKED]["named"]
     for record in records:
-        if record.status in EXPECTED and not named:
+        if record.status in EXPECTED and not by_name:
             pytest.skip(f"{record.status}: {record.reason}")
         if record.status != "ok":
             pytest.fail(f"{record.status}: {record.reason}", pytrace=False)

@@ -142,6 +142,9 @@ def test_what_cannot_run_fails_where_it_was_named_and_is_skipped_by_all(
     everything = run_pytest("--impl all --workload train --precision fp16 --device cpu", ONLY)
     assert everything.returncode == 0
     assert "unsupported: fp16 is for GPUs" in everything.stdout
+    one = run_pytest("--impl all flax_nnx --workload train --precision fp16 --device cpu", ONLY)
+    assert one.returncode == 1
+    assert " 1 error in" in one.stdout
 
 
 def test_plain_pytest_leaves_the_benchmarks_out_and_starts_no_worker(

@@ -92,6 +92,15 @@ def test_all_well_is_exit_code_0_and_leaves_no_logs(
     assert {(row.run_id, row.machine, row.steps) for row in rows} == {(out.name, "mine", 4)}
 
 
+@pytest.mark.parametrize(("names", "code"), [(("all",), 0), (("all", "flax_nnx"), 1)])
+def test_what_cannot_run_fails_the_run_where_it_was_named(
+    names: tuple[str, ...], code: int, resnet_bench: Run
+) -> None:
+    finished = resnet_bench("run", "--impl", *names, "--precision", "fp16", *TRAIN, 1)
+    assert finished.returncode == code
+    assert re.search(r"17 cells × 1 processes, 0 to measure, 17 cannot run here", finished.stdout)
+
+
 def test_the_seed_decides_the_losses(fake: Path, resnet_bench: Run, tmp_path: Path) -> None:
     losses: dict[str, set[tuple[float, ...]]] = {}
     for name, seed in (("first", 7), ("again", 7), ("other", 8)):
@@ -189,7 +198,7 @@ def test_a_killed_run_leaves_valid_records_and_no_workers_and_is_resumed(
     assert records.read_bytes() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_ends_its_workers_reports_and_is_resumed(
     number: signal.Signals,
     hold: Path,

@@ -1,6 +1,6 @@
 """The matrix: all the cells that a command line asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 from bench.cells import TRAINING, Cell, UsageError, implementation, unknown
@@ -37,6 +37,18 @@ def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
         if called.setdefault(row.name, row.module) != row.module:
             raise UsageError(f"--impl {' '.join(names)}: two are called {row.name}; rename a file")
     return list(chosen.values())
+
+
+def named(cells: Iterable[Cell], impl: Sequence[str]) -> set[Cell]:
+    """Those of `cells` whose contender `--impl` asks for by its name, and not by `all` alone."""
+    asked = contenders([name for name in impl if name != "all"])
+    by_name = {(_implementation(row), backend.name) for row, backend in asked}
+    return {cell for cell in cells if (cell.implementation, cell.backend) in by_name}
+
+
+def _implementation(row: Implementation) -> str:
+    """The key of cells: a name of the catalogue, or the path of a user's file."""
+    return row.name if CATALOGUE.get(row.name) is row else row.module
 
 
 def matrix(
@@ -76,7 +88,6 @@ def matrix(
     for row, backend in contenders(impl):
         modes = mode or (backend.modes if all_modes else backend.modes[:1])
         elsewhere = () if mode else backend.cuda_only
-        name = row.name if CATALOGUE.get(row.name) is row else row.module
         workloads = workload or [name for name in DEFAULT if name in row.workloads]
         axes = (modes, model, workloads, device, precision, batch_size, optimizer)
         for (mode_, model_, workload_, device_, precision_, batch, rule), cpus, fed in product(
@@ -87,7 +98,7 @@ def matrix(
             trains, reaches = workload_ in TRAINING, workload_ == "train-to"
             fed = NATIVE.get(backend.name, "numpy") if fed == "native" else fed
             cell = Cell(
-                implementation=name,
+                implementation=_implementation(row),
                 backend=backend.name,
                 mode=mode_,
                 model=model_,

@@ -14,8 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from bench import __version__, machine
+from bench.aside import ENDING
 from bench.cells import Cell, UsageError
 from bench.certificate.certify import Certificate
+from bench.command_line.matrix import named
 from bench.command_line.options import check_resumable, requested, requested_cells
 from bench.doctor import noise
 from bench.machine.peaks import probe
@@ -45,7 +47,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         check_free(path)
 
     data_dir = asked["data_dir"] and Path(asked["data_dir"])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     with shared_data(cells, data_dir) as data_folders:
         cells, data_folders = largest.found(
             asked, cells, data_folders, options.timeout, console.print
@@ -183,6 +187,6 @@ def _conclude(
             file=sys.stderr,
         )
         return 130
-    named = "all" not in asked["impl"]
-    failed = [r for r in rows if r.status != "ok" and (named or r.status not in EXPECTED)]
-    return 1 if failed else 0
+    failed = {row.cell for row in rows if row.status not in ("ok", *EXPECTED)}
+    missing = named((row.cell for row in rows if row.status in EXPECTED), asked["impl"])
+    return 1 if failed or missing else 0

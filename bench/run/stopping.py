@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.analysis.statistics import Estimate
 from bench.analysis.summary import Summary, summarise
-from bench.cells import Cell
+from bench.cells import Cell, obstacle
 from bench.parent.measurement import Task
 from bench.records import EXPECTED, Record
 
@@ -129,7 +129,9 @@ def rounds(
     done = {(record.cell, record.replicate) for record in records()}
     tasks = [(cell, index) for cell in cells for index in range(asked["replicates"])]
     left = [task for task in tasks if task not in done]
-    say(f"{len(cells)} cells × {asked['replicates']} processes, {len(left)} to measure")
+    unable = sum(obstacle(cell) is not None for cell, _ in left)
+    told = f"{len(cells)} cells × {asked['replicates']} processes, {len(left) - unable} to measure"
+    say(f"{told}, {unable} cannot run here" if unable else told)
     yield left
     if target := asked.get("precision_target"):
         while tasks := further(rows := records(), run, target, asked["max_replicates"]):
