@@ -37,6 +37,9 @@ SCRIPTS = {
     "tensorflow_module": "tensorflow_script",
     "flax_nnx": "jax_script",
     "keras_functional": "keras_script",
+    "keras_subclass": "keras_script",
+    "keras_sequential": "keras_script",
+    "keras_fused": "keras_script",
     "torchvision_model": "resnet50_script",
 }
 Blocks = dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]]  # train, infer
@@ -79,7 +82,7 @@ def sides(cell: Cell) -> Blocks:
         found[side] = built.train, built.infer
     script = importlib.import_module(f"yardsticks.{SCRIPTS[cell.implementation]}").script
     parameters = [weights[name] for name in architecture.parameters]
-    scripts = script(cell.mode, parameters, images, labels)
+    scripts = script(cell, parameters, images, labels)
     return found | (scripts if isinstance(scripts, dict) else {"script": scripts})
 
 

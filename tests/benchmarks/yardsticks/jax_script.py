@@ -67,7 +67,7 @@ def forward(parameters, statistics, x):
     return network(parameters, statistics, x, False)[0]
 
 
-def script(mode, parameters, images, labels):
+def script(cell, parameters, images, labels):
     parameters = [jnp.array(value) for value in parameters]
     statistics = [(jnp.zeros_like(s), jnp.ones_like(s)) for s in parameters[1:-2:3]]
     m, v = ([jnp.zeros_like(p) for p in parameters] for _ in range(2))

@@ -1,25 +1,30 @@
-"""Keras: the same layers and optimizer, in the training loop that its guides write by hand."""
+"""Keras: the same layers and optimizer, in the training loop that its guides write by hand.
 
+The layers are those of the Functional API for its siblings too, and the fused ones for those.
+"""
+
+from importlib import import_module
 from itertools import cycle, islice
 
 import keras
 import numpy as np
 
 from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.keras_functional import Adam, ResNet, keras_name
+from resnet_impls.keras_functional import Adam, keras_name
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def script(mode, parameters, images, labels):
-    architecture = ARCHITECTURES["resnet14"]
-    model = ResNet(architecture)
+def script(cell, parameters, images, labels):
+    architecture = ARCHITECTURES[cell.model]
+    layers = "keras_fused" if cell.implementation == "keras_fused" else "keras_functional"
+    model = import_module(f"resnet_impls.{layers}").ResNet(architecture)
     variables = {v.path: v for v in model.trainable_variables}
     for name, value in zip(architecture.parameters, parameters, strict=True):
         variables[keras_name(name)].assign(value)
     optimizer = Adam(1e-3, epsilon=1e-8)
     optimizer.build(model.trainable_variables)
-    train, infer = BACKENDS[keras.backend.backend()](model, optimizer, mode == "compiled")
+    train, infer = BACKENDS[keras.backend.backend()](model, optimizer, cell.mode == "compiled")
     to_tensor = keras.ops.convert_to_tensor
     batches = cycle([(to_tensor(x), to_tensor(y)) for x, y in zip(images, labels, strict=True)])
     return (

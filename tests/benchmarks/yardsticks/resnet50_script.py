@@ -14,7 +14,7 @@ from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.torchvision_model import TO_TORCH, torch_name
 
 
-def script(mode, parameters, images, labels):
+def script(cell, parameters, images, labels):
     return {
         "torchvision style": loop(parameters, images, labels, torch.contiguous_format, None),
         "timm style": loop(parameters, images, labels, torch.channels_last, True),

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def script(mode, parameters, images, labels):
+def script(cell, parameters, images, labels):
     variables = [tf.Variable(value) for value in parameters]
     statistics = [
         [tf.Variable(tf.zeros_like(v)), tf.Variable(tf.ones_like(v))] for v in variables[1:-2:3]
@@ -40,7 +40,7 @@ def script(mode, parameters, images, labels):
             x = tf.nn.relu(y + (x if stride == 1 else conv_bn(x, stride)))
         return tf.matmul(tf.reduce_mean(x, [1, 2]), variables[-2]) + variables[-1]
 
-    @tf.function(jit_compile=mode == "compiled")
+    @tf.function(jit_compile=cell.mode == "compiled")
     def train_step(x, y):
         with tf.GradientTape() as tape:
             logits = network(x, True)
@@ -55,7 +55,7 @@ def script(mode, parameters, images, labels):
             )  # fmt: skip
         return loss
 
-    @tf.function(jit_compile=mode == "compiled")
+    @tf.function(jit_compile=cell.mode == "compiled")
     def forward(x):
         return network(x, False)
 
