@@ -2,6 +2,9 @@
 
 Three of Keras' own choices differ from the canonical ones, and are brought in line without
 leaving the fast path: padding of strided convolutions, the running variance, Adam's epsilon.
+
+At stride 2, "same" pads rows and columns at their end, PyTorch at their start. So images and
+kernels are turned by 180 degrees, which is the same network, and "same" pads as PyTorch does.
 """
 
 from itertools import cycle, islice
@@ -38,6 +41,11 @@ def keras_name(name: str) -> str:
     return f"{layer_name(path)}/{leaf if path == 'head' else LEAVES[leaf]}"
 
 
+def turned(tensor: np.ndarray) -> np.ndarray:
+    """A copy: a kernel (k, k, I, O) turned by 180 degrees, and any other tensor as it is."""
+    return np.flip(tensor, (0, 1) if tensor.ndim == 4 else ()).copy()
+
+
 class BatchNormalization(layers.BatchNormalization):
     """Batch norm whose running variance is the unbiased one; Keras' own divides by n, not n - 1."""
 
@@ -65,18 +73,13 @@ class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend'
         self._epsilon = value
 
 
-def pad(x, conv: Conv):
-    """What `conv` reads: at stride 2, Keras' "same" would pad (0, 1) and not (1, 1)."""
-    needed = conv.stride > 1 and conv.padding
-    return layers.ZeroPadding2D(conv.padding)(x) if needed else x
-
-
 def conv_bn(x, conv: Conv):
-    """A convolution and its batch norm: (B, H, W, C), padded -> (B, H', W', C')."""
-    padding = "same" if conv.stride == 1 else "valid"
+    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
+    if conv.stride > conv.kernel:  # reads the first of two pixels, which turned is the second
+        x = layers.Cropping2D(((1, 0), (1, 0)))(x)
     # kernels begin as zeros: to draw them, JAX would compile for each shape
     options = {"use_bias": False, "kernel_initializer": "zeros", "name": layer_name(conv.name)}
-    x = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, padding, **options)(x)
+    x = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, "same", **options)(x)
     return BatchNormalization(
         momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
     )(x)
@@ -84,22 +87,20 @@ def conv_bn(x, conv: Conv):
 
 def Block(x, block: BlockPlan):
     """`relu(residual(x) + shortcut(x))`."""
-    first, *others = block.residual
-    padded = pad(x, first)
-    if block.shortcut:  # padding copies: where both convolutions want it, once is enough
-        x = conv_bn(padded if block.shortcut.padding else x, block.shortcut)
-    y = conv_bn(padded, first)
-    for conv in others:
-        y = conv_bn(pad(layers.ReLU()(y), conv), conv)
-    return layers.ReLU()(layers.Add()([y, x]))
+    shortcut = conv_bn(x, block.shortcut) if block.shortcut else x
+    for conv in block.residual:
+        x = conv_bn(x, conv)
+        if conv is not block.residual[-1]:
+            x = layers.ReLU()(x)
+    return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
 def ResNet(architecture: Architecture) -> keras.Model:
-    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+    """Stem, stages, global average pool, dense head: turned (B, H, W, 3) -> logits (B, classes)."""
     inputs = layers.Input((architecture.image_size, architecture.image_size, 3))
-    x = layers.ReLU()(conv_bn(pad(inputs, architecture.stem), architecture.stem))
-    if architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0 after the ReLU
-        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    x = layers.ReLU()(conv_bn(inputs, architecture.stem))
+    if architecture.max_pool:
+        x = layers.MaxPooling2D(3, 2, "same")(x)
     for blocks in architecture.stages:
         for block in blocks:
             x = Block(x, block)
@@ -130,7 +131,7 @@ class Implementation:
         self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
         self.names = {keras_name(name): name for name in weights}
         for path, name in self.names.items():
-            self.variables[path].assign(weights[name])
+            self.variables[path].assign(turned(weights[name]))
 
         # TensorFlow rounds a Python float to float32 on its way to float64
         exact = np.float64 if keras.backend.backend() == "tensorflow" else float
@@ -145,7 +146,7 @@ class Implementation:
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
-        pairs = zip(images, labels, strict=True)
+        pairs = ((np.flip(x, (1, 2)).copy(), y) for x, y in zip(images, labels, strict=True))
         self.batches = cycle([(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
@@ -160,14 +161,14 @@ class Implementation:
         return np.array(losses)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict_on_batch(images))
+        return np.asarray(self.model.predict_on_batch(np.flip(images, (1, 2)).copy()))
 
     def infer(self, steps: int) -> np.ndarray:
         logits = [self.model.predict_on_batch(x) for x, _ in islice(self.batches, steps)]
         return np.asarray(logits[-1])
 
     def weights(self) -> Weights:
-        arrays = {path: ops.convert_to_numpy(v).copy() for path, v in self.variables.items()}
+        arrays = {path: turned(ops.convert_to_numpy(v)) for path, v in self.variables.items()}
         return {self.names.get(path, path): array for path, array in arrays.items()}
 
     def settings(self) -> dict[str, str]:

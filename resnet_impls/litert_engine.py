@@ -1,4 +1,7 @@
-"""The ResNet as a LiteRT model, written by TensorFlow's converter: inference only, on XNNPACK."""
+"""The ResNet as a LiteRT model, written by TensorFlow's converter: inference only, on XNNPACK.
+
+Images and kernels are turned by 180 degrees, as in `tensorflow_module`.
+"""
 
 import os
 from collections.abc import Mapping
@@ -16,13 +19,16 @@ from resnet_impls.weights import Weights
 Constants = Mapping[str, np.ndarray]  # by canonical name; layouts are the same
 
 
+def turned(tensor: np.ndarray) -> np.ndarray:
+    """A kernel (k, k, I, O) turned by 180 degrees, and any other tensor as it is."""
+    return np.flip(tensor, (0, 1)) if tensor.ndim == 4 else tensor
+
+
 def conv_bn(x: Tensor, conv: Conv, constants: Constants) -> Tensor:
-    """A convolution and its batch norm: (B, H, W, C) -> (B, C', H', W')."""
-    padding = "SAME"
-    if conv.stride > 1:  # at stride 2, "SAME" would pad (0, 1) and not (1, 1)
-        padding = "VALID"
-        x = tf.pad(x, [[0, 0], [conv.padding] * 2, [conv.padding] * 2, [0, 0]])
-    x = tf.nn.conv2d(x, constants[f"{conv.name}.kernel"], conv.stride, padding)
+    """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
+    if conv.stride > conv.kernel:  # reads the first of two pixels, which turned is the second
+        x = x[:, 1:, 1:]
+    x = tf.nn.conv2d(x, turned(constants[f"{conv.name}.kernel"]), conv.stride, "SAME")
     leaves = ("mean", "variance", "bias", "scale")
     tensors = [constants[f"{conv.norm}.{leaf}"] for leaf in leaves]
     return tf.nn.batch_normalization(x, *tensors, BATCH_NORM_EPSILON)
@@ -39,10 +45,10 @@ def Block(x: Tensor, block: BlockPlan, constants: Constants) -> Tensor:
 
 
 def ResNet(x: Tensor, architecture: Architecture, constants: Constants) -> Tensor:
-    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+    """Stem, stages, global average pool, dense head: turned (B, H, W, 3) -> logits (B, classes)."""
     x = tf.nn.relu(conv_bn(x, architecture.stem, constants))
-    if architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0
-        x = tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
+    if architecture.max_pool:
+        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
     for blocks in architecture.stages:
         for block in blocks:
             x = Block(x, block, constants)
@@ -67,10 +73,10 @@ class Implementation:
         self.interpreters: dict[int, Interpreter] = {}  # by batch size
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle([np.ascontiguousarray(x) for x in images])
+        self.batches = cycle([np.flip(x, (1, 2)).copy() for x in images])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return logits(self.run(np.ascontiguousarray(images)))
+        return logits(self.run(np.flip(images, (1, 2)).copy()))
 
     def infer(self, steps: int) -> np.ndarray:
         for x in islice(self.batches, steps):
@@ -96,7 +102,7 @@ class Implementation:
         }
 
     def run(self, x: np.ndarray) -> Interpreter:
-        """One forward pass of images (B, H, W, 3), whose logits the interpreter then holds."""
+        """One forward pass of turned (B, H, W, 3), whose logits the interpreter then holds."""
         if len(x) not in self.interpreters:
             self.interpreters[len(x)] = self.interpreter(x.shape)
         interpreter = self.interpreters[len(x)]

@@ -1,6 +1,8 @@
 """The ResNet as a TensorFlow `tf.Module`: fused batch norms and updates, `tf.function`, XLA.
 
-Images are (B, H, W, C) throughout: on a GPU, Grappler and XLA choose the layout themselves.
+Images are (B, H, W, C): on a GPU, Grappler and XLA choose the layout themselves. At stride 2,
+"SAME" pads rows and columns at their end, PyTorch at their start. So images and kernels are turned
+by 180 degrees, which is the same network, and "SAME" pads as PyTorch does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +20,22 @@ LOSS_SCALE = 2.0**10  # of fp16, and static: an overflow is no step left out but
 Variables = Mapping[str, Variable]  # by canonical name; layouts are the same
 
 
+def turned(tensor: np.ndarray) -> np.ndarray:
+    """A kernel (k, k, I, O) turned by 180 degrees, and any other tensor as it is."""
+    return np.flip(tensor, (0, 1)) if tensor.ndim == 4 else tensor
+
+
 def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Tensor:
     """TensorFlow's fused batch norm, whose running variance is unbiased: (B, H, W, C) as it was."""
     leaves = ("scale", "bias", "mean", "variance")
     scale, bias, mean, variance = tensors = [variables[f"{name}.{leaf}"] for leaf in leaves]
     if x.dtype != tf.float64:  # of which the fused kernels know nothing
         options = {"epsilon": BATCH_NORM_EPSILON, "exponential_avg_factor": BATCH_NORM_MOMENTUM}
-        outputs, running_mean, running_variance = tf.compat.v1.nn.fused_batch_norm(
-            x, *tensors, is_training=training, **options
-        )
+        x, *running = tf.compat.v1.nn.fused_batch_norm(x, *tensors, is_training=training, **options)
         if training:
-            mean.assign(running_mean)
-            variance.assign(running_variance)
-        return outputs
+            mean.assign(running[0])
+            variance.assign(running[1])
+        return x
     if training:
         mean_now, variance_now = tf.nn.moments(x, [0, 1, 2])
         count = tf.cast(tf.size(x) / tf.size(mean), x.dtype)
@@ -43,13 +48,10 @@ def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Te
 
 def conv_bn(x: Tensor, conv: Conv, variables: Variables, training: bool) -> Tensor:
     """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    padding: str | list[list[int]] = "SAME"
-    if conv.stride > 1:  # at stride 2, "SAME" would pad (0, 1) and not (1, 1)
-        padding = [[0, 0], [conv.padding] * 2, [conv.padding] * 2, [0, 0]]
-        if training:  # oneDNN has no gradients for a list of paddings, and Eigen's are slow
-            x, padding = tf.pad(x, padding), "VALID"
+    if conv.stride > conv.kernel:  # reads the first of two pixels, which turned is the second
+        x = x[:, 1:, 1:]
     kernel = tf.cast(variables[f"{conv.name}.kernel"], x.dtype)
-    x = tf.nn.conv2d(x, kernel, conv.stride, padding)
+    x = tf.nn.conv2d(x, kernel, conv.stride, "SAME")
     return batch_norm(x, conv.norm, variables, training)
 
 
@@ -64,20 +66,20 @@ def Block(x: Tensor, block: BlockPlan, variables: Variables, training: bool) -> 
 
 
 class ResNet(tf.Module):
-    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
+    """Stem, stages, global average pool, dense head: turned (B, H, W, 3) -> logits (B, classes)."""
 
     def __init__(self, architecture: Architecture, weights: Weights) -> None:
         super().__init__()
         self.architecture = architecture
         self.tensors = {
-            name: Variable(value, trainable=name in architecture.parameters, name=name)
+            name: Variable(turned(value), trainable=name in architecture.parameters, name=name)
             for name, value in weights.items()
         }
 
     def __call__(self, x: Tensor, training: bool) -> Tensor:
         x = tf.nn.relu(conv_bn(x, self.architecture.stem, self.tensors, training))
-        if self.architecture.max_pool:  # zeros pad as well as -inf would: nothing is below 0
-            x = tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
+        if self.architecture.max_pool:
+            x = tf.nn.max_pool2d(x, 3, 2, "SAME")
         for blocks in self.architecture.stages:
             for block in blocks:
                 x = Block(x, block, self.tensors, training)
@@ -103,8 +105,7 @@ class Adam(tf.Module):
             "beta2": tf.constant(0.999, step.dtype),
             "beta1_power": 0.9**step,
             "beta2_power": 0.999**step,
-            # the kernel adds its epsilon before the bias correction
-            "epsilon": 1e-8 * tf.sqrt(1 - 0.999**step),
+            "epsilon": 1e-8 * tf.sqrt(1 - 0.999**step),  # added before the bias correction
         }
         for (v, m, square), gradient in zip(self.slots, gradients, strict=True):
             tf.raw_ops.ResourceApplyAdam(
@@ -169,7 +170,7 @@ class Implementation:
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         pairs = zip(images, tf.constant(labels, tf.int32), strict=True)
-        self.batches = cycle([(tf.constant(x, self.dtype), y) for x, y in pairs])
+        self.batches = cycle([(tf.constant(np.flip(x, (1, 2)), self.dtype), y) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
         self.rule.learning_rate.assign(rate)
@@ -179,15 +180,14 @@ class Implementation:
         return tf.stack(losses).numpy()  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return self.forward(tf.constant(images, self.dtype)).numpy()
+        return self.forward(tf.constant(np.flip(images, (1, 2)), self.dtype)).numpy()
 
     def infer(self, steps: int) -> np.ndarray:
         logits = [self.forward(images) for images, _ in islice(self.batches, steps)]
         return logits[-1].numpy()  # the copy waits for the device
 
     def weights(self) -> Weights:
-        variables = {v.name.removesuffix(":0"): v for v in self.model.variables}
-        return {name: variable.numpy().copy() for name, variable in variables.items()}
+        return {name: turned(v.numpy()).copy() for name, v in self.model.tensors.items()}
 
     def settings(self) -> dict[str, str]:
         return {

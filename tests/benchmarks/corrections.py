@@ -26,19 +26,16 @@ from bench.command_line.matrix import matrix
 from bench.parent.child import environment
 from bench.run.measure import shared_data
 
-STRIDED = ("if conv.stride > 1:", "if False:")  # the framework's own "same" at stride 2 too
+UNTURNED = ("np.flip(tensor, (0, 1)", "np.flip(tensor, ()")  # "same" pads elsewhere at stride 2
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
-    "padding": (
-        ("needed = conv.stride > 1 and conv.padding", "needed = False"),
-        ('"same" if conv.stride == 1 else "valid"', '"same"'),
-    ),
+    "padding": (UNTURNED,),
     "running variance": (("return BatchNormalization(", "return layers.BatchNormalization("),),
     "Adam's epsilon": (("rule = Adam(", "rule = keras.optimizers.Adam("),),
 }
 # Contender -> correction -> phrases of its source, and what stands there without the correction
 CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     "tensorflow_module": {
-        "padding": (STRIDED,),
+        "padding": (UNTURNED,),
         "Adam's epsilon": (("1e-8 * tf.sqrt(1 - 0.999**step)", "1e-8"),),
     },
     "flax_nnx": {

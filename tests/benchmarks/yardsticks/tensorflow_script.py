@@ -1,17 +1,21 @@
-"""TensorFlow: plain functions, and a loop over the steps inside of the graph."""
+"""TensorFlow: plain functions, and a loop over the steps inside of the graph.
+
+Images and kernels are turned by 180 degrees, so that "SAME" pads as PyTorch does.
+"""
 
 import numpy as np
 import tensorflow as tf
 
 
 def script(cell, parameters, images, labels):
-    variables = [tf.Variable(value) for value in parameters]
+    turned = [np.flip(value, (0, 1)) if value.ndim == 4 else value for value in parameters]
+    variables = [tf.Variable(value) for value in turned]
     statistics = [
         [tf.Variable(tf.zeros_like(v)), tf.Variable(tf.ones_like(v))] for v in variables[1:-2:3]
     ]
     moments = [[tf.Variable(tf.zeros_like(v)) for _ in range(2)] for v in variables]
     step = tf.Variable(0.0)
-    x_all, y_all = tf.constant(images), tf.constant(labels)
+    x_all, y_all = tf.constant(np.flip(images, (2, 3))), tf.constant(labels)
 
     def network(x, training):
         layers = iter(
@@ -20,10 +24,7 @@ def script(cell, parameters, images, labels):
 
         def conv_bn(x, stride=1):
             kernel, scale, bias, (mean, variance) = next(layers)
-            padding = "SAME" if stride == 1 else [[0, 0], [1, 1], [1, 1], [0, 0]]
-            if stride > 1 and training:
-                x, padding = tf.pad(x, padding), "VALID"
-            x = tf.nn.conv2d(x, kernel, stride, padding)
+            x = tf.nn.conv2d(x, kernel, stride, "SAME")
             x, new_mean, new_variance, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=x, scale=scale, offset=bias, mean=mean, variance=variance,
                 epsilon=1e-5, exponential_avg_factor=0.1, is_training=training,
@@ -75,7 +76,7 @@ def script(cell, parameters, images, labels):
         done += steps
         return losses
 
-    batches = [tf.constant(x) for x in images]
+    batches = list(x_all)
 
     def infer(steps):
         logits = [forward(batches[i % len(batches)]) for i in range(steps)]
