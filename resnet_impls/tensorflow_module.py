@@ -17,7 +17,7 @@ from resnet_impls.architecture import Block as BlockPlan
 from resnet_impls.weights import Weights
 
 LOSS_SCALE = 2.0**10  # of fp16, and static: an overflow is no step left out but a loss of nan
-Variables = Mapping[str, Variable]  # by canonical name; layouts are the same
+Variables = Mapping[str, Variable]  # by canonical name; layouts are the same, kernels turned
 
 
 def turned(tensor: np.ndarray) -> np.ndarray:
