@@ -28,6 +28,18 @@ Survivors = Callable[[list[psutil.Process]], list[psutil.Process]]
 TRAIN = ("--no-certify", "--workload", "train", "--optimizer", "sgd", "--steps", 10, "--replicates")
 
 
+@pytest.fixture(autouse=True)
+def nothing_ignored() -> Iterator[None]:
+    """Children begin as at a terminal; what nohup or a background job ignores, they would too."""
+    endings = (signal.SIGINT, signal.SIGHUP)
+    ignored = [each for each in endings if signal.getsignal(each) == signal.SIG_IGN]
+    for each in ignored:
+        signal.signal(each, signal.SIG_DFL)
+    yield
+    for each in ignored:
+        signal.signal(each, signal.SIG_IGN)
+
+
 def pairs(rows: list[Record]) -> list[tuple[str, int, int]]:
     return sorted((row.mode, row.batch_size, row.replicate) for row in rows)
 
