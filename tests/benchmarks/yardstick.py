@@ -4,7 +4,7 @@
 another there are up to 4 % of noise), checks that they learn the same, and runs them in turns,
 block by block in random order. A ratio is the implementation's time over the script's, the median
 of the rounds; that of the implementation to a second instance of itself says how far the machine
-lets figures stray. Stated is the mean over several such processes with its interval.
+lets figures stray. Stated is the mean over several such processes with its interval, as a table.
 `torchvision_model` runs resnet50 beside loops in the style of torchvision's and timm's own
 benchmarks.
 """
@@ -70,24 +70,32 @@ def sides(cell: Cell) -> Blocks:
     shape = (4, cell.batch_size, architecture.image_size, architecture.image_size, 3)
     images = stream.standard_normal(shape, np.float32)
     labels = stream.integers(0, architecture.classes, shape[:2]).astype(np.int32)
-    module = importlib.import_module(f"resnet_impls.{cell.implementation}")
-    found: Blocks = {}
-    for side in ("implementation", "itself"):
+    parameters = [weights[name] for name in architecture.parameters]
+
+    def scripts() -> Blocks:
+        script = importlib.import_module(f"yardsticks.{SCRIPTS[cell.implementation]}").script
+        found = script(cell, parameters, images, labels)
+        return found if isinstance(found, dict) else {"script": found}
+
+    def implementation(side: str) -> Blocks:
+        module = importlib.import_module(f"resnet_impls.{cell.implementation}")
         built = module.Implementation(
             *(architecture, weights),
             **{"device": "cpu", "precision": "fp32", "mode": cell.mode},
             **{"optimizer": "adam", "learning_rate": 1e-3},
         )
         built.place(images, labels)
-        found[side] = built.train, built.infer
-    script = importlib.import_module(f"yardsticks.{SCRIPTS[cell.implementation]}").script
-    parameters = [weights[name] for name in architecture.parameters]
-    scripts = script(cell, parameters, images, labels)
-    return found | (scripts if isinstance(scripts, dict) else {"script": scripts})
+        return {side: (built.train, built.infer)}
+
+    builders = [scripts, lambda: implementation("implementation"), lambda: implementation("itself")]
+    found: Blocks = {}
+    for build in random.sample(builders, len(builders)):  # places in memory are by lot, too
+        found |= build()
+    return found
 
 
 def measure(cell: Cell, rounds: int, steps: int) -> dict[str, float]:
-    """Workload and side -> the implementation's time over that side's, in this process."""
+    """Cell, workload and side -> the implementation's time over that side's, in this process."""
     contest = sides(cell)
     ours = contest["implementation"][0](6)
     for side, (train, _) in contest.items():
@@ -105,7 +113,7 @@ def measure(cell: Cell, rounds: int, steps: int) -> dict[str, float]:
                 contest[side][number](steps)
                 taken[side] = perf_counter() - start
             for side in contest.keys() - {"implementation"}:
-                ratios[f"{workload} {cell.label} / {side}"].append(
+                ratios[f"{cell.label} | {workload} | {side}"].append(
                     taken["implementation"] / taken[side]
                 )
     return {what: statistics.median(values) for what, values in ratios.items()}
@@ -120,6 +128,8 @@ def main() -> None:
     parser.add_argument("--mode", help="this mode only")
     options = parser.parse_args()
     names = [f"{row.name}[{b.name}]" for row, b in contenders(options.contenders)]
+    if "YARDSTICK" not in os.environ:
+        print("| implementation | workload | over | time |\n|---|---|---|---:|", flush=True)
     for cell in cells(names):
         if options.mode not in (None, cell.mode):
             continue
@@ -139,7 +149,7 @@ def main() -> None:
             found = estimate(ratios[what])
             assert found
             interval = f" [{found.low:.3f}, {found.high:.3f}]" if found.high else ""
-            print(f"{what}: {found.value:.3f}{interval}", flush=True)
+            print(f"| {what} | {found.value:.3f}{interval} |", flush=True)
 
 
 if __name__ == "__main__":
