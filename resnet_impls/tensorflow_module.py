@@ -1,5 +1,7 @@
 """The ResNet as a TensorFlow `tf.Module`: fused batch norms and updates, `tf.function`, XLA.
 
+A loop over training steps is part of the graph, since to call it takes a millisecond or two.
+
 Images are (B, H, W, C): on a GPU, Grappler and XLA choose the layout themselves. At stride 2,
 "SAME" pads rows and columns at their end, PyTorch at their start. So images and kernels are turned
 by 180 degrees, which is the same network, and "SAME" pads as PyTorch does.
@@ -99,18 +101,12 @@ class Adam(tf.Module):
 
     def apply(self, gradients: Sequence[Tensor]) -> None:
         step = self.step.assign_add(1)
-        rates = {
-            "lr": self.learning_rate,
-            "beta1": tf.constant(0.9, step.dtype),
-            "beta2": tf.constant(0.999, step.dtype),
-            "beta1_power": 0.9**step,
-            "beta2_power": 0.999**step,
-            "epsilon": 1e-8 * tf.sqrt(1 - 0.999**step),  # added before the bias correction
-        }
+        powers = {"beta1_power": 0.9**step, "beta2_power": 0.999**step}
+        epsilon = 1e-8 * tf.sqrt(1 - powers["beta2_power"])  # added after the bias correction
+        rates = powers | {"lr": self.learning_rate, "beta1": 0.9, "beta2": 0.999}
         for (v, m, square), gradient in zip(self.slots, gradients, strict=True):
-            tf.raw_ops.ResourceApplyAdam(
-                var=v.handle, m=m.handle, v=square.handle, grad=gradient, **rates
-            )
+            handles = {"var": v.handle, "m": m.handle, "v": square.handle}
+            tf.raw_ops.ResourceApplyAdam(**handles, grad=gradient, epsilon=epsilon, **rates)
 
 
 class SGD(tf.Module):
@@ -122,7 +118,7 @@ class SGD(tf.Module):
         self.learning_rate = Variable(learning_rate, dtype=variables[0].dtype)
 
     def apply(self, gradients: Sequence[Tensor]) -> None:
-        rates = {"lr": self.learning_rate, "momentum": tf.constant(0.9, gradients[0].dtype)}
+        rates = {"lr": self.learning_rate, "momentum": 0.9}
         for (v, b), gradient in zip(self.slots, gradients, strict=True):
             tf.raw_ops.ResourceApplyMomentum(var=v.handle, accum=b.handle, grad=gradient, **rates)
 
@@ -166,24 +162,34 @@ class Implementation:
         def forward(images: Tensor) -> Tensor:
             return self.model(tf.cast(images, self.compute_dtype), training=False)
 
-        self.train_step, self.forward, self.jit = train_step, forward, mode == "compiled"
+        def train_steps(images: Tensor, labels: Tensor, order: Tensor) -> Tensor:
+            options = {"fn_output_signature": self.dtype, "parallel_iterations": 1}  # none ahead
+            return tf.map_fn(lambda i: train_step(images[i], labels[i]), order, **options)
+
+        self.train_steps, self.forward, self.jit = train_steps, forward, mode == "compiled"
+        self.kinds: list[tf.TensorSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        pairs = zip(images, tf.constant(labels, tf.int32), strict=True)
-        self.batches = cycle([(tf.constant(np.flip(x, (1, 2)), self.dtype), y) for x, y in pairs])
+        self.placed = tf.constant(np.flip(images, (2, 3)), self.dtype), tf.constant(labels)
+        self.batches, self.order = cycle(self.placed[0]), cycle(range(len(images)))
+        kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
+        if kinds != self.kinds:  # traced once, for any number of batches and steps
+            self.kinds = kinds
+            signature = [*kinds, tf.TensorSpec([None], tf.int32)]
+            self.loop = tf.function(self.train_steps, input_signature=signature)
 
     def set_learning_rate(self, rate: float) -> None:
         self.rule.learning_rate.assign(rate)
 
     def train(self, steps: int) -> np.ndarray:
-        losses = [self.train_step(x, y) for x, y in islice(self.batches, steps)]
-        return tf.stack(losses).numpy()  # the copy waits for the device
+        order = tf.constant(list(islice(self.order, steps)))
+        return self.loop(*self.placed, order).numpy()  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self.forward(tf.constant(np.flip(images, (1, 2)), self.dtype)).numpy()
 
     def infer(self, steps: int) -> np.ndarray:
-        logits = [self.forward(images) for images, _ in islice(self.batches, steps)]
+        logits = [self.forward(images) for images in islice(self.batches, steps)]
         return logits[-1].numpy()  # the copy waits for the device
 
     def weights(self) -> Weights:

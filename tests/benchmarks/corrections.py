@@ -36,7 +36,7 @@ KERAS: dict[str, tuple[tuple[str, str], ...]] = {
 CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     "tensorflow_module": {
         "padding": (UNTURNED,),
-        "Adam's epsilon": (("1e-8 * tf.sqrt(1 - 0.999**step)", "1e-8"),),
+        "Adam's epsilon": (('1e-8 * tf.sqrt(1 - powers["beta2_power"])', "1e-8"),),
     },
     "flax_nnx": {
         "padding": (
