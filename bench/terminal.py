@@ -70,8 +70,9 @@ class Display:
         self._advance((record.cell, record.replicate), record.steps)
         line = Text(f"{record.status:11}", STYLES.get(record.status, "red"))
         line.append(f" {record.cell.workload} {record.cell.label} #{record.replicate}", "default")
-        if record.throughput_images_per_s:
-            line.append(f"  {record.throughput_images_per_s:,.0f} images/s", "bold")
+        if speed := record.throughput_images_per_s:
+            figures = f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
+            line.append(f"  {figures} images/s", "bold")
         if record.reached_train_s is not None:
             line.append(f"  {record.reached_train_s:.1f} s, {record.reached_steps} steps", "bold")
         if record.test_accuracy is not None:

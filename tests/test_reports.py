@@ -124,6 +124,18 @@ def test_figures_carry_their_intervals() -> None:
     assert f"{expected.value:,.0f} [{expected.low:,.0f}, {expected.high:,.0f}]" in cells
 
 
+def test_slow_cells_are_told_by_three_figures_too() -> None:
+    slow = processes([70.0, 71.0])  # seconds for ten steps of 64 images
+    assert any(cell.startswith("9.08 [") for cell in table_cells(report(*slow)))
+
+
+def test_synthetic_data_have_no_test_accuracy_worth_a_column() -> None:
+    tested = timed([1.0], test_accuracy=0.125)
+    assert "12.5%" in report(tested)
+    noise = timed([1.0], test_accuracy=0.125, dataset="synthetic")
+    assert "12.5%" not in report(noise)
+
+
 def test_costs_of_which_nothing_is_known_have_no_column() -> None:
     known = {"step_ms_median": 12.34, "step_ms_p95": 45.67}
     costs = section(report(timed([1.0], **known), timed([2.0], **JAX)), "train resnet14")

@@ -73,5 +73,5 @@ def test_of_single_processes_nobody_is_ahead() -> None:
     text = markdown.render(rows, [run()])
     assert "**Training**: nothing could be said of 5 contests." in text
     assert "fastest |" not in text.replace("against fastest |", "")
-    assert brief(summarise(rows[:2])) == "Training: torch_module eager, 10 images/s (no verdict)"
+    assert brief(summarise(rows[:2])) == "Training: torch_module eager, 10.0 images/s (no verdict)"
     assert summarise(rows)[0][0].verdict is None

@@ -41,6 +41,11 @@ class Summary:
         """Training time to the target accuracy; None unless every process got there."""
         return None if self.failures else seconds_to_target(self.records)
 
+    @property
+    def test_accuracy(self) -> float | None:
+        """Median over the processes; None of synthetic data too, whose labels are noise."""
+        return None if self.cell.dataset == "synthetic" else self.median("test_accuracy")
+
     def median(self, field: str) -> float | None:
         """Median over the processes of a numeric field of Record; None where unknown."""
         values = [value for r in self.records if (value := getattr(r, field)) is not None]

@@ -39,7 +39,7 @@ def _scaling(contests: Sequence[Sequence[Summary]]) -> list[Figure]:
         if len({row["batch"] for row in rows}) < 2:
             continue
         said = [
-            f"{label} " + ", ".join(f"{row['value']:,.0f} at {row['batch']}" for row in own)
+            f"{label} " + ", ".join(f"{number(row['value'])} at {row['batch']}" for row in own)
             for label, own in groupby(rows, key=lambda row: row["label"])
         ]
         without = heading(members[0], contests).split(" batch ")

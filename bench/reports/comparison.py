@@ -129,7 +129,7 @@ def _controls(controls: Sequence[Changed]) -> str:
     lines = []
     for control in controls:
         if change := control.changes.get("speed"):
-            speeds = f"{number(change.base, 0)} → {number(change.new, 0)} images/s"
+            speeds = f"{_speeds(change)} images/s"
             lines.append(f"- {label(control.pair.cell)}: {speeds}, {_ratio(change)} of BASE's")
     return "\n".join(["### The control", "", *lines]) if lines else ""
 
@@ -148,8 +148,7 @@ def _texts(what: str, cell: Changed) -> list[str]:
     if change is None:
         return ["–"] * len(COLUMNS[what])
     if what == "speed":
-        speeds = f"{number(change.base, 0)} → {number(change.new, 0)}"
-        return [speeds, _ratio(change), change.verdict or "–"]
+        return [_speeds(change), _ratio(change), change.verdict or "–"]
     told = f" {change.verdict}" if change.verdict in WORDS[what] else ""
     if what == "accuracy":
         points = f"{-100 * change.loss:+.1f} pt{told}"
@@ -157,6 +156,10 @@ def _texts(what: str, cell: Changed) -> list[str]:
     grown = f"{100 * change.loss:+.1f} %{told}"
     digits = 1 if what == "time to target" else 0
     return [f"{number(change.base, digits)} → {number(change.new, digits)} ({grown})"]
+
+
+def _speeds(change: Change) -> str:
+    return f"{number(change.base)} → {number(change.new)}"
 
 
 def _ratio(change: Change) -> str:

@@ -83,7 +83,7 @@ def _median(field: str, digits: int) -> Column:
 
 
 def _accuracy(summary: Summary) -> str | None:
-    value = summary.median("test_accuracy")
+    value = summary.test_accuracy
     return None if value is None else f"{value:.1%}"
 
 

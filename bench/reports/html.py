@@ -105,7 +105,7 @@ def _titled(
 def _cell(s: Summary) -> dict[str, Any]:
     """A row of the table: for each column what is shown, and what it is sorted by."""
     speed, against = s.throughput_images_per_s, s.speed_against_fastest
-    accuracy, peak = s.median("test_accuracy"), s.median("host_peak_mib")
+    accuracy, peak = s.test_accuracy, s.median("host_peak_mib")
     step = s.median("step_ms_median")
     every = (*s.records, *s.failures)
     halves = [(r.certificate_float64, r.certificate_timed) for r in every]

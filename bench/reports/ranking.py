@@ -11,6 +11,7 @@ from bench.analysis.summary import summarise
 from bench.cells import TRAINING
 from bench.records import Record
 from bench.reports import time_to
+from bench.reports.text import decimals
 
 
 def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -40,14 +41,14 @@ def tables(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> list
                 Text(s.cell.label),
                 _interval(s.seconds_to_target, ",.1f")
                 if to_target
-                else _interval(s.throughput_images_per_s, ",.0f"),
+                else _interval(s.throughput_images_per_s),
                 _interval(s.speed_against_fastest, ".2f"),
                 s.verdict or "",
                 s.group or "–",
                 _number(s.median("host_peak_mib"), ",.0f"),
             ]
             if training:
-                row.append(_number(s.median("test_accuracy"), ".1%"))
+                row.append(_number(s.test_accuracy, ".1%"))
             table.add_row(*row)
         rankings.append(table)
     return rankings
@@ -57,9 +58,10 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _interval(estimate: Estimate | None, form: str) -> Text:
+def _interval(estimate: Estimate | None, form: str | None = None) -> Text:
     if estimate is None:
         return Text("–")
+    form = form or f",.{decimals(estimate.value)}f"
     text = Text(format(estimate.value, form))
     if estimate.low is not None and estimate.high is not None:
         text.append(f" [{estimate.low:{form}}, {estimate.high:{form}}]", "dim")

@@ -45,7 +45,7 @@ def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, A
                     number(limits.intensity_flop_per_byte, 1),
                     number(limits.ridge_flop_per_byte, 1),
                     limits.bound,
-                    number(limits.ceiling_images_per_s, 0),
+                    number(limits.ceiling_images_per_s),
                 ]
             )
     header = ["", "FLOP per byte", "ridge", "bound by", "ceiling images/s"]

@@ -1,6 +1,7 @@
 """Pieces of Markdown: figures, tables, and text from outside that must stay text."""
 
 import html
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -45,15 +46,23 @@ def folded(section: str) -> str:
     return f"{heading}\n\n{details('Show all', text)}"
 
 
-def number(value: float | None, digits: int) -> str:
-    """`1,234.5`; a dash where the value is unknown."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+def decimals(speed: float) -> int:
+    """As many as it takes to show three figures: images per second are thousands, or a few."""
+    return max(0, 2 - math.floor(math.log10(speed)))
 
 
-def interval(estimate: Estimate | None, digits: int = 0) -> str:
-    """`880 [846, 915]`, without the brackets where there is no interval."""
+def number(value: float | None, digits: int | None = None) -> str:
+    """`1,234.5`, of a speed without `digits`; a dash where the value is unknown."""
+    if value is None:
+        return "–"
+    return f"{value:,.{decimals(value) if digits is None else digits}f}"
+
+
+def interval(estimate: Estimate | None, digits: int | None = None) -> str:
+    """`880 [846, 915]`, of a speed without `digits`; no brackets where there is no interval."""
     if estimate is None:
         return "–"
+    digits = decimals(estimate.value) if digits is None else digits
     if estimate.low is None or estimate.high is None:
         return number(estimate.value, digits)
     low, high = number(estimate.low, digits), number(estimate.high, digits)

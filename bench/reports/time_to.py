@@ -48,7 +48,7 @@ def section(contest: Sequence[Summary]) -> str:
     rows = []
     for s in ranked:
         known = [r for r in s.records if r.reached_train_s is not None]
-        accuracy = s.median("test_accuracy")
+        accuracy = s.test_accuracy
         rows.append(
             [
                 s.cell.label,
