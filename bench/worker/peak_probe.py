@@ -1,12 +1,13 @@
 """The child's part of a machine's peak rates: multiply and copy, in the fastest of the libraries.
 
 A data sheet would say more than any program reaches. What counts here is the best that a plain
-matrix product, and a plain copy, get from the device in this environment.
+matrix product, and a plain copy, get from the device in this environment. The matrices are random:
+a GPU that is bound by its power multiplies constants faster.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -86,12 +87,16 @@ def _seconds(run: Run, calls: int) -> float:
 
 
 def libraries(device: str, precision: str) -> Iterator[Library]:
-    """NumPy where it can, and PyTorch; JAX where there is no PyTorch for this device."""
+    """NumPy where it can, PyTorch, and on a CPU oneDNN by way of it; JAX where there is no PyTorch
+    for this device.
+    """
     if device == "cpu" and precision == "fp32":
         yield _numpy()
     for name, library in (("torch", _torch), ("jax", _jax)):
         if installed(name) and (device == "cpu" or finds_cuda(name)):
             yield library(device, precision)
+            if device == "cpu" and name == "torch":
+                yield _onednn(precision)
             return
 
 
@@ -107,8 +112,10 @@ def _repeated(call: Callable[[], Any], wait: Callable[[Any], Any] = lambda resul
 
 
 def _numpy() -> Library:
+    stream = np.random.default_rng(0)
+
     def multiply(rows: int) -> Run:
-        a, b, out = (np.full((rows, rows), 0.5, np.float32) for _ in range(3))
+        a, b, out = (stream.random((rows, rows), np.float32) for _ in range(3))
         return _repeated(lambda: np.matmul(a, b, out=out))
 
     def copy(size: int) -> Run:
@@ -122,14 +129,14 @@ def _torch(device: str, precision: str) -> Library:
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    kind = _torch_kind(precision)
 
     def wait(result: Any) -> None:
         if device == "cuda":
             torch.cuda.synchronize()
 
     def multiply(rows: int) -> Run:
-        a, b, out = (torch.full((rows, rows), 0.5, dtype=kind, device=device) for _ in range(3))
+        a, b, out = (torch.rand((rows, rows), dtype=kind, device=device) for _ in range(3))
         return _repeated(lambda: torch.mm(a, b, out=out), wait)
 
     def copy(size: int) -> Run:
@@ -137,6 +144,30 @@ def _torch(device: str, precision: str) -> Library:
         return _repeated(lambda: target.copy_(source), wait)
 
     return Library(f"torch {torch.__version__}", multiply, copy)
+
+
+def _onednn(precision: str) -> Library:
+    """The product as a convolution of single pixels, which PyTorch leaves to oneDNN; in fp32 it
+    leaves others to MKL, and that is slower on processors of other makers than Intel.
+    """
+    import torch
+    from torch.nn import functional
+
+    def multiply(rows: int) -> Run:
+        pixels = torch.rand((1, rows, rows // 16, 16), dtype=_torch_kind(precision))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        kernel = torch.rand((rows, rows, 1, 1), dtype=pixels.dtype)
+        return _repeated(lambda: functional.conv2d(pixels, kernel))
+
+    return replace(
+        _torch("cpu", precision), name=f"torch {torch.__version__}, oneDNN", multiply=multiply
+    )
+
+
+def _torch_kind(precision: str) -> Any:
+    import torch
+
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
 
 def _jax(device: str, precision: str) -> Library:
@@ -147,7 +178,7 @@ def _jax(device: str, precision: str) -> Library:
     rounding = {"fp32": "highest", "tf32": "tensorfloat32"}.get(precision)
 
     def multiply(rows: int) -> Run:
-        a, b = (jnp.full((rows, rows), 0.5, kind) for _ in range(2))
+        a, b = (jax.random.uniform(jax.random.key(0), (rows, rows), kind) for _ in range(2))
         product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=rounding))
         return _repeated(lambda: product(a, b), jax.block_until_ready)
 
