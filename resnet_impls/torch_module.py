@@ -57,7 +57,9 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
-        return F.relu(self.residual(x) + self.shortcut(x), inplace=True)
+        y = self.residual(x)
+        y += self.shortcut(x)
+        return F.relu(y, inplace=True)
 
 
 class ResNet(nn.Sequential):
