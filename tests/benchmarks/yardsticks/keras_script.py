@@ -57,10 +57,11 @@ def torch(model, optimizer, compiled):
     def loss_of(x, y):
         return LOSS(y, model(x, training=True))
 
+    def forward(x):
+        return model(x, training=False)
+
     if compiled:
-        loss_of, model_of = torch.compile(loss_of), torch.compile(model)
-    else:
-        model_of = model
+        loss_of, forward = torch.compile(loss_of), torch.compile(forward)
 
     def train(batches):
         losses = []
@@ -76,7 +77,7 @@ def torch(model, optimizer, compiled):
 
     def infer(xs):
         with torch.inference_mode():
-            return [model_of(x, training=False) for x in xs][-1]
+            return [forward(x) for x in xs][-1]
 
     return train, infer
 
