@@ -139,6 +139,11 @@ class Implementation:
             keras.config.set_floatx("float64")
             BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # else pooling would drop to float32
         keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
+        if keras.backend.backend() == "torch":
+            import torch
+
+            torch.backends.cudnn.benchmark = True  # other backends tune by themselves
+            torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         self.model = ResNet(architecture)
         # the end of a path is unique: .../stage1_block1_residual_conv1/kernel
         self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
@@ -190,7 +195,8 @@ class Implementation:
         found |= {"layout": f"{keras.config.image_data_format()}/HWIO"}
         found |= {"parameters": self.variables["stem_bn/gamma"].dtype}
         found |= {"computation": self.model.compute_dtype, "optimizer": type(self.rule).__name__}
-        if self.model.optimizer is not self.rule:  # each halving of the scale is a step left out
-            scale = float(ops.convert_to_numpy(self.model.optimizer.dynamic_scale))
-            found["skipped_steps"] = f"{np.log2(self.model.optimizer.initial_scale / scale):.0f}"
+        scaled = self.model.optimizer
+        if scaled is not self.rule and scaled.built:  # each halving of the scale is a step left out
+            scale = float(ops.convert_to_numpy(scaled.dynamic_scale))
+            found["skipped_steps"] = f"{np.log2(scaled.initial_scale / scale):.0f}"
         return found

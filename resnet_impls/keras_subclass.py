@@ -140,6 +140,11 @@ class Implementation:
             keras.config.set_floatx("float64")
             BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # else batch norms would drop to float32
         keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
+        if keras.backend.backend() == "torch":
+            import torch
+
+            torch.backends.cudnn.benchmark = True  # other backends tune by themselves
+            torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         self.model = ResNet(architecture)
         # variables exist once the model has seen a shape
         self.model(layers.Input((architecture.image_size, architecture.image_size, 3)))
@@ -163,7 +168,12 @@ class Implementation:
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
         pairs = ((np.flip(x, (1, 2)).copy(), y) for x, y in zip(images, labels, strict=True))
-        self.batches = cycle([(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs])
+        batches = [(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs]
+        if keras.backend.backend() == "jax":
+            import jax
+
+            jax.block_until_ready(batches)
+        self.batches = cycle(batches)
 
     def set_learning_rate(self, rate: float) -> None:
         if isinstance(self.rule, keras.optimizers.SGD):  # its momentum is already times the rate
@@ -193,7 +203,8 @@ class Implementation:
         found |= {"layout": f"{keras.config.image_data_format()}/HWIO"}
         found |= {"parameters": self.variables["stem_bn/gamma"].dtype}
         found |= {"computation": self.model.compute_dtype, "optimizer": type(self.rule).__name__}
-        if self.model.optimizer is not self.rule:  # each halving of the scale is a step left out
-            scale = float(ops.convert_to_numpy(self.model.optimizer.dynamic_scale))
-            found["skipped_steps"] = f"{np.log2(self.model.optimizer.initial_scale / scale):.0f}"
+        scaled = self.model.optimizer
+        if scaled is not self.rule and scaled.built:  # each halving of the scale is a step left out
+            scale = float(ops.convert_to_numpy(scaled.dynamic_scale))
+            found["skipped_steps"] = f"{np.log2(scaled.initial_scale / scale):.0f}"
         return found

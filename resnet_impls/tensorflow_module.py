@@ -170,7 +170,8 @@ class Implementation:
         self.kinds: list[tf.TensorSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.placed = tf.constant(np.flip(images, (2, 3)), self.dtype), tf.constant(labels)
+        images = np.stack([np.flip(x, (1, 2)) for x in images])
+        self.placed = tf.constant(images, self.dtype), tf.constant(labels)
         self.batches, self.order = cycle(self.placed[0]), cycle(range(len(images)))
         kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
         if kinds != self.kinds:  # traced once, for any number of batches and steps

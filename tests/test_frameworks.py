@@ -118,6 +118,30 @@ def test_nothing_compiles_after_the_first_step(
     assert answer["compilations_while_timed"] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "backend", "mode"), [row for row in TRAINERS if row[0].startswith("keras")]
+)
+def test_keras_infers_in_fp16_without_a_step_of_its_optimizer(
+    name: str,
+    backend: str,
+    mode: str,
+    digits: Path,
+    make_cell: Callable[..., Cell],
+    tmp_path: Path,
+) -> None:
+    """A GPU's precision, which is slow on a CPU and the same code."""
+    named = {"implementation": name, "backend": backend, "mode": mode}
+    cell = make_cell(**named, precision="fp16", workload="infer", batch_size=2, steps=2)
+    child = Child(cell, digits, tmp_path / "log")
+    try:
+        child.ask("build", 300)
+        answer = child.ask("warm_up", 300, steps=0)
+    finally:
+        child.end()
+    assert answer["settings"]["computation"] == "float16"
+    assert "skipped_steps" not in answer["settings"]
+
+
 def test_keras_does_not_import_what_is_installed_for_the_instrument(
     digits: Path, make_cell: Callable[..., Cell], tmp_path: Path
 ) -> None:

@@ -39,7 +39,8 @@ LAST_LOOK_S = 0.1  # for an answer that is there when the time is up, as after a
 # Beginnings of the names of variables that tell libraries how to compute
 LIBRARIES = (
     *("OMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_", "NUMEXPR_", "CUDA_", "NVIDIA_"),
-    *("XLA_", "JAX_", "TF_", "TORCH_", "TORCHINDUCTOR_", "KERAS_"),
+    *("XLA_", "JAX_", "TF_", "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "TRITON_", "KERAS_"),
+    *("CUBLAS_", "CUDNN_"),
 )
 
 
@@ -58,7 +59,6 @@ def environment(cell: Cell) -> dict[str, str]:
         "JAX_PLATFORMS": cell.device,
         # Take GPU memory as needed: several workers live side by side on one device.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95",  # at most: 0.75 by itself, others take all
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         # Let glibc keep freed memory: returned after each step, it would have to be mapped and
         # cleared again in the next, which makes PyTorch's inference up to 1.7 times as slow.
@@ -67,6 +67,10 @@ def environment(cell: Cell) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, and so machine.gpus
     }
+    if "XLA_CLIENT_MEM_FRACTION" not in os.environ:  # the newer name, which JAX takes alone
+        settings["XLA_PYTHON_CLIENT_MEM_FRACTION"] = (
+            "0.95"  # at most: 0.75 by itself, others take all
+        )
     settings |= cpus.variables(cell.threads)
     users = cell.implementation.endswith(".py")  # whose author chooses
     if cell.backend in ("tensorflow", "jax", "torch") and not users:

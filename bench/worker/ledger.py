@@ -78,6 +78,9 @@ def torch(device: str) -> dict[str, str]:
         forbidden = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
         cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
         found["cudnn_autotune"] = switch(cudnn.benchmark)
+        if dynamo := sys.modules.get("torch._dynamo.utils"):  # only where something was compiled
+            skipped = dynamo.counters["inductor"]["cudagraph_skips"]
+            found["cuda_graphs_skipped"] = str(skipped) if skipped else ""
         try:
             found["tf32_convolution"] = switch(cudnn.allow_tf32 and not forbidden)
             found["tf32_matmul"] = switch(matmul.allow_tf32 and not forbidden)

@@ -80,6 +80,21 @@ def device_mib(backend: str) -> float | None:
     return None if used is None else used / MIB
 
 
+def forget_device_peak(backend: str, mode: str) -> None:
+    """Count the peak from here on, where the backend can: the search for the fastest kernels in the
+    first steps may have taken more than any step does. JAX cannot; and CUDA graphs compute in what
+    they allocated when they were recorded, and would seem to take nothing.
+    """
+    if backend == "torch" and mode not in ("reduce-overhead", "max-autotune"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    elif backend == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.reset_memory_stats("GPU:0")
+
+
 def device_peak_mib(backend: str) -> tuple[float | None, float | None]:
     """Peak memory in use and peak memory reserved on the GPU, in MiB, by the backend's own count.
 

@@ -90,6 +90,8 @@ class Worker:
         if steps:
             self.workload.run(steps)
         warm = perf_counter()
+        if self.cell.device == "cuda":
+            memory.forget_device_peak(self.cell.backend, self.cell.mode)
         settings = ledger.read(self.cell, self.implementation)
         if self.cell.target_accuracy is not None:
             self.evaluate()  # the first may compile
