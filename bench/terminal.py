@@ -75,7 +75,7 @@ class Display:
             line.append(f"  {figures} images/s", "bold")
         if record.reached_train_s is not None:
             line.append(f"  {record.reached_train_s:.1f} s, {record.reached_steps} steps", "bold")
-        if record.test_accuracy is not None:
+        if record.test_accuracy is not None and record.dataset != "synthetic":
             line.append(f"  test accuracy {record.test_accuracy:.1%}", "default")
         if record.reason:
             line.append(f"  {record.reason}", "default")
