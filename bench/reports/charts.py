@@ -55,11 +55,14 @@ def _forms() -> dict[str, dict[str, Any]]:
             range=["#0f8a5f", "#4aa3df", "#e07b39", "#8a8f98"],
         ),
     )
-    tips = _tips(["label:N", "verdict:N", "against:N"], ["value", "low", "high"], ",.0f")
+    tips = _tips(["label:N", "verdict:N", "against:N"], ["value", "low", "high"], ",.4r")
+    few = alt.Axis(tickCount=8)  # thousands would run into each other
     throughput = bars.mark_rule(strokeWidth=3, opacity=0.55).encode(
-        x=alt.X("low:Q", title=speed, scale=alt.Scale(zero=True)), x2="high:Q", color=told
+        x=alt.X("low:Q", title=speed, scale=alt.Scale(zero=True), axis=few),
+        x2="high:Q",
+        color=told,
     ) + bars.mark_point(filled=True, size=90, opacity=1).encode(
-        x=alt.X("value:Q", title=speed), color=told, tooltip=tips
+        x=alt.X("value:Q", title=speed, axis=few), color=told, tooltip=tips
     )
 
     lines = alt.Chart(data, height=300).encode(color=color, opacity=faded)
