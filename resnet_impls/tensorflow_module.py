@@ -1,13 +1,13 @@
 """The ResNet as a TensorFlow `tf.Module`: fused batch norms and updates, `tf.function`, XLA.
 
-A loop over training steps is part of the graph, since to call it takes a millisecond or two.
+The loop over training steps is part of the graph, since to call each takes a millisecond or two.
 
 Images are (B, H, W, C): on a GPU, Grappler and XLA choose the layout themselves. At stride 2,
 "SAME" pads rows and columns at their end, PyTorch at their start. So images and kernels are turned
 by 180 degrees, which is the same network, and "SAME" pads as PyTorch does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 
 import numpy as np
@@ -172,7 +172,8 @@ class Implementation:
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         images = np.stack([np.flip(x, (1, 2)) for x in images])
         self.placed = tf.constant(images, self.dtype), tf.constant(labels)
-        self.batches, self.order = cycle(self.placed[0]), cycle(range(len(images)))
+        self.batches: Iterator[Tensor] | None = None
+        self.order = cycle(range(len(images)))
         kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
         if kinds != self.kinds:  # traced once, for any number of batches and steps
             self.kinds = kinds
@@ -190,6 +191,8 @@ class Implementation:
         return self.forward(tf.constant(np.flip(images, (1, 2)), self.dtype)).numpy()
 
     def infer(self, steps: int) -> np.ndarray:
+        if self.batches is None:  # taken apart in the first step, which is not timed
+            self.batches = cycle(tf.unstack(self.placed[0]))
         logits = [self.forward(images) for images in islice(self.batches, steps)]
         return logits[-1].numpy()  # the copy waits for the device
 

@@ -67,10 +67,9 @@ def environment(cell: Cell) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, and so machine.gpus
     }
-    if "XLA_CLIENT_MEM_FRACTION" not in os.environ:  # the newer name, which JAX takes alone
-        settings["XLA_PYTHON_CLIENT_MEM_FRACTION"] = (
-            "0.95"  # at most: 0.75 by itself, others take all
-        )
+    # At most so much; by itself 0.75, where others take all. JAX refuses both names together.
+    if "XLA_CLIENT_MEM_FRACTION" not in os.environ:
+        settings["XLA_PYTHON_CLIENT_MEM_FRACTION"] = "0.95"
     settings |= cpus.variables(cell.threads)
     users = cell.implementation.endswith(".py")  # whose author chooses
     if cell.backend in ("tensorflow", "jax", "torch") and not users:
