@@ -65,6 +65,29 @@ def test_a_worker_is_suspended_between_turns_and_resumed_for_one(
     assert path.with_name("status").read_text() == "R"
 
 
+def test_compilers_find_nothing_that_another_process_left(
+    start_child: StartChild, faulty: MakeFaulty
+) -> None:
+    path = faulty(
+        "remember",
+        """
+        def place(self, images, labels):
+            for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+                folder = Path(os.environ[name])
+                folder.mkdir(exist_ok=True)
+                assert not [file for file in folder.iterdir() if file.is_file()]
+                (folder / "kernel").write_text("")
+            super().place(images, labels)
+        """,
+    )
+    children = [start_child(path) for _ in range(2)]
+    for child in children:
+        child.ask("build", 60)
+        assert (Path(child.caches.name) / "kernel").exists()
+        child.end()
+        assert not Path(child.caches.name).exists()
+
+
 def test_the_end_of_a_worker_is_the_end_of_what_it_started(
     start_child: StartChild, faulty: MakeFaulty, eventually: Eventually, survivors: Survivors
 ) -> None:

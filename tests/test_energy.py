@@ -55,4 +55,4 @@ def test_energy_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
 def test_energy_per_image_is_that_of_all_blocks() -> None:
     assert j_per_image(timed([0.1, 0.1], batch_size=64, block_j=(4.0, 2.4))) == 6.4 / 1280
     assert j_per_image(timed([0.1, 0.1])) is None
-    assert j_per_image(timed([0.1], block_j=(0.0,))) is None  # a counter that stands still
+    assert j_per_image(timed([0.1, 0.1], block_j=(0.0, 13.4))) is None  # too coarse a counter

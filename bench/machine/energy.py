@@ -71,9 +71,13 @@ def gpu_meter(gpu: Gpu | None) -> Meter:
 
 
 def j_per_image(record: Record) -> float | None:
-    """Energy of all timed blocks over their images, in J; None where nothing was counted."""
+    """Energy of all timed blocks over their images, in J; None where nothing was counted.
+
+    Nor is it known where the counter stood still in a block: a GPU's moves every tenth of a second,
+    and what it says of shorter blocks is of what went before, too.
+    """
     images = sum(record.block_steps) * record.batch_size
-    return sum(record.block_j) / images if sum(record.block_j) > 0 else None
+    return sum(record.block_j) / images if record.block_j and all(record.block_j) else None
 
 
 def _reader(file: Path) -> Callable[[], int | None]:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.statistics import estimate
-from bench.cells import Cell
+from bench.cells import DEVICES, Cell
 from bench.command_line.matrix import contenders, matrix
 from bench.parent.child import environment
 from resnet_impls.architecture import ARCHITECTURES
@@ -45,9 +45,9 @@ SCRIPTS = {
 Blocks = dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]]  # train, infer
 
 
-def cells(names: list[str]) -> list[Cell]:
+def cells(names: list[str], device: str) -> list[Cell]:
     """Each contender in each of its modes on this machine."""
-    options: dict[str, object] = {"workload": ["train"], "device": ["cpu"], "precision": ["fp32"]}
+    options: dict[str, object] = {"workload": ["train"], "device": [device], "precision": ["fp32"]}
     options |= {"optimizer": ["adam"], "dataset": "digits", "seed": 0, "steps": 1, "mode": None}
     return [
         cell
@@ -81,7 +81,7 @@ def sides(cell: Cell) -> Blocks:
         module = importlib.import_module(f"resnet_impls.{cell.implementation}")
         built = module.Implementation(
             *(architecture, weights),
-            **{"device": "cpu", "precision": "fp32", "mode": cell.mode},
+            **{"device": cell.device, "precision": "fp32", "mode": cell.mode},
             **{"optimizer": "adam", "learning_rate": 1e-3},
         )
         built.place(images, labels)
@@ -126,11 +126,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=5, help="steps of a block (5)")
     parser.add_argument("--mode", help="this mode only")
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
     options = parser.parse_args()
     names = [f"{row.name}[{b.name}]" for row, b in contenders(options.contenders)]
     if "YARDSTICK" not in os.environ:
         print("| implementation | workload | over | time |\n|---|---|---|---:|", flush=True)
-    for cell in cells(names):
+    for cell in cells(names, options.device):
         if options.mode not in (None, cell.mode):
             continue
         if "YARDSTICK" in os.environ:  # this is one of the processes
@@ -138,7 +139,7 @@ def main() -> None:
             continue
         command = [sys.executable, __file__, f"{cell.implementation}[{cell.backend}]"]
         command += ["--mode", cell.mode, "--rounds", str(options.rounds)]
-        command += ["--steps", str(options.steps)]
+        command += ["--steps", str(options.steps), "--device", cell.device]
         environ = os.environ | environment(replace(cell, threads=None)) | {"YARDSTICK": "1"}
         ratios: dict[str, list[float]] = defaultdict(list)
         for _ in range(options.processes):

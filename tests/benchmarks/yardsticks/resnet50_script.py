@@ -16,23 +16,24 @@ from resnet_impls.torchvision_model import TO_TORCH, torch_name
 
 def script(cell, parameters, images, labels):
     return {
-        "torchvision style": loop(parameters, images, labels, torch.contiguous_format, None),
-        "timm style": loop(parameters, images, labels, torch.channels_last, True),
+        "torchvision style": loop(cell, parameters, images, labels, torch.contiguous_format, None),
+        "timm style": loop(cell, parameters, images, labels, torch.channels_last, True),
     }
 
 
-def loop(parameters, images, labels, memory_format, fused):
-    model = models.resnet50().to(memory_format=memory_format)
+def loop(cell, parameters, images, labels, memory_format, fused):
+    torch.backends.cudnn.benchmark = True  # which both set
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    model = models.resnet50().to(cell.device, memory_format=memory_format)
     state = model.state_dict()
     for name, value in zip(ARCHITECTURES["resnet50"].parameters, parameters, strict=True):
         state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=fused)
     criterion = nn.CrossEntropyLoss()
-    pairs = [
-        (torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=memory_format), y.long())
-        for x, y in zip(images, torch.from_numpy(labels), strict=True)
-    ]
-    batches = cycle(pairs)
+    images = torch.from_numpy(images).to(cell.device).permute(0, 1, 4, 2, 3)
+    labels = torch.from_numpy(labels).long().to(cell.device)
+    laid = [x.contiguous(memory_format=memory_format) for x in images]
+    batches = cycle(list(zip(laid, labels, strict=True)))
 
     def train(steps):
         model.train()
@@ -49,6 +50,7 @@ def loop(parameters, images, labels, memory_format, fused):
         model.eval()
         with torch.inference_mode():
             for image, _ in islice(batches, steps):
-                model(image)
+                logits = model(image)
+        logits.cpu()  # waits for the device
 
     return train, infer

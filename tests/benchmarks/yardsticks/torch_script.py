@@ -43,7 +43,9 @@ class Network(nn.Module):
 
 
 def script(cell, parameters, images, labels):
-    network = Network().to(memory_format=torch.channels_last)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    network = Network().to(cell.device, memory_format=torch.channels_last)
     with torch.no_grad():
         for tensor, value in zip(network.parameters(), parameters, strict=True):
             tensor.copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
@@ -53,12 +55,12 @@ def script(cell, parameters, images, labels):
         return F.cross_entropy(network(x), y)
 
     forward = network
-    if cell.mode == "compiled":
-        loss_of, forward = torch.compile(loss_of), torch.compile(network)
-    pairs = [
-        (torch.from_numpy(x).clone().permute(0, 3, 1, 2), torch.from_numpy(y).long())
-        for x, y in zip(images, labels, strict=True)
-    ]
+    if cell.mode != "eager":
+        mode = None if cell.mode == "compiled" else cell.mode
+        loss_of, forward = torch.compile(loss_of, mode=mode), torch.compile(network, mode=mode)
+    images, labels = torch.from_numpy(images).clone(), torch.from_numpy(labels).long()
+    images, labels = images.to(cell.device).permute(0, 1, 4, 2, 3), labels.to(cell.device)
+    pairs = list(zip(images, labels, strict=True))
     batches = cycle(pairs)
 
     def train(steps):
@@ -69,13 +71,14 @@ def script(cell, parameters, images, labels):
             loss = loss_of(x, y)
             loss.backward()
             optimizer.step()
-            losses.append(loss.detach())
-        return torch.stack(losses).numpy()
+            losses.append(loss.detach().clone())  # CUDA graphs write over it
+        return torch.stack(losses).cpu().numpy()
 
     def infer(steps):
         network.eval()
         with torch.inference_mode():
             for x, _ in islice(batches, steps):
-                forward(x)
+                logits = forward(x)
+        logits.cpu()  # waits for the device
 
     return train, infer
