@@ -1,13 +1,13 @@
 """The ResNet as a TensorFlow `tf.Module`: fused batch norms and updates, `tf.function`, XLA.
 
-The loop over training steps is part of the graph, since to call each takes a millisecond or two.
+The loops over steps are part of the graph, since to call each takes up to a millisecond or two.
 
 Images are (B, H, W, C): on a GPU, Grappler and XLA choose the layout themselves. At stride 2,
 "SAME" pads rows and columns at their end, PyTorch at their start. So images and kernels are turned
 by 180 degrees, which is the same network, and "SAME" pads as PyTorch does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 
 import numpy as np
@@ -162,39 +162,41 @@ class Implementation:
         def forward(images: Tensor) -> Tensor:
             return self.model(tf.cast(images, self.compute_dtype), training=False)
 
+        options = {"fn_output_signature": self.dtype, "parallel_iterations": 1}  # none ahead
+
         def train_steps(images: Tensor, labels: Tensor, order: Tensor) -> Tensor:
-            options = {"fn_output_signature": self.dtype, "parallel_iterations": 1}  # none ahead
             return tf.map_fn(lambda i: train_step(images[i], labels[i]), order, **options)
 
-        self.train_steps, self.forward, self.jit = train_steps, forward, mode == "compiled"
+        def infer_steps(images: Tensor, order: Tensor) -> Tensor:
+            return tf.map_fn(lambda i: forward(images[i]), order, **options)[-1]
+
+        self.train_steps, self.infer_steps, self.forward = train_steps, infer_steps, forward
+        self.jit = mode == "compiled"
         self.kinds: list[tf.TensorSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         images = np.stack([np.flip(x, (1, 2)) for x in images])
         self.placed = tf.constant(images, self.dtype), tf.constant(labels)
-        self.batches: Iterator[Tensor] | None = None
-        self.order = cycle(range(len(images)))
+        self.batches = cycle(range(len(images)))
         kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
         if kinds != self.kinds:  # traced once, for any number of batches and steps
-            self.kinds = kinds
-            signature = [*kinds, tf.TensorSpec([None], tf.int32)]
-            self.loop = tf.function(self.train_steps, input_signature=signature)
+            self.kinds, order = kinds, tf.TensorSpec([None], tf.int32)
+            self.train_loop = tf.function(self.train_steps, input_signature=[*kinds, order])
+            self.infer_loop = tf.function(self.infer_steps, input_signature=[kinds[0], order])
 
     def set_learning_rate(self, rate: float) -> None:
         self.rule.learning_rate.assign(rate)
 
     def train(self, steps: int) -> np.ndarray:
-        order = tf.constant(list(islice(self.order, steps)))
-        return self.loop(*self.placed, order).numpy()  # the copy waits for the device
+        order = tf.constant(list(islice(self.batches, steps)))
+        return self.train_loop(*self.placed, order).numpy()  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self.forward(tf.constant(np.flip(images, (1, 2)), self.dtype)).numpy()
 
     def infer(self, steps: int) -> np.ndarray:
-        if self.batches is None:  # taken apart in the first step, which is not timed
-            self.batches = cycle(tf.unstack(self.placed[0]))
-        logits = [self.forward(images) for images in islice(self.batches, steps)]
-        return logits[-1].numpy()  # the copy waits for the device
+        order = tf.constant(list(islice(self.batches, steps)))
+        return self.infer_loop(self.placed[0], order).numpy()  # the copy waits for the device
 
     def weights(self) -> Weights:
         return {name: turned(v.numpy()).copy() for name, v in self.model.tensors.items()}

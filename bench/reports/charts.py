@@ -56,7 +56,7 @@ def _forms() -> dict[str, dict[str, Any]]:
         ),
     )
     tips = _tips(["label:N", "verdict:N", "against:N"], ["value", "low", "high"], ",.4r")
-    few = alt.Axis(tickCount=8)  # thousands would run into each other
+    few = alt.Axis(tickCount=8, labelSeparation=6)  # thousands would run into each other
     throughput = bars.mark_rule(strokeWidth=3, opacity=0.55).encode(
         x=alt.X("low:Q", title=speed, scale=alt.Scale(zero=True), axis=few),
         x2="high:Q",
@@ -92,21 +92,19 @@ def _forms() -> dict[str, dict[str, Any]]:
     ink = alt.value("#2f7fc1")
     latency = (
         bars.mark_rule().encode(
-            x=alt.X("p5:Q", title=time, scale=scale), x2="p95:Q", color=ink, tooltip=tips
+            x=alt.X("p5:Q", title=time, scale=scale, axis=few), x2="p95:Q", color=ink, tooltip=tips
         )
         + bars.mark_bar(size=12).encode(x=alt.X("p25:Q"), x2="p75:Q", color=ink, tooltip=tips)
         + bars.mark_tick(color="white", thickness=2, size=12).encode(x="median:Q", tooltip=tips)
         + bars.mark_point(filled=True, size=28).encode(x="p99:Q", color=ink, tooltip=tips)
     )
     memory = bars.mark_bar(size=14).encode(
-        x=alt.X("mib:Q", title="MiB"),
+        x=alt.X("mib:Q", title="MiB", axis=few),
         color=alt.Color(
             "part:N",
             title=None,
-            scale=alt.Scale(
-                domain=["host, set-up", "host, steps", "device, peak"],
-                range=["#9ab4cc", "#2f7fc1", "#8a5fb5"],
-            ),
+            sort=["host, set-up", "host, steps", "device, peak"],  # the last on GPUs alone
+            scale=alt.Scale(range=["#9ab4cc", "#2f7fc1", "#8a5fb5"]),
         ),
         order="order:Q",
         tooltip=_tips(["label:N", "part:N"], ["mib"], ",.0f"),
