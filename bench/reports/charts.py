@@ -66,10 +66,11 @@ def _forms() -> dict[str, dict[str, Any]]:
     )
 
     lines = alt.Chart(data, height=300).encode(color=color, opacity=faded)
+    whole = alt.Axis(tickMinStep=1, labelSeparation=6)  # there is no step 1.5
     losses = (
         lines.mark_line(strokeWidth=1.8)
         .encode(
-            x=alt.X("step:Q", title="optimizer step"),
+            x=alt.X("step:Q", title="optimizer step", axis=whole),
             y=alt.Y("loss:Q", title="training loss"),
             tooltip=_tips(["label:N", "step:Q"], ["loss"], ".4f"),
         )
@@ -78,7 +79,7 @@ def _forms() -> dict[str, dict[str, Any]]:
     blocks = (
         lines.mark_line(strokeWidth=1.2, point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=alt.X("round:Q", title="round of the run"),
+            x=alt.X("round:Q", title="round of the run", axis=whole),
             y=alt.Y("ms:Q", title="ms per step", scale=alt.Scale(type="log", nice=False)),
             detail="process:N",
             tooltip=_tips(["label:N", "process:N", "round:Q"], ["ms"], ",.2f"),
