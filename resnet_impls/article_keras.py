@@ -13,6 +13,7 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from resnet_impls.architecture import Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.keras_loops import fit, predict
 from resnet_impls.weights import Weights
 
 # Canonical leaf name of a batch norm -> the variable's name in Keras; others have one name.
@@ -107,18 +108,21 @@ class Implementation:
         one_hot = np.eye(self.classes)[labels]  # (K, B, classes)
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
         pairs = zip(images, one_hot, strict=True)
-        self.batches = cycle([(to_tensor(x, floatx), to_tensor(y, floatx)) for x, y in pairs])
+        batches = [(to_tensor(x, floatx), to_tensor(y, floatx)) for x, y in pairs]
+        if keras.backend.backend() == "jax":
+            import jax
+
+            jax.block_until_ready(batches)
+        self.batches = cycle(batches)
 
     def train(self, steps: int) -> np.ndarray:
-        losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
-        return np.array(losses)
+        return fit(self.model, islice(self.batches, steps))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict_on_batch(images))
 
     def infer(self, steps: int) -> np.ndarray:
-        logits = [self.model.predict_on_batch(x) for x, _ in islice(self.batches, steps)]
-        return np.asarray(logits[-1])
+        return predict(self.model, (images for images, _ in islice(self.batches, steps)))
 
     def weights(self) -> Weights:
         return {

@@ -17,6 +17,7 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.keras_loops import fit, predict
 from resnet_impls.weights import Weights
 
 LEAVES = {  # canonical leaf name -> the variable's name in Keras; layouts are the same
@@ -167,15 +168,13 @@ class Implementation:
         self.rule.learning_rate = rate
 
     def train(self, steps: int) -> np.ndarray:
-        losses = [self.model.train_on_batch(x, y) for x, y in islice(self.batches, steps)]
-        return np.array(losses)
+        return fit(self.model, islice(self.batches, steps))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict_on_batch(np.flip(images, (1, 2)).copy()))
 
     def infer(self, steps: int) -> np.ndarray:
-        logits = [self.model.predict_on_batch(x) for x, _ in islice(self.batches, steps)]
-        return np.asarray(logits[-1])
+        return predict(self.model, (images for images, _ in islice(self.batches, steps)))
 
     def weights(self) -> Weights:
         arrays = {path: turned(ops.convert_to_numpy(v)) for path, v in self.variables.items()}

@@ -98,7 +98,9 @@ print("taken", images.taken)
     ("name", "backend", "mode"),
     [row for row in TRAINERS if not row[0].startswith("keras") or row[0] == "keras_functional"],
 )
+@pytest.mark.parametrize("workload", ["train", "infer"])
 def test_nothing_compiles_after_the_first_step(
+    workload: str,
     name: str,
     backend: str,
     mode: str,
@@ -106,7 +108,8 @@ def test_nothing_compiles_after_the_first_step(
     make_cell: Callable[..., Cell],
     tmp_path: Path,
 ) -> None:
-    cell = make_cell(implementation=name, backend=backend, mode=mode, batch_size=4, steps=3)
+    named = {"implementation": name, "backend": backend, "mode": mode}
+    cell = make_cell(**named, workload=workload, batch_size=4, steps=3)
     child = Child(cell, digits, tmp_path / "log")
     try:
         child.ask("build", 300)

@@ -6,6 +6,7 @@ process for each half, and what of it may be taken from the cache.
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -157,8 +158,7 @@ def _half(subject: Cell, timeout_s: float) -> Half:
 
 def _problem(model: str, optimizer: str, recipe: str) -> Path:
     """The file with the problem and the reference's solution, worked out where there is none."""
-    sources = ("architecture.py", "weights.py", "numpy_reference.py")
-    file = CACHE / "problems" / f"{model}-{optimizer}-{recipe}-{_sources(*sources)[:16]}.npz"
+    file = CACHE / "problems" / f"{model}-{optimizer}-{recipe}-{_sources()[:16]}.npz"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
@@ -170,14 +170,17 @@ def _problem(model: str, optimizer: str, recipe: str) -> Path:
 
 
 def _sources(*names: str) -> str:
-    """Fingerprint of files of `resnet_impls`, and of the modules that define the checks."""
+    """Fingerprint of files, the reference, what both import here, and what defines the checks."""
     from bench import recipes  # here, since NumPy is slow to import
     from bench.certificate import identity, inference, problem
     from bench.worker import workloads
 
     digest = hashlib.sha256()
     folder = Path(next(iter(resnet_impls.__path__)))
-    files = [folder / name for name in names]
+    files, reference = [folder / name for name in names], folder / "numpy_reference.py"
+    imports = re.compile(r"^from resnet_impls\.(\w+) import", re.MULTILINE)
+    imported = [name for file in (*files, reference) for name in imports.findall(file.read_text())]
+    files += [*(folder / f"{name}.py" for name in dict.fromkeys(imported)), reference]
     files += [Path(str(m.__file__)) for m in (problem, identity, inference, recipes, workloads)]
     for path in files:
         digest.update(path.read_bytes())
@@ -196,7 +199,7 @@ def _key(subject: Cell) -> str:
     facts = machine.facts()
     depends = {
         "subject": subject.as_dict(),
-        "sources": _sources(*sources, "architecture.py", "weights.py", "numpy_reference.py"),
+        "sources": _sources(*sources),
         "versions": {name: installed(name) for name in sorted({*packages, "jaxlib", "numpy"})},
         "environment": libraries_environment(subject),
         "python": facts["python"],
