@@ -79,8 +79,8 @@ class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend'
 
     @property
     def epsilon(self):
-        step = ops.cast(self.iterations + 1, keras.backend.floatx())
-        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, step))
+        step = ops.cast(self.iterations.value + 1, keras.backend.floatx())
+        return self._epsilon * ops.sqrt(1 - self.beta_2**step)
 
     @epsilon.setter
     def epsilon(self, value):

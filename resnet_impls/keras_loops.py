@@ -1,9 +1,9 @@
 """The loops of Keras' `fit` and `predict`, over batches that lie on the device.
 
 Both take one of Keras' own steps after the other, and fetch what these put out at the end. So no
-step waits for the one before, as those of `train_on_batch` and `predict_on_batch` do: they fetch
-each loss and each output, and on JAX assign every variable anew. `fit` and `predict` themselves
-lead what they are given through the host's memory.
+step waits for the one before, unless Keras' step itself does; `train_on_batch` and
+`predict_on_batch` fetch each loss and each output, and on JAX assign every variable anew. `fit` and
+`predict` themselves lead what they are given through the host's memory.
 """
 
 from collections.abc import Iterable
@@ -23,20 +23,31 @@ def fit(model: keras.Model, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndar
     """An optimizer step for each batch of images and labels -> their losses (steps,)."""
     batches, losses = iter(batches), []
     if model.train_function is None:  # builds what is missing, the optimizer's slots among it
-        losses.append(model.train_on_batch(*next(batches)))
+        loss = model.train_on_batch(*next(batches))
+        losses.append(ops.convert_to_tensor(loss, keras.config.floatx()))
+    metrics = model.metrics_variables
     kinds = [model.trainable_variables, model.non_trainable_variables, model.optimizer.variables]
+    kinds.append(metrics)
     state = values(kinds)
     for images, labels in batches:
-        model.reset_metrics()  # else its loss would be the mean of all steps
         data = [(images, labels, None)]  # no image has a weight of its own
+        # metrics from 0, else a step's loss would be the mean of all; a 0 of Python's would be
+        # copied to the device, and awaited
         if STATELESS:
-            metrics = values([model.metrics_variables])
-            logs, (*state, _) = model.train_function((*state, *metrics), iter(data))
+            *others, sums = state
+            zeros = [ops.zeros_like(each) for each in sums]
+            logs, state = model.train_function((*others, zeros), iter(data))
         else:
+            for metric in metrics:
+                metric.assign(ops.zeros_like(metric))
             logs = model.train_function(data)
         losses.append(logs["loss"])
     assign(kinds, state)
-    return np.array([ops.convert_to_numpy(loss) for loss in losses])
+    if STATELESS:
+        import jax
+
+        return np.array(jax.device_get(losses))  # to stack them, it would compile
+    return ops.convert_to_numpy(ops.stack(losses))
 
 
 def predict(model: keras.Model, batches: Iterable[Tensor]) -> np.ndarray:

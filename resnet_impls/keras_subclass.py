@@ -53,7 +53,7 @@ class BatchNormalization(layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not training:
             return super().call(inputs, training=False)
-        before = self.momentum * self.moving_variance
+        before = self.momentum * self.moving_variance.value
         outputs = super().call(inputs, training=True)
         after = self.moving_variance.value
         count = prod(inputs.shape[:-1])  # of the values that a channel's variance is taken of
@@ -66,8 +66,8 @@ class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend'
 
     @property
     def epsilon(self):
-        step = ops.cast(self.iterations + 1, keras.backend.floatx())
-        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, step))
+        step = ops.cast(self.iterations.value + 1, keras.backend.floatx())
+        return self._epsilon * ops.sqrt(1 - self.beta_2**step)
 
     @epsilon.setter
     def epsilon(self, value):

@@ -1,10 +1,12 @@
 """Which halves of a certificate are worked out, and which are taken as they are known."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import resnet_impls
 from bench.cells import Cell
 from bench.certificate import certify
 from bench.cli import main
@@ -76,6 +78,33 @@ def test_a_users_file_is_certified_again_where_a_neighbour_of_its_has_changed(
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     obtain([cell], remembered=True)
     assert len(worked) == 6
+
+
+def test_what_an_implementation_imports_is_part_of_its_certificate(
+    worked: Worked, make_cell: Callable[..., Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "resnet_impls"
+    shutil.copytree(Path(next(iter(resnet_impls.__path__))), folder)
+    monkeypatch.setattr(resnet_impls, "__path__", [str(folder)])
+    named = [("flax_nnx", "jax"), ("keras_subclass", "jax")]
+    cells = [make_cell(implementation=name, backend=backend) for name, backend in named]
+    obtain(cells, remembered=True)
+    del worked[:]
+    with (folder / "keras_loops.py").open("a") as file:
+        file.write("# changed\n")
+    obtain(cells[:1], remembered=True)
+    assert worked == []
+    obtain(cells, remembered=True)
+    assert len(worked) == 2
+
+
+def test_a_users_file_may_stand_beside_what_is_no_text(
+    worked: Worked, make_cell: Callable[..., Cell], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("from resnet_impls.nowhere import Implementation\n")
+    (tmp_path / "old.py").write_bytes(b"# -*- coding: latin-1 -*-\n# \xe4\n")
+    cell = make_cell(implementation=str(tmp_path / "mine.py"), backend="mine")
+    assert obtain([cell], remembered=True) == [True]
 
 
 @pytest.mark.parametrize(

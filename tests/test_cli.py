@@ -13,6 +13,7 @@ import pytest
 from bench import __version__
 from bench.cells import Cell, obstacle
 from bench.cli import COMMANDS, main
+from bench.command_line.options import parser, requested
 
 # Should one of them be taken after all, it does not take long
 RUN = ("run", "--impl", "torch_module", "--no-certify", "--profile", "smoke", "--workload", "train")
@@ -263,6 +264,22 @@ def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
     monkeypatch.setattr("bench.machine.peaks.probe", probe)
     assert main(["machine", "--peaks"]) == 0
     assert json.loads(capsys.readouterr().out)["peaks"] == {"cpu": ["bf16", "fp16", "fp32"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "steps", "batch_size"),
+    [
+        ("--device cpu", 72, 32),
+        ("--device cuda", 1000, 256),
+        ("--device cpu cuda", 72, 32),
+        ("--device cuda --profile full", 4000, 256),
+        ("--device cuda --model resnet14 resnet50", 1000, 32),
+        ("--device cuda --steps 9 --batch-size 8", 9, 8),
+    ],
+)
+def test_a_run_on_gpus_alone_has_a_load_of_its_own(words: str, steps: int, batch_size: int) -> None:
+    asked = requested(parser().parse_args(["run", *words.split()]))
+    assert (asked["steps"], asked["batch_size"]) == (steps, [batch_size])
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -56,3 +56,9 @@ def test_energy_per_image_is_that_of_all_blocks() -> None:
     assert j_per_image(timed([0.1, 0.1], batch_size=64, block_j=(4.0, 2.4))) == 6.4 / 1280
     assert j_per_image(timed([0.1, 0.1])) is None
     assert j_per_image(timed([0.1, 0.1], block_j=(0.0, 13.4))) is None  # too coarse a counter
+
+
+def test_energy_of_a_gpus_short_blocks_is_unknown() -> None:
+    counted = {"device": "cuda", "batch_size": 64, "block_j": (4.0, 2.4)}
+    assert j_per_image(timed([1.0, 0.6], **counted)) == 6.4 / 1280
+    assert j_per_image(timed([1.0, 0.4], **counted)) is None

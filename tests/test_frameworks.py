@@ -124,7 +124,10 @@ def test_nothing_compiles_after_the_first_step(
 @pytest.mark.parametrize(
     ("name", "backend", "mode"), [row for row in TRAINERS if row[0].startswith("keras")]
 )
-def test_keras_infers_in_fp16_without_a_step_of_its_optimizer(
+@pytest.mark.parametrize(("workload", "skipped"), [("infer", None), ("train", "0")])
+def test_keras_computes_in_fp16_and_skips_no_step(
+    workload: str,
+    skipped: str | None,
     name: str,
     backend: str,
     mode: str,
@@ -134,15 +137,15 @@ def test_keras_infers_in_fp16_without_a_step_of_its_optimizer(
 ) -> None:
     """A GPU's precision, which is slow on a CPU and the same code."""
     named = {"implementation": name, "backend": backend, "mode": mode}
-    cell = make_cell(**named, precision="fp16", workload="infer", batch_size=2, steps=2)
+    cell = make_cell(**named, precision="fp16", workload=workload, batch_size=2, steps=4)
     child = Child(cell, digits, tmp_path / "log")
     try:
         child.ask("build", 300)
-        answer = child.ask("warm_up", 300, steps=0)
+        answer = child.ask("warm_up", 300, steps=2)
     finally:
         child.end()
     assert answer["settings"]["computation"] == "float16"
-    assert "skipped_steps" not in answer["settings"]
+    assert answer["settings"].get("skipped_steps") == skipped
 
 
 def test_keras_does_not_import_what_is_installed_for_the_instrument(

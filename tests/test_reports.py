@@ -140,7 +140,7 @@ def test_costs_of_which_nothing_is_known_have_no_column() -> None:
     known = {"step_ms_median": 12.34, "step_ms_p95": 45.67}
     costs = section(report(timed([1.0], **known), timed([2.0], **JAX)), "train resnet14")
     costs = costs.split("### What it costs")[1]
-    assert "| step ms | p95 |" in costs
+    assert "| latency ms | p95 |" in costs
     assert {"12.3", "45.7", "–"} < set(table_cells(costs))
     assert "p99" not in costs
     assert "device" not in costs
@@ -291,6 +291,18 @@ def test_how_to_repeat_each_run_is_at_the_end() -> None:
     text = markdown.render([timed([1.0])], runs)
     assert text.startswith("# first, second\n")
     assert text.endswith(f"```sh\n{runs[0]['command']}\nresnet-bench run --seed 7\n```\n")
+
+
+def test_when_and_with_what_a_run_was_made_is_said_as_far_as_it_is_known() -> None:
+    asked = {"device": ["cpu"], "batch_size": [32, 64], "steps": 72, "replicates": 3}
+    known = {"utc": "2026-11-23T00:40:02+00:00", "resnet_bench": "0.1.0", "options": asked}
+    text = markdown.render([timed([1.0])], [run(command="resnet-bench run --steps 72", **known)])
+    assert (
+        "\n- first: begun 2026-11-23 00:40 UTC, resnet-bench 0.1.0, 3 processes per cell\n" in text
+    )
+    filled = "# there: --device cpu --batch-size 32 64 --replicates 3"
+    assert f"```sh\nresnet-bench run --steps 72  {filled}\n```\n" in text
+    assert "begun" not in markdown.render([timed([1.0])], [run()])
 
 
 def test_reports_are_the_same_bytes_in_every_process(tmp_path: Path) -> None:

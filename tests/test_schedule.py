@@ -121,7 +121,7 @@ def three(
     make_cell: MakeCell, faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, list[Task]]:
     """The folder of the diaries, and three contenders; always in MIN_BLOCKS rounds."""
-    monkeypatch.setattr("bench.parent.schedule.BLOCK_S", 1e6)
+    monkeypatch.setattr("bench.parent.schedule.BLOCK_S", {"cpu": 1e6})
     path = faulty("diary", DIARY)
     return path.parent, [(make_cell(path, mode=mode, steps=40), 0) for mode in MODES]
 

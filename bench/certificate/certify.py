@@ -20,6 +20,8 @@ from bench.cells import Cell, UsageError, implementation, installed, obstacle
 from bench.parent.child import Child, Failure, libraries_environment
 from resnet_impls.catalogue import CATALOGUE, Backend
 
+IMPORTS = re.compile(rb"^from resnet_impls\.(\w+) import", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Half:
@@ -169,37 +171,40 @@ def _problem(model: str, optimizer: str, recipe: str) -> Path:
     return file
 
 
-def _sources(*names: str) -> str:
-    """Fingerprint of files, the reference, what both import here, and what defines the checks."""
+def _sources(files: Iterable[Path] = ()) -> str:
+    """Fingerprint of `files`, the reference, what both import of `resnet_impls`, and the checks."""
     from bench import recipes  # here, since NumPy is slow to import
     from bench.certificate import identity, inference, problem
     from bench.worker import workloads
 
     digest = hashlib.sha256()
-    folder = Path(next(iter(resnet_impls.__path__)))
-    files, reference = [folder / name for name in names], folder / "numpy_reference.py"
-    imports = re.compile(r"^from resnet_impls\.(\w+) import", re.MULTILINE)
-    imported = [name for file in (*files, reference) for name in imports.findall(file.read_text())]
-    files += [*(folder / f"{name}.py" for name in dict.fromkeys(imported)), reference]
-    files += [Path(str(m.__file__)) for m in (problem, identity, inference, recipes, workloads)]
-    for path in files:
-        digest.update(path.read_bytes())
+    reference = _folder() / "numpy_reference.py"
+    names = [name for file in (*files, reference) for name in IMPORTS.findall(file.read_bytes())]
+    imported = [_folder() / f"{name.decode()}.py" for name in dict.fromkeys(names)]
+    checks = [Path(str(m.__file__)) for m in (problem, identity, inference, recipes, workloads)]
+    for path in (*files, *imported, reference, *checks):
+        digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
+
+
+def _folder() -> Path:
+    return Path(next(iter(resnet_impls.__path__)))
 
 
 def _key(subject: Cell) -> str:
     """Fingerprint of all that a certificate depends on."""
     row, backend = implementation(subject.implementation), _backend(subject)
     packages: Iterable[str] = (*backend.packages, "numpy")
-    sources = [f"{row.module.rpartition('.')[2]}.py"]
-    if row.module.endswith(".py"):  # it may import any framework, and what lies beside it
-        sources = sorted(map(str, Path(row.module).parent.glob("*.py")))
+    sources = [_folder() / f"{row.module.rpartition('.')[2]}.py"]
+    if row.module.endswith(".py"):  # it may import any framework, and what lies beside it or here
+        folders = (Path(row.module).parent, _folder())
+        sources = [file for folder in folders for file in sorted(folder.glob("*.py"))]
         backends = [known for each in CATALOGUE.values() for known in each.backends]
         packages = {name for known in backends for name in known.packages}
     facts = machine.facts()
     depends = {
         "subject": subject.as_dict(),
-        "sources": _sources(*sources),
+        "sources": _sources(sources),
         "versions": {name: installed(name) for name in sorted({*packages, "jaxlib", "numpy"})},
         "environment": libraries_environment(subject),
         "python": facts["python"],

@@ -40,9 +40,10 @@ def requested(options: argparse.Namespace) -> dict[str, Any]:
 
     profile = PROFILES[options.profile]
     asked = {name: getattr(options, name, None) for name in MATRIX}
-    asked["device"] = options.device or ["cuda" if machine.gpus() else "cpu"]
-    asked["steps"] = options.steps or profile.steps
-    asked["batch_size"] = options.batch_size or [profile.batch_size]
+    devices = asked["device"] = options.device or ["cuda" if machine.gpus() else "cpu"]
+    load = profile.load(devices, options.model)
+    asked["steps"] = options.steps or load.steps
+    asked["batch_size"] = options.batch_size or [load.batch_size]
     asked["threads"] = options.threads or [cpus.cores()]
     for name in ("batch_size", "threads"):
         given = [str(each) for each in asked[name] or ()]

@@ -37,6 +37,7 @@ def cell(impl: str | None, device: str | None) -> Cell:
     device = device or ("cuda" if machine.gpus() else "cpu")
     if device == "cuda" and not machine.gpus():
         raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    load = PROFILES["quick"].load([device], ["resnet14"])
     for name in [impl] if impl else CONTENDERS:
         cells = matrix(
             impl=[name],
@@ -45,11 +46,11 @@ def cell(impl: str | None, device: str | None) -> Cell:
             workload=["train"],
             device=[device],
             precision=["fp32"],
-            batch_size=[64],
+            batch_size=[load.batch_size],
             optimizer=["adam"],
             dataset="digits",
             seed=0,
-            steps=PROFILES["quick"].steps,
+            steps=load.steps,
             threads=[cpus.cores()],
         )
         if len(cells) > 1:

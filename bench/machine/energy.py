@@ -8,6 +8,7 @@ from bench.machine.gpu import Gpu
 from bench.records import Record
 
 POWERCAP = Path("/sys/class/powercap")
+SHORTEST_GPU_BLOCK_S = 0.5  # of what is counted there, up to a tenth is of what went before
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,14 @@ def gpu_meter(gpu: Gpu | None) -> Meter:
 def j_per_image(record: Record) -> float | None:
     """Energy of all timed blocks over their images, in J; None where nothing was counted.
 
-    Nor is it known where the counter stood still in a block: a GPU's moves every tenth of a second,
-    and what it says of shorter blocks is of what went before, too.
+    Nor is it known of a GPU's short blocks: its counter moves every tenth of a second, and so tells
+    of the time before a block, half of that in the mean.
     """
-    images = sum(record.block_steps) * record.batch_size
-    return sum(record.block_j) / images if record.block_j and all(record.block_j) else None
+    if not record.block_j or not all(record.block_j):
+        return None
+    if record.device == "cuda" and min(record.block_s) < SHORTEST_GPU_BLOCK_S:
+        return None
+    return sum(record.block_j) / (sum(record.block_steps) * record.batch_size)
 
 
 def _reader(file: Path) -> Callable[[], int | None]:

@@ -27,7 +27,9 @@ from bench.parent.room import Room
 
 # Of a log; file systems allow 255, and the name of weights may hold that of those they began with
 LONGEST_NAME = 160
-BLOCK_S = 0.5  # a typical block: long against the cost of a switch, short against the drift
+# A typical block: long against the cost of a switch, and on a GPU against the tenth of a second in
+# which its energy counter moves; short against the drift
+BLOCK_S = {"cpu": 0.5, "cuda": 1.0}
 
 
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -179,7 +181,8 @@ def _blocks(live: Sequence[Measurement]) -> list[int]:
     steps = live[0].task[0].steps
     timed = steps - 1 - warm_up_steps(steps)
     step_s = statistics.median(measurement.step_s for measurement in live)
-    return split(timed, max(1, round(BLOCK_S / step_s))) if timed else []
+    typical = max(1, round(BLOCK_S[live[0].task[0].device] / step_s))
+    return split(timed, typical) if timed else []
 
 
 def _latency_rounds(live: Sequence[Measurement]) -> list[dict[Measurement, int]]:

@@ -11,9 +11,9 @@ from bench.reports.text import escape, number, table
 READING = (
     "What it takes to begin, in medians over the processes that tell (import and build are timed "
     "where nothing else was built beside them): *in all* is import, build, first step "
-    "(with its compilation) and warm-up together. A cell overtakes another when as many steps have "
-    "taken it as little time from its start; brackets hold the 95 % interval that follows from the "
-    "ratio of their speeds."
+    "(with its compilation) and warm-up together. A cell overtakes another once it has taken as "
+    "many steps in less time, its start included; brackets hold the 95 % interval that follows "
+    "from the ratio of their speeds."
 )
 
 
@@ -32,7 +32,15 @@ def _contest(contest: Sequence[Summary], title: str) -> str:
             rows.append([s.cell.label, *figures, number(start.step_s * 1e3, 1)])
     if not rows:
         return ""
-    header = ["", "import s", "build s", "first step s", "warm-up s", "in all s", "then ms a step"]
+    header = [
+        "",
+        "import s",
+        "build s",
+        "first step s",
+        "warm-up s",
+        "in all s",
+        "ms per step in blocks",
+    ]
     lines = "\n".join(f"- {sentence(found)}" for found in overtakings(contest))
     return "\n\n".join([f"### {escape(title)}", table(header, rows), *([lines] if lines else [])])
 
@@ -42,10 +50,10 @@ def sentence(found: Overtaking) -> str:
     late, early = escape(found.late.cell.label), escape(found.early.cell.label)
     steps = found.steps
     if math.isinf(steps.value):
-        maybe = ""
         if steps.low is not None and math.isfinite(steps.low):
-            maybe = f", or after {_count(steps.low)} steps at the earliest"
-        return f"{late} never overtakes {early}: it is no faster per step{maybe}"
+            earliest = f"after {_count(steps.low)} steps at the earliest"
+            return f"{late} is not seen to overtake {early}: {earliest}, if it is faster per step"
+        return f"{late} never overtakes {early}: it is no faster per step"
     bracket = ""
     if steps.low is not None and steps.high is not None:
         bracket = f" [{_count(steps.low)}, {_count(steps.high)}]"

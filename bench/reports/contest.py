@@ -111,7 +111,7 @@ BESIDE: dict[str, Column] = {
     "device peak MiB": _median("device_peak_mib", 0),
 }
 COSTS: dict[str, Column] = {
-    "step ms": _median("step_ms_median", 1),
+    "latency ms": _median("step_ms_median", 1),
     "p95": _median("step_ms_p95", 1),
     "p99": _median("step_ms_p99", 1),
     "GFLOP/s": _median("achieved_gflop_per_s", 0),

@@ -21,7 +21,16 @@ FILES = {
     "records.jsonl": "records",
     "run.json": "run",
 }
-HEADER = ("run", "begun", "machine", "processor", "models", "workloads", "fastest", "files")
+COLUMNS = {  # of records -> what they are called
+    "machine": "machine",
+    "processor": "processor",
+    "model": "models",
+    "workload": "workloads",
+    "precision": "precisions",
+    "batch_size": "images a step",
+    "steps": "steps",
+}
+HEADER = ("run", "begun", *COLUMNS.values(), "fastest", "files")
 
 
 @dataclass(frozen=True)
@@ -101,10 +110,7 @@ tr {{ border-bottom: 1px solid #8888; }}
 def _told(entry: Entry) -> list[str]:
     """All columns but the links, as plain text."""
     records = entry.records
-    columns = [
-        _listed(getattr(record, name) for record in records)
-        for name in ("machine", "processor", "model", "workload")
-    ]
+    columns = [_listed(getattr(record, name) for record in records) for name in COLUMNS]
     if entry.reason:
         answer = f"cannot be read: {entry.reason}"
     else:
@@ -112,8 +118,8 @@ def _told(entry: Entry) -> list[str]:
     return [str(entry.path), entry.begun, *columns, answer]
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(dict.fromkeys(map(str, values)))
 
 
 def _links(entry: Entry) -> list[tuple[str, str]]:

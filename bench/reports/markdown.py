@@ -22,6 +22,8 @@ from bench.reports import (
 from bench.reports.answer import FEW, heading, opening
 from bench.reports.text import code, code_version, details, escape, folded, table
 
+# Options that a run fills in by its profile and machine
+FILLED = ("device", "threads", "batch_size", "steps", "replicates")
 MANY = 8  # rows of a table that lies open in the later sections
 
 
@@ -35,6 +37,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     many = len(contests) > FEW
     sections = [
         "# " + escape(", ".join(run["run_id"] for run in runs)),
+        "\n".join(filter(None, map(_begun, runs))),
         opening(contests),
         contest.overview(contests) if many else "",
         _look_out(runs),
@@ -62,7 +65,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     ]
     sections += [folded(section) for section in appendix]
     sections.append("## How to read this\n\n" + READING)
-    sections.append("## Repeat it\n\n" + code("\n".join(run["command"] for run in runs)))
+    sections.append("## Repeat it\n\n" + code("\n".join(map(_command, runs))))
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
@@ -73,17 +76,45 @@ READING = """\
   the machine that hits both cancels, so its interval is the one to trust. A *tie* is a difference
   that may be chance: the interval holds 1, or only just leaves it out where so many rows are
   compared, or the difference is below the machine's noise floor. With a single process there is no
-  interval and no verdict.
+  interval and no verdict. Rows are in the order of images/s.
 - **group**: rows that share a letter cannot be told apart, each compared with each. Of all the
   differences that letters and verdicts state, 5 % are expected to be chance.
 - **certificate** says whether the row was proved to compute the reference's function, in float64
   and as it was timed; rows that fail are not ranked.
 - **cold start** is import, build, first step and warm-up together; the **first step** holds the
   compilation, where there is any.
-- **step ms** is the median latency of single steps, each awaited before the next begins; **p95**
-  and **p99** are left out where there are under 20 and 100 of them.
+- **latency ms** is the median time of single steps, each awaited before the next begins, in turns
+  of their own after the blocks, when the machine may be faster; **p95** and **p99** are left out
+  where there are under 20 and 100 of them.
 - **host peak** is the worker's largest resident memory, **at set-up** what it held before the first
   step."""
+
+
+def _begun(run: Mapping[str, Any]) -> str:
+    """When a run began, by which code, and in how many processes, as far as that is known."""
+    parts = []
+    if "utc" in run:
+        parts.append(f"begun {run['utc'][:16].replace('T', ' ')} UTC")
+    if version := code_version(run):
+        parts.append(f"resnet-bench {version}")
+    if replicates := run["options"].get("replicates"):
+        least = "at least " if run["options"].get("precision_target") else ""
+        parts.append(f"{least}{replicates} process{'es' * (replicates > 1)} per cell")
+    return f"- {escape(run['run_id'])}: {escape(', '.join(parts))}" if parts else ""
+
+
+def _command(run: Mapping[str, Any]) -> str:
+    """The command of a run, and as a comment what it left to this version and machine."""
+    asked, command = run["options"], str(run["command"])
+    filled = []
+    for name in FILLED:
+        flag, value = f"--{name.replace('_', '-')}", asked.get(name)
+        if name == "steps" and "train-to" in (asked.get("workload") or ()):
+            continue  # its cells have a cap of their own
+        if value is not None and flag not in command.replace("=", " ").split():
+            told = value if isinstance(value, list) else [value]
+            filled.append(f"{flag} {' '.join(map(str, told))}")
+    return f"{command}  # there: {' '.join(filled)}" if filled else command
 
 
 def _look_out(runs: Sequence[Mapping[str, Any]]) -> str:
