@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis.statistics import estimate
-from bench.cells import Cell
+from bench.cells import DEVICES, Cell
 from bench.command_line.matrix import matrix
 from bench.parent.child import environment
 from bench.run.measure import shared_data
@@ -51,14 +51,14 @@ CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
 }
 
 
-def cell_of(contender: str) -> Cell:
-    """Training of `contender` as the default run does it."""
+def cell_of(contender: str, device: str) -> Cell:
+    """Training of `contender` as the default run on a CPU does it."""
     return matrix(
         impl=[contender],
         mode=None,
         model=["resnet14"],
         workload=["train"],
-        device=["cpu"],
+        device=[device],
         precision=["fp32"],
         batch_size=[64],
         optimizer=["adam"],
@@ -81,28 +81,29 @@ def variant(cell: Cell, phrases: tuple[tuple[str, str], ...], file: Path) -> Cel
     return replace(cell, implementation=str(file), backend=file.stem)
 
 
-def variants(contender: str, folder: Path) -> dict[str, Cell]:
+def variants(contender: str, device: str, folder: Path) -> dict[str, Cell]:
     """What is left out -> the cell without it, whose source is a file in `folder`."""
     changes: dict[str, tuple[tuple[str, str], ...]] = {"nothing": (), **CORRECTIONS[contender]}
     return {
-        what: variant(cell_of(contender), phrases, folder / f"without{index}.py")
+        what: variant(cell_of(contender, device), phrases, folder / f"without{index}.py")
         for index, (what, phrases) in enumerate(changes.items())
     }
 
 
-def measure(contender: str, folder: Path, data: str, rounds: int, steps: int) -> dict[str, float]:
+def measure(contender: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Correction -> ratio of step times, with over without, in this process."""
     from bench.worker.turns import Worker
 
-    cells = {"": cell_of(contender), **variants(contender, folder)}
-    workers = {what: Worker(cell, data) for what, cell in cells.items()}
+    device, steps = options.device, options.steps
+    cells = {"": cell_of(contender, device), **variants(contender, device, folder)}
+    workers = {what: Worker(cell, options.data) for what, cell in cells.items()}
     order = random.sample(list(workers), len(workers))  # places in memory are by lot, too
     for what in order:
         workers[what].build()
     for what in order:
         workers[what].warm_up(2 * steps)
     ratios: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         turns = random.sample(list(workers), len(workers))
         block_s = {what: workers[what].block(steps)["block_s"] for what in turns}
         for what in cells.keys() - {""}:
@@ -116,21 +117,17 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=3, help="steps of a block (3)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--data", help=argparse.SUPPRESS)  # where this is one of the processes
     options = parser.parse_args()
     for contender in options.contenders:
-        cell = cell_of(contender)
+        cell = cell_of(contender, options.device)
         if options.data:
             with tempfile.TemporaryDirectory() as folder:
-                print(
-                    json.dumps(
-                        measure(
-                            contender, Path(folder), options.data, options.rounds, options.steps
-                        )
-                    )
-                )
+                print(json.dumps(measure(contender, Path(folder), options)))
             continue
         command = [sys.executable, __file__, contender, f"--rounds={options.rounds}"]
+        command += [f"--device={options.device}"]
         ratios: dict[str, list[float]] = defaultdict(list)
         with shared_data([cell], None) as data:
             command += [f"--steps={options.steps}", f"--data={data[cell]}"]
