@@ -297,12 +297,12 @@ def test_when_and_with_what_a_run_was_made_is_said_as_far_as_it_is_known() -> No
     asked = {"device": ["cpu"], "batch_size": [32, 64], "steps": 72, "replicates": 3}
     known = {"utc": "2026-11-23T00:40:02+00:00", "resnet_bench": "0.1.0", "options": asked}
     text = markdown.render([timed([1.0])], [run(command="resnet-bench run --steps 72", **known)])
-    assert (
-        "\n- first: begun 2026-11-23 00:40 UTC, resnet-bench 0.1.0, 3 processes per cell\n" in text
-    )
+    begun = "egun 2026-11-23 00:40 UTC, resnet-bench 0.1.0, 3 processes per cell\n"
+    assert f"\nB{begun}" in text
+    assert f"\n- first: b{begun}" in markdown.render([timed([1.0])], [run(**known), run()])
     filled = "# there: --device cpu --batch-size 32 64 --replicates 3"
     assert f"```sh\nresnet-bench run --steps 72  {filled}\n```\n" in text
-    assert "begun" not in markdown.render([timed([1.0])], [run()])
+    assert "egun" not in markdown.render([timed([1.0])], [run()])
 
 
 def test_reports_are_the_same_bytes_in_every_process(tmp_path: Path) -> None:

@@ -246,6 +246,15 @@ def test_no_cell_is_faster_than_the_one_that_is_called_fastest() -> None:
     assert contest[0].cell.backend == "jax"
 
 
+def test_rows_are_in_the_order_of_what_the_same_rounds_say() -> None:
+    # Medians say 2.0 and 2.1 s, but in two rounds of three the second was faster.
+    drifting = [timed([1.0, 2.0, 3.0]), timed([0.9, 2.1, 2.9], **JAX)]
+    (contest,) = summarise([*drifting, timed([2.0, 4.0, 6.0], **TENSORFLOW)])
+    assert [s.cell.backend for s in contest] == ["jax", "torch", "tensorflow"]
+    ratios = [s.speed_against_fastest for s in contest]
+    assert [ratio and round(ratio.value, 3) for ratio in ratios] == [1.0, 0.967, 0.483]
+
+
 def test_failures_are_kept_beside_what_was_measured() -> None:
     crashed = record(status="crashed", reason="exit code -9", replicate=2)
     (contest,) = summarise([*processes([1.0, 1.0]), crashed])

@@ -18,6 +18,7 @@ from bench.analysis.statistics import (
     estimate,
     noise_floor,
     seconds_to_target,
+    speed_ratio,
 )
 from bench.cells import Cell
 from bench.records import Record
@@ -127,14 +128,7 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
         for cell, rows in ok.items()
     }
     ranked = {cell: _rate(cell, raced[cell], speeds[cell]) for cell in cells}
-    order = sorted(cells, key=lambda cell: -ranked[cell])
-    fastest = order[0]
-    for cell in order[1:]:  # where processes are missing, side by side may contradict the means
-        found = compare(raced[cell], raced[fastest], floor)
-        if found and found.verdict == "faster":
-            fastest = cell
-    order.remove(fastest)
-    order.insert(0, fastest)
+    order = _order(cells, raced, ranked)
     compared = _compared([raced[cell] for cell in order], floor)
     apart = {pair for pair, found in compared.items() if found.verdict in ("faster", "slower")}
     told = {row for pair, found in compared.items() if found.verdict for row in pair}
@@ -157,6 +151,29 @@ def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
             )
         )
     return summaries
+
+
+def _order(
+    cells: Iterable[Cell], raced: Mapping[Cell, Sequence[Record]], ranked: Mapping[Cell, float]
+) -> list[Cell]:
+    """Fastest first: by the ratio to the fastest of those that ran beside it, which a drift of the
+    machine leaves alone, and else by what each is `ranked` by.
+    """
+    by_rate = sorted(cells, key=lambda cell: -ranked[cell])
+    fastest, ratios = by_rate[0], {by_rate[0]: 1.0}
+    for _ in by_rate:  # until none is ahead of it
+        others = [cell for cell in by_rate if cell != fastest]
+        found = {cell: speed_ratio(raced[cell], raced[fastest]) for cell in others}
+        ratios = {cell: ratio.value for cell, ratio in found.items() if ratio} | {fastest: 1.0}
+        ahead = max(ratios, key=lambda cell: ratios[cell])
+        if ahead == fastest:
+            break
+        fastest = ahead
+
+    def place(cell: Cell) -> tuple[bool, float]:
+        return cell != fastest, -ratios.get(cell, ranked[cell] / (ranked[fastest] or 1.0))
+
+    return sorted(by_rate, key=place)
 
 
 def _rate(cell: Cell, records: Sequence[Record], speed: Estimate | None) -> float:

@@ -37,7 +37,7 @@ def render(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
     many = len(contests) > FEW
     sections = [
         "# " + escape(", ".join(run["run_id"] for run in runs)),
-        "\n".join(filter(None, map(_begun, runs))),
+        _begun(runs),
         opening(contests),
         contest.overview(contests) if many else "",
         _look_out(runs),
@@ -76,7 +76,7 @@ READING = """\
   the machine that hits both cancels, so its interval is the one to trust. A *tie* is a difference
   that may be chance: the interval holds 1, or only just leaves it out where so many rows are
   compared, or the difference is below the machine's noise floor. With a single process there is no
-  interval and no verdict. Rows are in the order of images/s.
+  interval and no verdict. Rows are in the order of these ratios, not of images/s.
 - **group**: rows that share a letter cannot be told apart, each compared with each. Of all the
   differences that letters and verdicts state, 5 % are expected to be chance.
 - **certificate** says whether the row was proved to compute the reference's function, in float64
@@ -90,8 +90,15 @@ READING = """\
   step."""
 
 
-def _begun(run: Mapping[str, Any]) -> str:
-    """When a run began, by which code, and in how many processes, as far as that is known."""
+def _begun(runs: Sequence[Mapping[str, Any]]) -> str:
+    """When each run began, by which code, and in how many processes, as far as that is known."""
+    told = [(run["run_id"], ", ".join(_circumstances(run))) for run in runs]
+    if len(told) == 1:
+        return escape(told[0][1][:1].upper() + told[0][1][1:])
+    return "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in told if text)
+
+
+def _circumstances(run: Mapping[str, Any]) -> list[str]:
     parts = []
     if "utc" in run:
         parts.append(f"begun {run['utc'][:16].replace('T', ' ')} UTC")
@@ -100,7 +107,7 @@ def _begun(run: Mapping[str, Any]) -> str:
     if replicates := run["options"].get("replicates"):
         least = "at least " if run["options"].get("precision_target") else ""
         parts.append(f"{least}{replicates} process{'es' * (replicates > 1)} per cell")
-    return f"- {escape(run['run_id'])}: {escape(', '.join(parts))}" if parts else ""
+    return parts
 
 
 def _command(run: Mapping[str, Any]) -> str:
