@@ -118,7 +118,7 @@ def _command(run: Mapping[str, Any]) -> str:
         flag, value = f"--{name.replace('_', '-')}", asked.get(name)
         if name == "steps" and "train-to" in (asked.get("workload") or ()):
             continue  # its cells have a cap of their own
-        if value is not None and flag not in command.replace("=", " ").split():
+        if value is not None and flag not in command:  # also of pytest, which quotes it
             told = value if isinstance(value, list) else [value]
             filled.append(f"{flag} {' '.join(map(str, told))}")
     return f"{command}  # there: {' '.join(filled)}" if filled else command
