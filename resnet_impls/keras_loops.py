@@ -23,23 +23,17 @@ def fit(model: keras.Model, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndar
     """An optimizer step for each batch of images and labels -> their losses (steps,)."""
     batches, losses = iter(batches), []
     if model.train_function is None:  # builds what is missing, the optimizer's slots among it
+        report_own_losses(model)
         loss = model.train_on_batch(*next(batches))
         losses.append(ops.convert_to_tensor(loss, keras.config.floatx()))
-    metrics = model.metrics_variables
     kinds = [model.trainable_variables, model.non_trainable_variables, model.optimizer.variables]
-    kinds.append(metrics)
+    kinds.append(model.metrics_variables)
     state = values(kinds)
     for images, labels in batches:
         data = [(images, labels, None)]  # no image has a weight of its own
-        # metrics from 0, else a step's loss would be the mean of all; a 0 of Python's would be
-        # copied to the device, and awaited
         if STATELESS:
-            *others, sums = state
-            zeros = [ops.zeros_like(each) for each in sums]
-            logs, state = model.train_function((*others, zeros), iter(data))
+            logs, state = model.train_function(state, iter(data))
         else:
-            for metric in metrics:
-                metric.assign(ops.zeros_like(metric))
             logs = model.train_function(data)
         losses.append(logs["loss"])
     assign(kinds, state)
@@ -48,6 +42,18 @@ def fit(model: keras.Model, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndar
 
         return np.array(jax.device_get(losses))  # to stack them, it would compile
     return ops.convert_to_numpy(ops.stack(losses))
+
+
+def report_own_losses(model: keras.Model) -> None:
+    """Have each step report its own loss; Keras' is the mean since its metrics were last reset."""
+    compute_metrics = model.compute_metrics
+
+    def of_this_step(*outcome: Any, **named: Any) -> dict[str, Tensor]:
+        logs = compute_metrics(*outcome, **named)
+        model.reset_metrics()  # as a part of the step's graph; between steps it costs 2 % of one
+        return logs
+
+    model.compute_metrics = of_this_step
 
 
 def predict(model: keras.Model, batches: Iterable[Tensor]) -> np.ndarray:
