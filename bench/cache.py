@@ -1,15 +1,31 @@
 """What is remembered from run to run, in the user's cache folder."""
 
 import os
+import tempfile
 from pathlib import Path
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "resnet-bench"
+from bench.cells import UsageError
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-bench"
 
 
 def keep(file: Path, text: str) -> None:
-    """Write a file of the cache, whose folder need not be there yet."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(file, text.encode())
+    """Write a file of the cache. Raises UsageError where its folder cannot be written to."""
+    replace_file(writable(file.parent) / file.name, text.encode())
+
+
+def writable(folder: Path) -> Path:
+    """A folder of the cache, made where it is not there yet. Raises UsageError where that, or to
+    write to it, is impossible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        remedy = "make it writable, or name another place by the variable XDG_CACHE_HOME"
+        problem = f"{folder}: the cache cannot be written ({error.strerror})"
+        raise UsageError(f"{problem}; {remedy}") from None
+    return folder
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"resnet-bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("resnet-bench: interrupted; nothing was measured", file=sys.stderr)
+        print("resnet-bench: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from bench import aside
+from bench.cache import CACHE
 from bench.cells import Cell, UsageError
 from resnet_impls.architecture import ARCHITECTURES
 
 SYNTHETIC_IMAGES = {32: (2048, 512), 224: (512, 128)}  # image size -> training and test images
 # where batches as large as memory holds are tried; files of 0.2 and 1.2 GiB
 SYNTHETIC_LARGEST = {32: (16384, 512), 224: (2048, 128)}
-DOWNLOADS = Path.home() / ".cache" / "resnet-bench"
 
 
 def images_tested(cell: Cell) -> int | None:
@@ -132,7 +132,7 @@ def _cifar10_torchvision(folder: Path | None) -> tuple[np.ndarray, ...]:
     arrays: list[np.ndarray] = []
     for train in (True, False):
         try:
-            part = CIFAR10(folder or DOWNLOADS, train=train, download=folder is None)
+            part = CIFAR10(folder or CACHE, train=train, download=folder is None)
         except (RuntimeError, OSError) as error:  # RuntimeError: a checksum is wrong
             if folder is not None:
                 message = (

@@ -3,7 +3,8 @@
 Both take one of Keras' own steps after the other, and fetch what these put out at the end. So no
 step waits for the one before, unless Keras' step itself does; `train_on_batch` and
 `predict_on_batch` fetch each loss and each output, and on JAX assign every variable anew. `fit` and
-`predict` themselves lead what they are given through the host's memory.
+`predict` themselves lead what they are given through the host's memory, and `steps_per_execution`,
+by which TensorFlow takes several steps in one call, tells the loss of the last alone.
 """
 
 from collections.abc import Iterable

@@ -115,6 +115,7 @@ class Implementation:
         forward = tf.function(
             lambda x: ResNet(x, self.architecture, self.constants),
             input_signature=[tf.TensorSpec(shape, tf.float32)],
+            autograph=False,
         )
         program = forward.get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([program], forward)

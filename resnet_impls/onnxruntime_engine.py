@@ -134,12 +134,12 @@ class Implementation:
         self.batches = cycle([self.bound(x) for x in images])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        binding = self.bound(images)
+        binding, *_ = self.bound(images)
         self.session.run_with_iobinding(binding)
         return binding.get_outputs()[0].numpy().astype(np.float32)
 
     def infer(self, steps: int) -> np.ndarray:
-        for binding in islice(self.batches, steps):
+        for binding, *_ in islice(self.batches, steps):
             self.session.run_with_iobinding(binding)  # returns when the device is idle
         return binding.get_outputs()[0].numpy().astype(np.float32)
 
@@ -163,17 +163,20 @@ class Implementation:
             found |= dict.fromkeys(("tf32_convolution", "tf32_matmul"), "on" if tf32 else "off")
         return found
 
-    def bound(self, images: np.ndarray) -> ort.IOBinding:
-        """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, bound with room for logits."""
+    def bound(self, images: np.ndarray) -> tuple[ort.IOBinding, ort.OrtValue, ort.OrtValue]:
+        """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, bound with room for logits.
+
+        The binding need not keep what it binds, which on a CPU is memory of NumPy's.
+        """
         x = np.ascontiguousarray(images.transpose(0, 3, 1, 2), self.dtype)
         logits = np.empty((len(x), self.classes), self.dtype)
+        inputs, outputs = (
+            ort.OrtValue.ortvalue_from_numpy(array, self.device, 0) for array in (x, logits)
+        )
         binding = self.session.io_binding()
-        for bind, name, array in (
-            (binding.bind_ortvalue_input, "images", x),
-            (binding.bind_ortvalue_output, "logits", logits),
-        ):
-            bind(name, ort.OrtValue.ortvalue_from_numpy(array, self.device, 0))
-        return binding
+        binding.bind_ortvalue_input("images", inputs)
+        binding.bind_ortvalue_output("logits", outputs)
+        return binding, inputs, outputs
 
 
 def threads() -> int:

@@ -147,8 +147,9 @@ class Implementation:
         self.model = ResNet(architecture, weights)
         variables = self.model.trainable_variables
         self.rule = (Adam if optimizer == "adam" else SGD)(variables, learning_rate)
+        options = {"jit_compile": mode == "compiled", "autograph": False}  # nothing to convert
 
-        @tf.function(jit_compile=mode == "compiled")
+        @tf.function(**options)
         def train_step(images: Tensor, labels: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
                 logits = self.model(tf.cast(images, self.compute_dtype), training=True)
@@ -158,17 +159,17 @@ class Implementation:
             self.rule.apply([g / scale for g in gradients] if scale else gradients)
             return loss
 
-        @tf.function(jit_compile=mode == "compiled")
+        @tf.function(**options)
         def forward(images: Tensor) -> Tensor:
             return self.model(tf.cast(images, self.compute_dtype), training=False)
 
-        options = {"fn_output_signature": self.dtype, "parallel_iterations": 1}  # none ahead
+        loop = {"fn_output_signature": self.dtype, "parallel_iterations": 1}  # none ahead
 
         def train_steps(images: Tensor, labels: Tensor, order: Tensor) -> Tensor:
-            return tf.map_fn(lambda i: train_step(images[i], labels[i]), order, **options)
+            return tf.map_fn(lambda i: train_step(images[i], labels[i]), order, **loop)
 
         def infer_steps(images: Tensor, order: Tensor) -> Tensor:
-            return tf.map_fn(lambda i: forward(images[i]), order, **options)[-1]
+            return tf.map_fn(lambda i: forward(images[i]), order, **loop)[-1]
 
         self.train_steps, self.infer_steps, self.forward = train_steps, infer_steps, forward
         self.jit = mode == "compiled"
@@ -181,8 +182,8 @@ class Implementation:
         kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
         if kinds != self.kinds:  # traced once, for any number of batches and steps
             self.kinds, order = kinds, tf.TensorSpec([None], tf.int32)
-            self.train_loop = tf.function(self.train_steps, input_signature=[*kinds, order])
-            self.infer_loop = tf.function(self.infer_steps, input_signature=[kinds[0], order])
+            self.train_loop = tf.function(self.train_steps, [*kinds, order], autograph=False)
+            self.infer_loop = tf.function(self.infer_steps, [kinds[0], order], autograph=False)
 
     def set_learning_rate(self, rate: float) -> None:
         self.rule.learning_rate.assign(rate)

@@ -119,6 +119,16 @@ class BatchStatisticsWhenTimed(Implementation):
 
 
 class LabelSmoothing(Implementation):
+    def train(self, steps: int) -> np.ndarray:
+        plain = F.cross_entropy
+        F.cross_entropy = partial(plain, label_smoothing=1e-4)
+        try:
+            return super().train(steps)
+        finally:
+            F.cross_entropy = plain
+
+
+class ScaledLogits(Implementation):
     def changed(self) -> None:
         head = self.model.head
         head.register_forward_hook(lambda _, inputs, logits: logits * 1.0001)

@@ -120,7 +120,7 @@ from bench.certificate import problem
 from bench.certificate.identity import flat, relative
 from resnet_impls.article_keras import Implementation
 from resnet_impls.numpy_article import KERAS, ArticleReference, Choices
-from test_identity import TINY
+from networks import TINY
 
 posed = problem.pose(TINY)
 start = {{name: value.astype(np.float64) for name, value in posed.weights.items()}}

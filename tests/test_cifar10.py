@@ -174,7 +174,7 @@ def test_a_missing_python_file_is_noticed(python: Path, name: str) -> None:
 def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where downloads go, reached without a proxy."""
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(data, "DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr(data, "CACHE", tmp_path / "downloads")
     return tmp_path / "downloads"
 
 

@@ -1,6 +1,7 @@
 """The command line: what it refuses, in one line and without a trace, and its small commands."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -115,6 +116,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("run", "--fast"), "--fast"),
     (("report", "empty"), "empty"),
     (("report", "finished"), "finished"),
+    (("report", "n" * 300), "n" * 300),
     (("report",), "DIR"),
     (("compare",), "BASE"),
     (("compare", "empty"), "NEW"),
@@ -165,6 +167,20 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
     assert line.startswith("resnet-bench")
     assert given in line
     assert sorted(place.rglob("*")) == before
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_remedy(place: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "bench", *RUN, "--out", str(place / "run")],
+        env={**os.environ, "XDG_CACHE_HOME": str(place / "file")},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 2
+    [line] = finished.stderr.splitlines()
+    assert f"{place / 'file' / 'resnet-bench'}: the cache cannot be written" in line
+    assert "XDG_CACHE_HOME" in line
+    assert not (place / "run").exists()
 
 
 def test_a_mistyped_name_is_told_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:

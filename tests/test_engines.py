@@ -22,10 +22,9 @@ from bench.certificate.problem import Problem, Solution
 from bench.command_line.matrix import matrix
 from bench.parent.child import Child, Failure
 from bench.records.reading import read
+from networks import MIXED, TINY
 from resnet_impls import numpy_reference, onnxruntime_engine, openvino_engine
-from resnet_impls.architecture import Conv
 from resnet_impls.catalogue import CATALOGUE
-from test_identity import TINY
 
 ENGINES = {"onnxruntime_engine": onnxruntime_engine, "openvino_engine": openvino_engine}
 SMALL = "logits at small variances"
@@ -68,9 +67,8 @@ def test_an_engine_computes_the_references_function(name: str, posed: Posed) -> 
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_it_does_so_with_the_stem_of_large_images(name: str) -> None:
-    stem = Conv("stem.conv", 7, 2, 3, 4)
-    stated = problem.pose(replace(TINY, image_size=24, stem=stem, max_pool=True))
+def test_it_does_so_with_all_that_the_family_has(name: str) -> None:
+    stated = problem.pose(MIXED)
     assert failed(certify(ENGINES[name], (stated, problem.solve(stated, "sgd", "constant")))) == []
 
 
@@ -87,18 +85,18 @@ def test_what_needs_a_whole_framework_computes_it_too(
 ) -> None:
     program = f"""
 from bench.certificate import inference, problem
+from networks import MIXED
 from resnet_impls import {name}
-from test_identity import TINY
 
 {name}.BATCH_NORM_EPSILON = {epsilon}
 
 def build(weights, optimizer, learning_rate):
     return {name}.Implementation(
-        TINY, weights, device="cpu", precision={precision!r}, mode="compiled",
+        MIXED, weights, device="cpu", precision={precision!r}, mode="compiled",
         optimizer=optimizer, learning_rate=learning_rate,
     )
 
-stated = problem.pose(TINY)
+stated = problem.pose(MIXED)
 checks = inference.checks(build, stated, problem.solve(stated, "sgd", "constant"), {precision!r})
 print([check.name for check in checks if check.passed])
 """

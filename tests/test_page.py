@@ -136,7 +136,7 @@ def test_every_plot_is_drawn_and_says_in_words_what_it_shows(opened: Callable[..
 
 def test_a_column_sorts_both_ways_and_unknowns_stay_last(opened: Callable[..., Page]) -> None:
     page = opened()
-    speed = head(page, "images/s")
+    speed = head(page, "images/s, or time to target")
     assert speed.get_attribute("aria-sort") == "none"
     for order, sign in (("ascending", 1), ("descending", -1)):
         speed.get_by_role("button").click()

@@ -45,6 +45,22 @@ def test_curves_are_medians_over_processes() -> None:
     assert "Thinned" not in figure.summary
 
 
+def test_latency_is_that_of_the_report_and_tells_no_percentile_of_few_steps() -> None:
+    few, more = (float(k) for k in range(1, 4)), [float(k) for k in range(1, 22)]
+    records = [
+        timed([1.0], latency_ms=tuple(few)),
+        *(timed([1.0], replicate=k, latency_ms=tuple(more), **JAX) for k in range(2)),
+    ]
+    (contest,) = summarise(records)
+    (figure,) = [each for each in of_contest(contest) if each.kind == "latency"]
+    told = {"p25": 1.5, "median": 2.0, "p75": 2.5}
+    untold = dict.fromkeys(("p5", "p95", "p99"))
+    first, second = figure.rows
+    assert first == {"label": "torch_module eager", "steps": 3, **told, **untold}
+    assert (second["steps"], second["median"], second["p95"]) == (42, 11.0, 20.0)
+    assert second["p99"] is None
+
+
 def test_blocks_that_ran_in_the_same_round_stand_above_each_other() -> None:
     records = [
         timed([1.0, 2.0], cohort=cohort, utc=utc, replicate=replicate, **contender)

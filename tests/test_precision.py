@@ -20,6 +20,13 @@ def test_a_run_that_got_there_says_so() -> None:
     assert "within ±1.00%, to 5 per cell at most. All got there." in text
 
 
+def test_the_report_says_how_far_intervals_are_to_be_believed() -> None:
+    text = section("Precision", *processes(QUIET), options=TARGET)
+    assert "from 5 processes on, as here, it holds the truth in 92 to 93 of 100" in text
+    text = section("Precision", *processes(QUIET[:4]), options=TARGET | {"max_replicates": 4})
+    assert "from 4 processes on, as here, it holds the truth in 89 to 90 of 100" in text
+
+
 def test_a_cell_that_did_not_is_named_with_what_it_reached_and_why() -> None:
     loose = processes([2.0, 2.5, 1.5, 2.2, 2.1], **JAX)
     text = section("Precision", *processes(QUIET), *loose, options=TARGET)

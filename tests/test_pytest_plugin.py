@@ -160,13 +160,8 @@ def test_plain_pytest_leaves_the_benchmarks_out_and_starts_no_worker(
     ("cells", "given"),
     [
         ("--impl nothing", "'nothing'"),
-        ("--impl torch_module --model resnet15", "'resnet15'"),
-        ("--impl torch_module --steps 0", "'0'"),
-        ("--impl torch_module --precision fp8", "'fp8'"),
-        ("--impl torch_module --fast", "--fast"),
         ("--impl 'torch_module", "No closing quotation"),
         ("--impl torch_module --batch-size 9999", "9999"),
-        ("--impl torch_module --data-dir nowhere", "--data-dir"),
         ("--impl torch_module --resume somewhere", "--resume"),
         ("--impl torch_module --precision-target 1%", "--precision-target"),
     ],

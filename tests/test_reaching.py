@@ -14,7 +14,8 @@ from bench.cells import Cell
 from bench.parent.reaching import blocks, of_process
 from bench.records import Record
 from bench.records.reading import read
-from bench.reports import markdown, ranking, time_to
+from bench.reports import html, markdown, ranking, time_to
+from bench.reports.text import interval
 from bench.run.measure import measure
 from builders import JAX, TENSORFLOW, run, timed
 
@@ -133,6 +134,13 @@ def test_cells_are_ranked_by_their_time_and_compared_seed_by_seed() -> None:
     assert "slower: torch_module eager" in text
     assert "| 3 of 3 | 20 (10 – 30) |" in text
     assert "DIFFERENT" not in text
+    page = html.content([contest], [run()])
+    assert [cell["columns"][1] for cell in page["cells"]] == [
+        (f"{interval(s.seconds_to_target, 1)} s to target", s.seconds_to_target.value)
+        for s in contest
+        if s.seconds_to_target
+    ]
+    assert "compares processes of equal seeds" in " ".join(page["reading"].split())
 
 
 def test_who_did_not_always_arrive_has_no_time_and_no_rank() -> None:

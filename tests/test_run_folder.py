@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import bench
+from bench import cli
 from bench.cells import Cell, UsageError
 from bench.records import Record
 from bench.reports import REPORTS
@@ -231,6 +232,15 @@ def test_logs_are_kept_where_a_worker_said_something(folder: RunFolder) -> None:
     folder.write_reports()
     assert not folder.logs.exists()
     folder.write_reports()
+
+
+def test_who_reads_a_run_that_goes_on_leaves_the_logs_of_its_workers_alone(
+    folder: RunFolder, make_record: MakeRecord
+) -> None:
+    folder.append(make_record())
+    (folder.logs / "silent.log").touch()
+    assert cli.main(["report", str(folder.path)]) == 0
+    assert (folder.logs / "silent.log").exists()
 
 
 def test_a_run_names_the_commit_of_the_code_only_where_that_is_tracked(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 """Latency of single steps: how many a cell times, in which turns, and their percentiles."""
 
-import statistics
-from typing import NamedTuple
-
-from bench.records import Record
+from collections.abc import Sequence
 
 BUDGET_S = 0.01  # spent on single steps for each step of the cell: a few per cent of a run
 SAMPLES = (20, 200)  # at most, for few steps and for many
@@ -25,23 +22,18 @@ def latency_turns(steps: int, step_s: float) -> list[int]:
     return [base + 1] * more + [base] * (rounds - more)
 
 
-class Latency(NamedTuple):
-    """Percentiles of single steps, in milliseconds; None where samples are too few to tell."""
+# percentile, and the samples below which it cannot be told
+QUANTILES = {
+    **{"p5": (5, 20), "p25": (25, 1), "median": (50, 1), "p75": (75, 1)},
+    **{"p95": (95, 20), "p99": (99, 100)},
+}
 
-    median: float | None = None
-    p95: float | None = None
-    p99: float | None = None
 
-
-def percentiles(record: Record) -> Latency:
-    """The median, and the percentiles above which at least one sample lies."""
+def quantiles(samples: Sequence[float]) -> dict[str, float | None]:
+    """Each of QUANTILES; None where samples are too few to tell."""
     from numpy import percentile
 
-    samples = record.latency_ms
-    if not samples:
-        return Latency()
-    return Latency(
-        statistics.median(samples),
-        float(percentile(samples, 95)) if len(samples) >= 20 else None,
-        float(percentile(samples, 99)) if len(samples) >= 100 else None,
-    )
+    return {
+        name: float(percentile(samples, at)) if len(samples) >= fewest else None
+        for name, (at, fewest) in QUANTILES.items()
+    }

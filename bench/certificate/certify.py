@@ -15,7 +15,7 @@ from typing import Any
 
 import resnet_impls
 from bench import aside, machine
-from bench.cache import CACHE, keep
+from bench.cache import CACHE, keep, writable
 from bench.cells import Cell, UsageError, implementation, installed, obstacle
 from bench.parent.child import Child, Failure, libraries_environment
 from resnet_impls.catalogue import CATALOGUE, Backend
@@ -162,8 +162,7 @@ def _problem(model: str, optimizer: str, recipe: str) -> Path:
     """The file with the problem and the reference's solution, worked out where there is none."""
     file = CACHE / "problems" / f"{model}-{optimizer}-{recipe}-{_sources()[:16]}.npz"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        with tempfile.TemporaryDirectory(dir=writable(file.parent)) as folder:
             fresh = Path(folder) / file.name
             if aside.run("bench.certificate.problem", model, optimizer, recipe, str(fresh)):
                 raise UsageError(f"the reference of {model} with {optimizer} could not be computed")

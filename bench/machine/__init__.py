@@ -19,11 +19,16 @@ def gpus() -> tuple[dict[str, Any], ...]:
     return tuple(each.facts() for each in gpu.visible())
 
 
-def facts(name: str | None = None) -> dict[str, Any]:
-    """This machine as JSON-ready values; `name` stands in for the host's name where given."""
+@cache
+def _cpu() -> dict[str, Any]:
     from cpuinfo import get_cpu_info
 
-    cpu = get_cpu_info()
+    return dict(get_cpu_info())
+
+
+def facts(name: str | None = None) -> dict[str, Any]:
+    """This machine as JSON-ready values; `name` stands in for the host's name where given."""
+    cpu = _cpu()
     return {
         "machine": name or socket.gethostname(),
         "cpu": cpu.get("brand_raw") or platform.processor() or platform.machine(),

@@ -105,9 +105,11 @@ def libraries_environment(cell: Cell) -> dict[str, str]:
 
 def empty_caches(folder: str) -> dict[str, str]:
     """Have compilers remember in `folder`, if at all, and not what earlier processes compiled: with
-    that, a first step of Inductor's takes 2 s instead of 27.
+    that, a first step of Inductor's takes 2 s instead of 27. Other temporary files go there too,
+    since a worker that is killed removes none.
     """
     return {
+        "TMPDIR": folder,
         "TORCHINDUCTOR_CACHE_DIR": folder,
         "TRITON_CACHE_DIR": f"{folder}/triton",
         "JAX_ENABLE_COMPILATION_CACHE": "false",
@@ -221,7 +223,8 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         # Plain signals to the group and not psutil's suspend: that reaches one process only, and
         # compilers leave helpers behind.
-        with contextlib.suppress(ProcessLookupError):
+        # macOS permits no signal to a group that has died but was not waited for
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
 

@@ -91,13 +91,24 @@ def _forms() -> dict[str, dict[str, Any]]:
     tips = _tips(["label:N", "steps:Q"], ["p5", "p25", "median", "p75", "p95", "p99"], ",.2f")
     scale = alt.Scale(type="log", nice=False, padding=12)
     ink = alt.value("#2f7fc1")
+    known = "isValid(datum.{0}) ? datum.{0} : datum.{1}"  # a whisker of nothing has no length
+    whiskers = bars.transform_calculate(
+        low=known.format("p5", "p25"), high=known.format("p95", "p75")
+    )
+    dot = bars.transform_calculate(far=known.format("p99", "median"))
+    shown = alt.when("isValid(datum.p99)").then(alt.value(1)).otherwise(alt.value(0))
     latency = (
-        bars.mark_rule().encode(
-            x=alt.X("p5:Q", title=time, scale=scale, axis=few), x2="p95:Q", color=ink, tooltip=tips
+        whiskers.mark_rule().encode(
+            x=alt.X("low:Q", title=time, scale=scale, axis=few),
+            x2="high:Q",
+            color=ink,
+            tooltip=tips,
         )
         + bars.mark_bar(size=12).encode(x=alt.X("p25:Q"), x2="p75:Q", color=ink, tooltip=tips)
         + bars.mark_tick(color="white", thickness=2, size=12).encode(x="median:Q", tooltip=tips)
-        + bars.mark_point(filled=True, size=28).encode(x="p99:Q", color=ink, tooltip=tips)
+        + dot.mark_point(filled=True, size=28).encode(
+            x="far:Q", color=ink, opacity=shown, tooltip=tips
+        )
     )
     memory = bars.mark_bar(size=14).encode(
         x=alt.X("mib:Q", title="MiB", axis=few),

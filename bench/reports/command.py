@@ -65,7 +65,7 @@ def report(options: argparse.Namespace) -> int:
 
 def _find(path: Path) -> Found:
     """The runs of a folder. Raises UsageError where it is none and holds none."""
-    if _is_run(path) or not path.is_dir():
+    if _is_run(path) or not os.path.isdir(path):
         folder = RunFolder.open(path)
         return Found(path, True, [(folder, folder.records())])
     found = Found(path, False)
@@ -85,7 +85,7 @@ def _sources(found: Found) -> list[tuple[Run, list[Record]]]:
 
 
 def _is_run(path: Path) -> bool:
-    return any((path / sign).exists() for sign in SIGNS)
+    return any(os.path.exists(path / sign) for sign in SIGNS)  # not Path: a name may be too long
 
 
 def _runs_below(path: Path) -> Iterator[Path]:
@@ -136,7 +136,6 @@ def _rewrite(folder: RunFolder, rows: Sequence[Record], told: Run, plots: bool) 
     one = merge([(folder.run, rows)])
     try:
         write_reports(folder.path, one.records, _runs(one, told), plots)
-        folder.drop_empty_logs()
     except OSError as error:
         raise UsageError(f"{folder.path}: reports cannot be written ({error})") from None
 

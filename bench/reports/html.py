@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.analysis.summary import Summary
 from bench.cells import installed
-from bench.reports import charts, markdown
+from bench.reports import charts, markdown, time_to
 from bench.reports.across import of_all
-from bench.reports.answer import opening, place
+from bench.reports.answer import achieved, opening, place
 from bench.reports.series import Figure, of_contest, points_per_curve
 from bench.reports.text import interval, number
 
@@ -41,7 +41,7 @@ def content(
             {"heading": heading, **vars(figure)} for heading, figure in _titled(contests, runs)
         ],
         "cells": [_cell(s) for contest in contests for s in contest],
-        "reading": _prose().render(markdown.READING),
+        "reading": _prose().render("\n\n".join(_reading(contests))),
         "machines": [_machine(run) for run in runs],
         "commands": [run["command"] for run in runs],
     }
@@ -79,6 +79,11 @@ def page(shown: Mapping[str, Any], bundle: str) -> str:
     )
 
 
+def _reading(contests: Sequence[Sequence[Summary]]) -> list[str]:
+    """How to read the page, as Markdown."""
+    return [markdown.READING, *[time_to.READING] * any(map(time_to.is_one, contests))]
+
+
 def _sections(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Headings with their figures, numbered as they lie in the data of the page."""
     sections: list[dict[str, Any]] = []
@@ -104,7 +109,9 @@ def _titled(
 
 def _cell(s: Summary) -> dict[str, Any]:
     """A row of the table: for each column what is shown, and what it is sorted by."""
-    speed, against = s.throughput_images_per_s, s.speed_against_fastest
+    timed = s.cell.target_accuracy is not None  # ranked by its time to a target
+    by = s.seconds_to_target if timed else s.throughput_images_per_s
+    against = s.speed_against_fastest
     accuracy, peak = s.test_accuracy, s.median("host_peak_mib")
     step = s.median("step_ms_median")
     every = (*s.records, *s.failures)
@@ -121,7 +128,7 @@ def _cell(s: Summary) -> dict[str, Any]:
         "label": s.cell.label,
         "columns": [
             (f"{s.cell.contest_label} on {place(s)}", None),
-            (interval(speed), speed and speed.value),
+            ((achieved(s) or "–") if timed else interval(by), by and by.value),
             (interval(against, 2), against and against.value),
             (s.verdict or "–", None),
             (s.group or "–", None),

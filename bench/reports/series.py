@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.analysis.latency import QUANTILES, quantiles
 from bench.analysis.statistics import step_s
 from bench.analysis.summary import Summary
 from bench.reports.text import interval, number
@@ -13,7 +14,6 @@ Row = dict[str, Any]
 
 CURVE_POINTS = 200  # of one curve, at most
 PAGE_POINTS = 12_000  # of all curves of a page together; with more curves each has fewer
-QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ def _losses(ranked: Sequence[Summary], most: int) -> Figure:
     said, lengths = [], []
     for s in ranked:
         curves = [r.losses for r in s.records if r.losses]
-        # zip ends with the shortest, as only a process that was cut short has fewer
+        # zip ends with the shortest: where there is a target, each stops when it has reached it
         curve = [statistics.median(step) for step in zip(*curves, strict=False)]
         if curve:
             lengths.append(len(curve))
             said.append(f"{s.cell.label} from {curve[0]:.3f} to {curve[-1]:.3f}")
             points = thinned(list(enumerate(curve, start=1)), most)
             rows += [{"label": s.cell.label, "step": x, "loss": y} for x, y in points]
-    summary = f"Training loss of the first and the last step: {'; '.join(said)}."
+    summary = f"Training loss of the first step, and of the last that all took: {'; '.join(said)}."
     note = " Each curve is the median over the processes." + _note(lengths, most)
     return Figure("losses", "Training loss", summary + note, rows)
 
@@ -101,17 +101,21 @@ def _losses(ranked: Sequence[Summary], most: int) -> Figure:
 def _latency(ranked: Sequence[Summary]) -> Figure:
     rows: list[Row] = []
     for s in ranked:
-        times = sorted(ms for r in s.records for ms in r.latency_ms)
-        if times:
-            at = {name: times[round(q * (len(times) - 1))] for name, q in QUANTILES.items()}
-            rows.append({"label": s.cell.label, "steps": len(times), **at})
+        if processes := [r.latency_ms for r in s.records if r.latency_ms]:
+            of_each = [quantiles(samples) for samples in processes]
+            row: Row = {"label": s.cell.label, "steps": sum(map(len, processes))}
+            for name in QUANTILES:
+                told = [value for each in of_each if (value := each[name]) is not None]
+                row[name] = statistics.median(told) if told else None
+            rows.append(row)
     said = [
         f"{row['label']} {number(row['median'], 2)}, p95 {number(row['p95'], 2)}" for row in rows
     ]
     summary = (
-        f"Median milliseconds of single steps, all processes together: {'; '.join(said)}. The box "
-        "holds the middle half, its line is the median; the whiskers are the 5th and 95th "
-        "percentile, the dot is the 99th."
+        f"Milliseconds of single steps, median: {'; '.join(said)}. The box holds the middle half "
+        "of a process' steps, its line is their median; the whiskers are the 5th and 95th "
+        "percentile, the dot is the 99th, where a process has 20 and 100 steps to tell them by. "
+        "Of each, the median over the processes."
     )
     return Figure("latency", "Latency of single steps", summary, rows)
 

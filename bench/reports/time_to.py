@@ -8,13 +8,13 @@ from bench.records import Record
 from bench.reports.text import escape, interval, number, table
 
 READING = (
-    "**s to target** is the training time until an evaluation found the target accuracy: the mean "
-    "over processes with its 95 % interval. The first step, which a column shows, is in it, and "
-    "whatever was compiled then or later; import, build and evaluations are not. Each process "
-    "begins from another seed, the same ones for every contender. *Against fastest* compares "
-    "processes of equal seeds; a contender whose processes did not all reach the target has no "
-    "time and no rank. Accuracy is looked at every so many steps, and steps are known no better "
-    "than that."
+    "**s to target** is the training time until an evaluation found the target accuracy: the "
+    "geometric mean over processes with its 95 % interval. The first step, which a column shows, "
+    "is in it, and whatever was compiled then or later; import, build and evaluations are not. "
+    "Each process begins from another seed, the same ones for every contender. *Against fastest* "
+    "compares processes of equal seeds; a contender whose processes did not all reach the target "
+    "has no time and no rank. Accuracy is looked at every so many steps, and steps are known no "
+    "better than that."
 )
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bench import __version__, machine
 from bench.aside import ENDING
+from bench.cache import CACHE, writable
 from bench.cells import Cell, UsageError
 from bench.certificate.certify import Certificate
 from bench.command_line.matrix import named
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     path = options.out or Path(f"results/{now:%Y%m%d-%H%M%S}-{options.profile}")
     if not earlier:
         check_free(path)
+        writable(CACHE)  # where peaks and certificates are kept
 
     data_dir = asked["data_dir"] and Path(asked["data_dir"])
     for number in ENDING:

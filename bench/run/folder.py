@@ -93,10 +93,6 @@ class RunFolder:
     def write_reports(self, plots: bool = False) -> None:
         """Derive all reports anew, and remove the logs of workers that said nothing."""
         write_reports(self.path, self.records(), [self.run], plots)
-        self.drop_empty_logs()
-
-    def drop_empty_logs(self) -> None:
-        """Remove the logs of workers that said nothing."""
         if self.logs.is_dir():
             for log in self.logs.iterdir():
                 if log.stat().st_size == 0:

@@ -151,14 +151,14 @@ def record(
     speed = statistics.throughput(row)
     gflop = row.gflop_per_image
     host, device = leak(row, "host"), leak(row, "device")
-    single = latency.percentiles(row)
+    single = latency.quantiles(row.latency_ms)
     achieved = speed * gflop if speed and gflop else None
     return replace(
         row,
         throughput_images_per_s=speed,
-        step_ms_median=single.median,
-        step_ms_p95=single.p95,
-        step_ms_p99=single.p99,
+        step_ms_median=single["median"],
+        step_ms_p95=single["p95"],
+        step_ms_p99=single["p99"],
         achieved_gflop_per_s=achieved,
         peak_fraction=achieved / peak["gflop_per_s"] if achieved and peak else None,
         host_leak_kib_per_step=host and host.kib_per_step,

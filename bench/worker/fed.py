@@ -24,7 +24,8 @@ def start(cell: Cell, data: Dataset) -> Iterator[Batch] | None:
     module = importlib.import_module(f"bench.inputs.{cell.input}_feed")
     images, labels = data.train_images, data.train_labels
     drawn = draws(len(labels), cell.batch_size, cell.seed)
-    batches: Iterator[Batch] = module.feed(images, labels, drawn, len(cpus.allowed()))
+    threads = cell.threads or len(cpus.allowed())
+    batches: Iterator[Batch] = module.feed(images, labels, drawn, threads)
     return batches
 
 

@@ -21,7 +21,7 @@ from resnet_impls.architecture import ARCHITECTURES, BATCH_NORM_EPSILON, Archite
 from resnet_impls.weights import initial_weights
 
 BATCH = 64
-THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 Steps = tuple[Iterator[Callable[[], object]], Callable[[], object]]  # steps, and their end
 NETWORK: Architecture = ARCHITECTURES["resnet14"]
 WEIGHTS = initial_weights(NETWORK, 0)
@@ -152,6 +152,45 @@ def torch_export(batches: list[np.ndarray]) -> Steps:
         network = aoti_load_package(package)
     torch.set_grad_enabled(False)
     return (partial(network, x) for x in cycle(placed)), int
+
+
+def litert_engine(batches: list[np.ndarray]) -> Steps:
+    import tensorflow as tf
+    from ai_edge_litert.compiled_model import (
+        CompiledModel,
+        CpuOptions,
+        HardwareAccelerator,
+        Options,
+    )
+
+    def convolve(x, conv):  # of images and kernels turned, so that SAME pads as PyTorch does
+        kernel, bias = folded(conv)
+        kernel = kernel.transpose(2, 3, 1, 0)[::-1, ::-1]
+        return tf.nn.conv2d(x, kernel, conv.stride, "SAME") + bias
+
+    def head(x):
+        return tf.reduce_mean(x, [1, 2]) @ WEIGHTS["head.kernel"] + WEIGHTS["head.bias"]
+
+    turned = [np.ascontiguousarray(x.transpose(0, 2, 3, 1)[:, ::-1, ::-1]) for x in batches]
+    program = tf.function(
+        lambda x: forward(x, convolve, tf.nn.relu, tf.add, head),
+        input_signature=[tf.TensorSpec(turned[0].shape, tf.float32)],
+    )
+    concrete = [program.get_concrete_function()]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(concrete, program)
+    options = Options(
+        hardware_accelerators=HardwareAccelerator.CPU, cpu_options=CpuOptions(num_threads=THREADS)
+    )
+    model = CompiledModel.from_buffer(converter.convert(), options=options)
+    outputs = model.create_output_buffers(0)
+
+    def placed(x):
+        (buffer,) = model.create_input_buffers(0)
+        buffer.write(x)
+        return [buffer]
+
+    inputs = [placed(x) for x in turned]
+    return (partial(model.run_by_index, 0, x, outputs) for x in cycle(inputs)), int
 
 
 def main() -> None:

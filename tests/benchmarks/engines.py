@@ -1,12 +1,12 @@
 """How far each inference engine's implementation is from the fastest script written by hand.
 
 `python tests/benchmarks/engines.py` interleaves a worker of each with `bare_engine.py`: the
-worker's step time over the script's, paired round by round, with a bootstrap interval.
+worker's step time over the script's, the median of the rounds; stated is the mean over several
+such pairs of processes with its 95 % interval.
 """
 
 import argparse
 import os
-import random
 import signal
 import statistics
 import subprocess
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.analysis.statistics import estimate
 from bench.cells import Cell
 from bench.command_line.matrix import matrix
 from bench.parent.child import Child, environment
@@ -22,7 +23,7 @@ from bench.run.measure import shared_data
 
 TIMEOUT_S = 600.0
 BARE_ENGINE = Path(__file__).with_name("bare_engine.py")
-ENGINES = ("onnxruntime_engine", "openvino_engine", "torch_export")
+ENGINES = ("onnxruntime_engine", "openvino_engine", "torch_export", "litert_engine")
 
 
 def cell(name: str) -> Cell:
@@ -70,13 +71,13 @@ class Bare:
         self.process.communicate()
 
 
-def compare(which: Cell, data: Path, log: Path, rounds: int, steps: int, options: list[str]) -> str:
-    """The ratio of step times, worker over script, in words."""
+def ratio(which: Cell, data: Path, log: Path, rounds: int, steps: int, options: list[str]) -> float:
+    """The worker's step time over the script's, of one process each: the median of the rounds."""
     measurement = Measurement((which, 0), Child(which, data, log))
     measurement.turn("build", TIMEOUT_S)
     measurement.turn("warm_up", TIMEOUT_S, steps=10)
     bare = Bare(which, data, options)
-    ratios, speeds = [], []
+    ratios = []
     for index in range(rounds):
         pair = {}
         for side in ("worker", "bare") if index % 2 else ("bare", "worker"):
@@ -86,32 +87,30 @@ def compare(which: Cell, data: Path, log: Path, rounds: int, steps: int, options
             else:
                 pair[side] = bare.block_s(steps)
         ratios.append(pair["worker"] / pair["bare"])
-        speeds.append(which.batch_size * steps / pair["worker"])
     measurement.child.end()
     bare.end()
-    resampled = sorted(statistics.median(random.choices(ratios, k=rounds)) for _ in range(2000))
-    return (
-        f"{' '.join([which.implementation, *options])}: {statistics.median(ratios):.4f} "
-        f"[{resampled[50]:.4f}, {resampled[-50]:.4f}] times the bare script's step, median of "
-        f"{rounds} rounds; {statistics.median(speeds):,.0f} images/s"
-    )
+    return statistics.median(ratios)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--impl", nargs="+", choices=ENGINES, default=ENGINES)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--options", nargs="*", default=[], help="for the bare script: spin, ...")
     options = parser.parse_args()
     cells = [cell(name) for name in options.impl]
+    print("| engine | time over the script's |\n|---|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder, shared_data(cells, None) as folders:
         for which in cells:
             log = Path(folder) / "log"
-            line = compare(
-                which, folders[which], log, options.rounds, options.steps, options.options
-            )
-            print(line, flush=True)
+            load = options.rounds, options.steps, options.options
+            ratios = [ratio(which, folders[which], log, *load) for _ in range(options.processes)]
+            found = estimate(ratios)
+            assert found
+            interval = f" [{found.low:.3f}, {found.high:.3f}]" if found.high else ""
+            print(f"| {which.implementation} | {found.value:.3f}{interval} |", flush=True)
 
 
 if __name__ == "__main__":

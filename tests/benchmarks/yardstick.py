@@ -1,10 +1,10 @@
 """How an implementation stands beside a script that is written by hand for speed.
 
 `python tests/benchmarks/yardstick.py [NAME…]` puts both into one process (from one process to
-another there are up to 4 % of noise), checks that they learn the same, and runs them in turns,
-block by block in random order. A ratio is the implementation's time over the script's, the median
-of the rounds; that of the implementation to a second instance of itself says how far the machine
-lets figures stray. Stated is the mean over several such processes with its interval, as a table.
+another there are up to 4 % of noise), checks that they learn and infer the same, and runs them in
+turns, block by block in random order. A ratio is the implementation's time over the script's, the
+median of the rounds; that of the implementation to a second instance of itself says how far the
+machine lets figures stray. Stated is the mean over several such processes with its interval.
 `torchvision_model` runs resnet50 beside loops in the style of torchvision's and timm's own
 benchmarks.
 """
@@ -97,11 +97,14 @@ def sides(cell: Cell) -> Blocks:
 def measure(cell: Cell, rounds: int, steps: int) -> dict[str, float]:
     """Cell, workload and side -> the implementation's time over that side's, in this process."""
     contest = sides(cell)
-    ours = contest["implementation"][0](6)
-    for side, (train, _) in contest.items():
+    train, infer = contest["implementation"]
+    losses, logits = train(6), infer(3)
+    for side, (train, infer) in contest.items():
         if side != "implementation":
-            error = np.abs(np.asarray(train(6)[:2]) / ours[:2] - 1).max()
+            error = np.abs(np.asarray(train(6)[:2]) / losses[:2] - 1).max()
             assert error < 0.01, f"{cell.label}, {side}: losses are off by {error:.1%}"
+            error = np.linalg.norm(infer(3) - logits) / np.linalg.norm(logits)
+            assert error < 0.05, f"{cell.label}, {side}: logits are off by {error:.1%}"
     ratios: dict[str, list[float]] = defaultdict(list)
     for number, workload in enumerate(("train", "infer")):
         for blocks in contest.values():
