@@ -86,6 +86,9 @@ def script(cell, parameters, images, labels):
         return losses
 
     def infer(steps):
-        return forward_of(tf.constant(0), tf.constant(steps)).numpy()
+        nonlocal done
+        logits = forward_of(tf.constant(done), tf.constant(steps)).numpy()
+        done += steps
+        return logits
 
     return train, infer
