@@ -83,9 +83,9 @@ def test_compilers_find_nothing_that_another_process_left(
     children = [start_child(path) for _ in range(2)]
     for child in children:
         child.ask("build", 60)
-        assert (Path(child.caches.name) / "kernel").exists()
+        assert (Path(child.temporary.name) / "kernel").exists()
         child.end()
-        assert not Path(child.caches.name).exists()
+        assert not Path(child.temporary.name).exists()
 
 
 def test_the_end_of_a_worker_is_the_end_of_what_it_started(

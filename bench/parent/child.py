@@ -103,10 +103,10 @@ def libraries_environment(cell: Cell) -> dict[str, str]:
     return users | environment(cell)
 
 
-def empty_caches(folder: str) -> dict[str, str]:
-    """Have compilers remember in `folder`, if at all, and not what earlier processes compiled: with
-    that, a first step of Inductor's takes 2 s instead of 27. Other temporary files go there too,
-    since a worker that is killed removes none.
+def temporary_files(folder: str) -> dict[str, str]:
+    """Have all temporary files lie in `folder`, since a worker that is killed removes none. So
+    compilers find nothing of earlier processes', with which a first step of Inductor's would take
+    2 s instead of 27.
     """
     return {
         "TMPDIR": folder,
@@ -132,14 +132,14 @@ class Child:
         self.memory_mib = memory_mib
         self.channel = Channel(ours)
         self.ended = False
-        self.caches = tempfile.TemporaryDirectory(
+        self.temporary = tempfile.TemporaryDirectory(
             prefix="resnet-bench-",
             ignore_cleanup_errors=True,  # a process that is being killed may still write
         )
         with theirs, log.open("ab") as output, cpus.confined(cell.threads):
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bench.worker", str(theirs.fileno())],
-                env={**os.environ, **environment(cell), **empty_caches(self.caches.name)},
+                env={**os.environ, **environment(cell), **temporary_files(self.temporary.name)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -195,7 +195,7 @@ class Child:
             self._signal(signal.SIGKILL)
             self.process.wait()
             self.channel.close()
-            self.caches.cleanup()
+            self.temporary.cleanup()
 
     def _wait(self, deadline: float) -> dict[str, Any]:
         """Sleep until the answer is there, waking now and then to see that the worker lives."""

@@ -109,8 +109,8 @@ def _titled(
 
 def _cell(s: Summary) -> dict[str, Any]:
     """A row of the table: for each column what is shown, and what it is sorted by."""
-    timed = s.cell.target_accuracy is not None  # ranked by its time to a target
-    by = s.seconds_to_target if timed else s.throughput_images_per_s
+    to_target = time_to.is_one([s])
+    by = s.seconds_to_target if to_target else s.throughput_images_per_s
     against = s.speed_against_fastest
     accuracy, peak = s.test_accuracy, s.median("host_peak_mib")
     step = s.median("step_ms_median")
@@ -128,7 +128,7 @@ def _cell(s: Summary) -> dict[str, Any]:
         "label": s.cell.label,
         "columns": [
             (f"{s.cell.contest_label} on {place(s)}", None),
-            ((achieved(s) or "–") if timed else interval(by), by and by.value),
+            ((achieved(s) or "–") if to_target else interval(by), by and by.value),
             (interval(against, 2), against and against.value),
             (s.verdict or "–", None),
             (s.group or "–", None),
