@@ -1,17 +1,16 @@
-"""A cell is one thing to measure: its keys, what it is called, and why it may not run here."""
+"""What is measured: a cell, the executable that it runs, and why it may not run here."""
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from bench.inputs import PACKAGES
+from bench.errors import UsageError, unknown
 from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY, Backend, Implementation
 
-WORKLOADS = ("train", "infer", "train+input", "train-to")
+Workload = Literal["train", "infer", "train+input", "train-to"]
+WORKLOADS: tuple[str, ...] = get_args(Workload)
 TRAINING = ("train", "train+input", "train-to")
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -20,12 +19,40 @@ OPTIMIZERS = ("adam", "sgd")
 DATASETS = ("digits", "cifar10", "synthetic")
 RECIPES = ("constant", "article")
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
-SUBSTITUTES = {"onnxruntime": ("onnxruntime-gpu",)}  # distributions of the same module
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
+SUBSTITUTES = {"onnxruntime": ("onnxruntime-gpu",)}  # distributions of the same module
+
+# Input pipeline, a file of `bench/data/feeds/` -> the distributions that it needs
+INPUTS: dict[str, tuple[str, ...]] = {
+    "numpy": (),
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+}
+NATIVE_INPUTS = {"torch": "torch", "tensorflow": "tensorflow"}  # by backend; all others: numpy
 
 
-class UsageError(Exception):
-    """A mistake of the user's: what was given, what is allowed and what to do, in one line."""
+@dataclass(frozen=True)
+class Executable:
+    """A program that computes the network, whatever it is fed: what a certificate is about."""
+
+    implementation: str  # a name of the catalogue, or the path of a Python file
+    backend: str
+    mode: str
+    model: str
+    device: str
+    precision: str
+    optimizer: str | None  # None of what only infers
+    recipe: str | None  # how rate and images change while training; None of what only infers
+
+    @property
+    def label(self) -> str:
+        """`keras_functional[jax] compiled`."""
+        return _label(self)
+
+    @property
+    def name(self) -> str:
+        """`keras_functional[jax] compiled fp32 resnet14 adam`: all that a message needs."""
+        return f"{self.label} {self.precision} {self.model} {self.optimizer or 'infer'}"
 
 
 @dataclass(frozen=True)
@@ -47,17 +74,14 @@ class Cell:
     seed: int
     steps: int
     threads: int | None = None  # CPUs that a worker may use; None: not chosen, not known
-    input: str | None = None  # the pipeline of train+input, of `bench.inputs`
+    input: str | None = None  # the pipeline of train+input, one of INPUTS
     target_accuracy: float | None = None  # of train-to, whose `steps` are at most
     evaluate_every: int | None = None  # steps of train-to between two looks at the accuracy
 
     @cached_property
     def label(self) -> str:
         """`keras_functional[jax] compiled`: how reports call the contender."""
-        row = CATALOGUE.get(self.implementation)  # a row of a merged run may be gone here
-        backend = f"[{self.backend}]" if row and len(row.backends) > 1 else ""
-        fed = f" + {self.input} input" if self.input else ""
-        return f"{Path(self.implementation).stem}{backend} {self.mode}{fed}"
+        return _label(self) + (f" + {self.input} input" if self.input else "")
 
     @property
     def contest(self) -> tuple[Any, ...]:
@@ -80,6 +104,24 @@ class Cell:
         )
 
     @property
+    def executable(self) -> Executable:
+        """What the certificate of this cell is about.
+
+        Inference is certified as part of training with Adam, but for what cannot train.
+        """
+        trains = "train" in implementation(self.implementation).workloads
+        return Executable(
+            implementation=self.implementation,
+            backend=self.backend,
+            mode=self.mode,
+            model=self.model,
+            device=self.device,
+            precision=self.precision,
+            optimizer=self.optimizer or "adam" if trains else None,
+            recipe=self.recipe or "constant" if trains else None,
+        )
+
+    @property
     def learning_rate(self) -> float | None:
         """The first step's learning rate; None where nothing is trained."""
         return LEARNING_RATES[self.optimizer] if self.optimizer else None
@@ -91,6 +133,12 @@ class Cell:
 
 CONTENDER = ("implementation", "backend", "mode", "input")
 CONTEST = tuple(field.name for field in fields(Cell) if field.name not in CONTENDER)
+
+
+def _label(of: Cell | Executable) -> str:
+    row = CATALOGUE.get(of.implementation)  # a row of a merged run may be gone here
+    engine = f"[{of.backend}]" if row and len(row.backends) > 1 else ""
+    return f"{Path(of.implementation).stem}{engine} {of.mode}"
 
 
 def implementation(name: str) -> Implementation:
@@ -109,43 +157,38 @@ def implementation(name: str) -> Implementation:
         if not found:
             raise UsageError(f"--impl {name}: there is no such file")
         cuda_only = tuple(CUDA_ONLY.keys() - {"fp16"})  # whose author may know better
-        backend = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, cuda_only)
-        return Implementation(path.stem, path.stem, (backend,), str(path.resolve()))
+        own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, cuda_only)
+        return Implementation(path.stem, path.stem, (own,), str(path.resolve()))
     raise UsageError(
         unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
         "with a class Implementation"
     )
 
 
-def unknown(what: str, given: str, allowed: Iterable[str]) -> str:
-    """`unknown model 'resnet15' (did you mean 'resnet14'?): choose from …`."""
-    allowed = list(allowed)
-    close = difflib.get_close_matches(given, allowed, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {what} {given!r}{hint}: choose from {', '.join(allowed)}"
+def backend(of: Cell | Executable) -> Backend:
+    """The catalogue's row of the engine that a cell or an executable computes on."""
+    return next(b for b in implementation(of.implementation).backends if b.name == of.backend)
 
 
-def obstacle(cell: Cell) -> tuple[str, str] | None:
-    """Why a cell cannot run here, as (status, reason); None where nothing is known to forbid it."""
-    row = implementation(cell.implementation)
-    backend = next(backend for backend in row.backends if backend.name == cell.backend)
+def obstacle(of: Cell | Executable) -> tuple[str, str] | None:
+    """Why it cannot run here, as (status, reason); None where nothing is known to forbid it."""
+    row, engine = implementation(of.implementation), backend(of)
+    workload = [("workload", of.workload, row.workloads)] if isinstance(of, Cell) else []
     for what, given, allowed in (
-        ("workload", cell.workload, row.workloads),
-        ("model", cell.model, row.models),
-        ("device", cell.device, backend.devices),
-        ("precision", cell.precision, backend.precisions),
-        ("mode", cell.mode, backend.modes),
+        *workload,
+        ("model", of.model, row.models),
+        ("device", of.device, engine.devices),
+        ("precision", of.precision, engine.precisions),
+        ("mode", of.mode, engine.modes),
     ):
         if given not in allowed:
-            reason = (
-                f"{row.name} on {backend.name} has no {what} {given}, only {', '.join(allowed)}"
-            )
+            reason = f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
             return "unsupported", reason
-    for given in (cell.precision, cell.mode):
-        if cell.device == "cpu" and given in backend.cuda_only:
+    for given in (of.precision, of.mode):
+        if of.device == "cpu" and given in engine.cuda_only:
             return "unsupported", CUDA_ONLY[given]
-    packages = (*backend.packages, *PACKAGES.get(cell.input or "", ()))
-    missing = [package for package in packages if installed(package) is None]
+    pipeline = INPUTS.get(of.input or "", ()) if isinstance(of, Cell) else ()
+    missing = [package for package in (*engine.packages, *pipeline) if installed(package) is None]
     if missing:
         return "unavailable", f"not installed: {', '.join(missing)}"
     return None

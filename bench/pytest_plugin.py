@@ -15,13 +15,16 @@ from typing import Any, cast
 
 import pytest
 
-from bench import machine
 from bench.analysis.statistics import step_s
-from bench.cells import Cell, UsageError
-from bench.command_line.matrix import named
-from bench.command_line.options import parser, requested, requested_cells
+from bench.calibrate.certify import certified
+from bench.cells import Cell
+from bench.cli.options import parser, requested, requested_cells
+from bench.data.sharing import shared_data
+from bench.errors import UsageError
+from bench.machine import facts as machine
 from bench.records import EXPECTED, SEQUENCES, Record
-from bench.run.measure import certified, check_weights, measure, shared_data
+from bench.request.matrix import named
+from bench.run.measure import check_weights, measure
 
 # Of each record's values, what goes to `extra_info`: those known, as medians over the processes.
 EXTRA = tuple(

@@ -47,7 +47,7 @@ class Implementation:
     module: str  # dotted name, or the path of a Python file
     models: tuple[str, ...] = tuple(ARCHITECTURES)
     workloads: tuple[str, ...] = ("train", "infer", "train+input", "train-to")
-    exhibit: bool = False  # runs where it is named; `all` leaves it out
+    opt_in: bool = False  # runs where it is named; `all` leaves it out
 
 
 _KERAS = (
@@ -93,7 +93,7 @@ CATALOGUE: dict[str, Implementation] = {
             "Keras",
             tuple(backend for backend in _KERAS if backend.name != "jax"),
             "resnet_impls.keras_fused",
-            exhibit=True,
+            opt_in=True,
         ),
         Implementation(
             "torch_export",
@@ -157,7 +157,7 @@ CATALOGUE: dict[str, Implementation] = {
             (Backend("torch", ("torch",), ("eager",), ("fp32",)),),
             "resnet_impls.article_torch",
             models=("resnet14",),
-            exhibit=True,
+            opt_in=True,
         ),
         Implementation(
             "article_keras",
@@ -165,7 +165,7 @@ CATALOGUE: dict[str, Implementation] = {
             tuple(replace(b, precisions=("fp32",), modes=b.modes[:1]) for b in _KERAS),
             "resnet_impls.article_keras",
             models=("resnet14",),
-            exhibit=True,
+            opt_in=True,
         ),
     )
 }

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from bench import data
 from bench.cells import Cell
+from bench.data import datasets as data
 from bench.parent.child import Child
 
 FAULTY = """\

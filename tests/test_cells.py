@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench.cells import Cell, UsageError, implementation, obstacle
-from bench.command_line.matrix import contenders, matrix
+from bench.cells import Cell, implementation, obstacle
+from bench.errors import UsageError
+from bench.request.matrix import contenders, matrix
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 
 

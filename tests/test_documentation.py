@@ -5,7 +5,7 @@ import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.command_line.options import parser
+from bench.cli.options import parser
 from bench.records import FIELDS
 
 ROOT = Path(__file__).parents[1]

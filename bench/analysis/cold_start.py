@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from bench.analysis.contests import Summary
 from bench.analysis.statistics import Estimate, speed_ratio, step_s
-from bench.analysis.summary import Summary
 from bench.cells import Cell
 from bench.records import Record
 

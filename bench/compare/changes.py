@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from bench.analysis.contests import floor_of
 from bench.analysis.groups import judged_together
 from bench.analysis.statistics import Floor, throughput
-from bench.analysis.summary import floor_of
 from bench.analysis.unpaired import accuracy_difference, difference
 from bench.compare.sides import Pair, Side
-from bench.data import images_tested
+from bench.data.datasets import images_tested
 from bench.records import Record
 
 WORDS = {  # of a change for the worse and for the better

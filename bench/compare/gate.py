@@ -10,9 +10,10 @@ gate, and one that NEW never brings to its target fails that of `slower`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.cells import Cell, UsageError
+from bench.cells import Cell
 from bench.compare.changes import WORDS, Changed
 from bench.compare.sides import LeftOut, Pair
+from bench.errors import UsageError
 from bench.reports.text import escape
 
 LIMITS = {  # kind of a limit -> what it is a limit of

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.statistics import speed_ratios
-from bench.cells import Cell, UsageError, unknown
+from bench.cells import Cell
+from bench.errors import UsageError, unknown
 from bench.records import EXPECTED, Record, reading
-from bench.run.folder import RunFolder
+from bench.records.folder import RunFolder
 
 Key = tuple[Cell, str | None]  # and the machine, where a side has several
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import machine
 from bench.analysis.statistics import step_s
 from bench.analysis.steadiness import leak
+from bench.calibrate import certify
 from bench.cells import Cell
-from bench.certificate import certify
-from bench.command_line.matrix import matrix
+from bench.data.sharing import shared_data
+from bench.machine import facts as machine
 from bench.machine import gpu
 from bench.records import Record
-from bench.run.measure import measure, shared_data
+from bench.request.matrix import matrix
+from bench.run.measure import measure
 
 PLANTED = Path(__file__).with_name("planted")
 STEPS = 40

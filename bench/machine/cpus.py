@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.cells import UsageError
+from bench.errors import UsageError
 
 # What the runtimes read when they start: OpenMP (PyTorch, oneDNN), MKL, NumPy's OpenBLAS,
 # TensorFlow's two pools, and XLA's pool on the CPU.

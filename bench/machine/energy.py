@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.machine.gpu import Gpu
-from bench.records import Record
 
 POWERCAP = Path("/sys/class/powercap")
-SHORTEST_GPU_BLOCK_S = 0.5  # of what is counted there, up to a tenth is of what went before
 
 
 @dataclass(frozen=True)
@@ -69,19 +67,6 @@ def cpu_meter(root: Path = POWERCAP) -> Meter:
 def gpu_meter(gpu: Gpu | None) -> Meter:
     """The driver's counter of a GPU, in millijoules since the driver was loaded."""
     return Meter([Counter(gpu.energy_mj, 1e-3)] if gpu else [])
-
-
-def j_per_image(record: Record) -> float | None:
-    """Energy of all timed blocks over their images, in J; None where nothing was counted.
-
-    Nor is it known of a GPU's short blocks: its counter moves every tenth of a second, and so tells
-    of the time before a block, half of that in the mean.
-    """
-    if not record.block_j or not all(record.block_j):
-        return None
-    if record.device == "cuda" and min(record.block_s) < SHORTEST_GPU_BLOCK_S:
-        return None
-    return sum(record.block_j) / (sum(record.block_steps) * record.batch_size)
 
 
 def _reader(file: Path) -> Callable[[], int | None]:

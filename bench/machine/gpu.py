@@ -9,6 +9,8 @@ from functools import cache
 from itertools import takewhile
 from typing import Any
 
+from bench.records.run import GpuFacts
+
 MIB = 1024**2
 GIB = 1024**3
 
@@ -22,16 +24,16 @@ class Gpu:
     def __init__(self, handle: Any) -> None:
         self.handle = handle
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> GpuFacts:
         """What stays the same: name, memory in GiB, version of the driver."""
         import pynvml
 
         memory = _tell(pynvml.nvmlDeviceGetMemoryInfo, self.handle)
-        return {
-            "name": pynvml.nvmlDeviceGetName(self.handle),
-            "memory_gib": None if memory is None else round(memory.total / GIB, 1),
-            "driver": pynvml.nvmlSystemGetDriverVersion(),
-        }
+        return GpuFacts(
+            name=pynvml.nvmlDeviceGetName(self.handle),
+            memory_gib=None if memory is None else round(memory.total / GIB, 1),
+            driver=pynvml.nvmlSystemGetDriverVersion(),
+        )
 
     def free_mib(self) -> float | None:
         """Memory that no process holds, in MiB."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from bench.cells import Cell
 from bench.machine.state import Watch
-from bench.parent import reaching
+from bench.parent import to_target as reaching
 from bench.parent.child import Child, Failure
 
 MIN_BLOCKS = 10  # where there are steps enough

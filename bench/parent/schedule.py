@@ -20,10 +20,9 @@ from bench.analysis.latency import latency_turns
 from bench.analysis.steadiness import settled
 from bench.cells import TRAINING, Cell, obstacle
 from bench.machine import cpus
-from bench.parent import reaching
+from bench.parent import to_target as reaching
 from bench.parent.child import Child
 from bench.parent.measurement import Measurement, Outcome, Task, split, warm_up_steps
-from bench.parent.room import Room
 
 # Of a log; file systems allow 255, and the name of weights may hold that of those they began with
 LONGEST_NAME = 160
@@ -87,7 +86,7 @@ class Schedule:
     ) -> Iterator[tuple[Task, Outcome]]:
         """Take as many of `pending` as memory holds, and measure them side by side."""
         live: list[Measurement] = []
-        room = Room(pending[0][0].device)
+        room = MemoryBudget(pending[0][0].device)
         while pending and (more := room.for_more(live)):
             built = []
             for measurement in self._built(pending, more, ending):

@@ -1,10 +1,9 @@
 """Records as a pandas DataFrame, for notebooks."""
 
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from bench.records import Record
+from bench.records.record import Record
 
 if TYPE_CHECKING:
     import pandas
@@ -31,14 +30,14 @@ def frame(records: Sequence[Record]) -> "pandas.DataFrame":
     import pandas
 
     columns: dict[str, Any] = {}
-    for field in fields(Record):
-        values = [getattr(record, field.name) for record in records]
-        if field.name == "utc":
+    for name, kind in get_type_hints(Record).items():
+        values = [getattr(record, name) for record in records]
+        if name == "utc":
             times = pandas.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
-            columns[field.name] = pandas.Series(times.as_unit("us"))
-        elif field.type in DTYPES:
-            columns[field.name] = pandas.Series(values, dtype=DTYPES[field.type])
+            columns[name] = pandas.Series(times.as_unit("us"))
+        elif kind in DTYPES:
+            columns[name] = pandas.Series(values, dtype=DTYPES[kind])
         else:
             values = [list(value) if isinstance(value, tuple) else value for value in values]
-            columns[field.name] = pandas.Series(values, dtype=object)
+            columns[name] = pandas.Series(values, dtype=object)
     return pandas.DataFrame(columns)

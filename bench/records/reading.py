@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench.cells import UsageError
-from bench.records import Record, from_json
+from bench.errors import UsageError
+from bench.records.record import Record, from_json
 
 
 def files(path: Path) -> list[Path]:
@@ -34,7 +34,7 @@ def read(path: Path, say: Callable[[str], object] = lambda remark: None) -> list
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):  # line by line: a file may be large
                 if line.endswith(b"\n"):
-                    records.append(from_json(line[:-1].decode()))
+                    records.append(from_json(line[:-1]))
                 else:
                     say(f"{path}, line {number}: cut off, as a killed run leaves it; left out")
     except FileNotFoundError:

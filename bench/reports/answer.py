@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.analysis.summary import Summary
-from bench.reports import time_to
+from bench.analysis.contests import Summary
+from bench.reports.sections import time_to
 from bench.reports.text import escape, interval
 
 SHOWN = 3  # slower contenders that an answer names, beside the slowest

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.hardware import Hardware
-from bench.cells import UsageError, unknown
+from bench.errors import UsageError, unknown
 from bench.records import Record
 
 KEYS = ("price_per_hour", "currency", "power_w")

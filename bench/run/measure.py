@@ -1,55 +1,26 @@
 """One run from its description to its records."""
 
-import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import data, machine
 from bench.analysis import latency, statistics
 from bench.analysis.steadiness import busy, leak
-from bench.cells import LARGEST, Cell, UsageError, implementation, obstacle
-from bench.certificate import certify
-from bench.certificate.certify import Certificate
+from bench.calibrate import certify
+from bench.calibrate.peaks import Peaks, peak_of
+from bench.cells import Cell, implementation
+from bench.errors import UsageError
+from bench.identity.certificate import Certificate
 from bench.machine import energy
-from bench.machine.peaks import Peaks, peak_of
+from bench.machine import facts as machine
 from bench.parent.measurement import Outcome, Task
 from bench.parent.schedule import Schedule
 from bench.records import Record
 from resnet_impls import weights as weights_files
 from resnet_impls.architecture import ARCHITECTURES
-
-
-@contextmanager
-def shared_data(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[dict[Cell, Path]]:
-    """Read each dataset once, as files that all workers map; they go when the context ends.
-
-    Yields the folder of every cell that can run. Raises UsageError where a dataset cannot be had.
-    """
-    groups: dict[tuple[str, int, int], list[Cell]] = {}
-    for cell in cells:
-        if obstacle(cell) is None:
-            architecture = ARCHITECTURES[cell.model]
-            key = (cell.dataset, architecture.image_size, architecture.classes)
-            groups.setdefault(key, []).append(cell)
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as temporary:
-        folders: dict[Cell, Path] = {}
-        for (name, image_size, classes), members in groups.items():
-            folder = Path(temporary) / f"{name}-{image_size}-{classes}"
-            data.prepare(
-                folder,
-                name=name,
-                image_size=image_size,
-                classes=classes,
-                data_dir=data_dir,
-                batch_size=max(cell.batch_size for cell in members),
-                many=any(cell.batch_size == LARGEST for cell in members),
-            )
-            folders |= dict.fromkeys(members, folder)
-        yield folders
 
 
 def check_weights(cells: Iterable[Cell]) -> None:
@@ -64,25 +35,6 @@ def check_weights(cells: Iterable[Cell]) -> None:
                     f"--load-weights {file}: {problem}; give a file that --save-weights wrote of "
                     f"{model}"
                 ) from None
-
-
-def certified(
-    cells: Iterable[Cell], timeout_s: float, say: Callable[[str], None]
-) -> dict[Cell, Certificate]:
-    """The certificates of all executables among `cells`, by what `certify.executable` makes of
-    each; `say` is told of those that have to be worked out, or fail.
-    """
-    certificates = {}
-    for subject, certificate in certify.certify(cells, timeout_s=timeout_s):
-        name = f"{subject.label} {subject.precision} {subject.model} {subject.optimizer or 'infer'}"
-        if certificate is None:
-            say(f"certifying {name}")
-            continue
-        certificates[subject] = certificate
-        for half in (certificate.float64, certificate.timed):
-            if not half.passed:
-                say(f"not the reference's function: {name}: {half.verdict}")
-    return certificates
 
 
 def measure(

@@ -5,101 +5,15 @@ interleaved like those before. Everything is decided by the records alone, so th
 goes on where it was.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-from bench.analysis.statistics import Estimate
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.precision import standings
 from bench.cells import Cell, obstacle
 from bench.parent.measurement import Task
-from bench.records import EXPECTED, Record
-
-# To stop as soon as an interval is narrow favours those that are narrow by luck. From 3 processes
-# on, t's interval then holds the truth in 89 to 90 of 100 simulated runs, from 5 in 92 to 93, from
-# 7 in 93 to 95: `tests/benchmarks/coverage.py stopping`.
-LEAST = 5
+from bench.records import Record, Run
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How far the intervals of a cell have got; a half width of 0.01 is ±1 %, None: no interval."""
-
-    cell: Cell
-    processes: int  # that are ok
-    speed: float | None  # half width of its throughput
-    ratio: float | None  # half width of its speed against the fastest; 0 for the fastest itself
-    reached: bool  # all within the target
-    ended: str | None  # why it gets no more processes; None where it may
-    obstacle: str | None  # why more would not help it, where they would be needed
-
-    @property
-    def wanting(self) -> bool:
-        """Whether one more process is needed, and of use."""
-        return not self.reached and self.obstacle is None
-
-
-def standings(
-    records: Iterable[Record], run: Mapping[str, Any], target: float, most: int
-) -> list[list[Standing]]:
-    """How the cells of each contest stand towards half widths of `target`, by `most` processes.
-
-    Cells that cannot run here, of which there is nothing to measure, are left out.
-    """
-    contests = []
-    for contest in summarise(records, [run]):
-        ends = [_end(summary, most) for summary in contest]
-        standings = [
-            _standing(summary, contest[0], end, ends[0], target, most)
-            for summary, end in zip(contest, ends, strict=True)
-            if summary.records or summary.failures[-1].status not in EXPECTED
-        ]
-        contests.append(standings)
-    return contests
-
-
-def _end(summary: Summary, most: int) -> str | None:
-    """A cell whose latest process failed would fail on and on."""
-    last = max((*summary.records, *summary.failures), key=lambda record: record.replicate)
-    if last.status != "ok":
-        return f"process {last.replicate}: {last.status}"
-    return f"at the cap of {most} processes" if last.replicate + 1 >= most else None
-
-
-def _standing(
-    summary: Summary,
-    fastest: Summary,
-    ended: str | None,
-    fastest_ended: str | None,
-    target: float,
-    most: int,
-) -> Standing:
-    processes = len(summary.records)
-    speed = half_width(summary.throughput_images_per_s)
-    ratio = 0.0 if summary is fastest else half_width(summary.speed_against_fastest)
-    enough = processes >= min(LEAST, most)
-    speed_reached = speed is not None and speed <= target and enough
-    reached = speed_reached and ratio is not None and ratio <= target
-    obstacle = None
-    if not reached:
-        obstacle = ended
-        if obstacle is None and speed_reached and fastest_ended:
-            obstacle = f"{fastest.cell.label}, the fastest, {fastest_ended}"
-        if obstacle is None and speed_reached and ratio is None:
-            obstacle = f"never ran beside {fastest.cell.label}, the fastest"
-    return Standing(summary.cell, processes, speed, ratio, reached, ended, obstacle)
-
-
-def half_width(estimate: Estimate | None) -> float | None:
-    """Half the width of an interval as a fraction of its value; None where there is none."""
-    if estimate is None or estimate.high is None:
-        return None
-    return estimate.high / estimate.value - 1
-
-
-def further(
-    records: Sequence[Record], run: Mapping[str, Any], target: float, most: int
-) -> list[Task]:
+def further(records: Sequence[Record], run: Run, target: float, most: int) -> list[Task]:
     """One more process for every cell of each contest that wants one; none where all are done.
 
     Where an earlier round was interrupted, what is missing of that.
@@ -116,7 +30,7 @@ def further(
 
 
 def rounds(
-    run: Mapping[str, Any],
+    run: Run,
     cells: Sequence[Cell],
     records: Callable[[], list[Record]],
     say: Callable[[str], None],
@@ -125,46 +39,21 @@ def rounds(
 
     `records` yields what is known of `run` so far; `say` is told of each round, and why it is.
     """
-    asked = run["options"]
+    replicates = run.options.replicates or 1
     done = {(record.cell, record.replicate) for record in records()}
-    tasks = [(cell, index) for cell in cells for index in range(asked["replicates"])]
+    tasks = [(cell, index) for cell in cells for index in range(replicates)]
     left = [task for task in tasks if task not in done]
     unable = sum(obstacle(cell) is not None for cell, _ in left)
-    told = f"{len(cells)} cells × {asked['replicates']} processes, {len(left) - unable} to measure"
+    told = f"{len(cells)} cells × {replicates} processes, {len(left) - unable} to measure"
     say(f"{told}, {unable} cannot run here" if unable else told)
     yield left
-    if target := asked.get("precision_target"):
-        while tasks := further(rows := records(), run, target, asked["max_replicates"]):
-            every = [s for c in standings(rows, run, target, asked["max_replicates"]) for s in c]
+    target, most = run.options.precision_target, run.options.max_replicates
+    if target and most:
+        while tasks := further(rows := records(), run, target, most):
+            every = [s for contest in standings(rows, run, target, most) for s in contest]
             loose = sum(not standing.reached for standing in every)
             say(f"not within ±{target:.2%} yet: {loose} of {len(every)} cells, {len(tasks)} go on")
             known = len(rows)
             yield tasks
             if len(records()) == known:  # what could be measured before is gone
                 return
-
-
-def unreached(records: Iterable[Record], run: Mapping[str, Any]) -> list[Standing]:
-    """The cells of `run` that did not reach the target it was given; none where it had none."""
-    asked = run["options"]
-    if not (target := asked.get("precision_target")):
-        return []
-    ours = [record for record in records if record.run_id == run["run_id"]]
-    contests = standings(ours, run, target, asked["max_replicates"])
-    return [standing for contest in contests for standing in contest if not standing.reached]
-
-
-def shortfall(standing: Standing) -> str:
-    """`torch_module eager, infer …: ±2.31% in images/s …`: how far it got, and why no further."""
-    widths = {"in images/s": standing.speed}
-    if standing.ratio != 0:  # which the fastest itself has
-        widths["against the fastest"] = standing.ratio
-    stated = [
-        f"{'no interval' if width is None else f'±{width:.2%}'} {what}"
-        for what, width in widths.items()
-    ]
-    why = standing.obstacle or "interrupted: --resume goes on"
-    return (
-        f"{standing.cell.label}, {standing.cell.contest_label}: {', '.join(stated)} "
-        f"after {standing.processes} good processes ({why})"
-    )

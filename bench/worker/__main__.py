@@ -12,9 +12,9 @@ import sys
 import traceback
 
 from bench.cells import Cell
-from bench.channel import Channel, ChannelClosed
 from bench.worker import memory
-from bench.worker.turns import Worker
+from bench.worker.channel import Channel, ChannelClosed
+from bench.worker.worker import Worker
 
 # Keras imports these wherever it finds them, which on JAX nearly doubles the time that its import
 # takes: they are here for our parent's sake, and no part of it.

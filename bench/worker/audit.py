@@ -11,10 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from bench.certificate.identity import relative
-from bench.data import Dataset
-from bench.worker.workloads import Infer, Train, skipped_steps
+from bench.data.datasets import Dataset
+from bench.identity.checks import relative
+from bench.worker.workloads import Infer, Train
 from resnet_impls.architecture import Architecture
+from resnet_impls.contract import skipped_steps
 from resnet_impls.weights import Weights, fingerprint
 
 EARLY = 0.2  # of the time of some steps: what may be left of it when the call has returned

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bench.cells import Cell
-from bench.data import Dataset
+from bench.data.augmentation import Batch, draws
+from bench.data.datasets import Dataset
 from bench.machine import cpus
-from bench.recipes import Batch, draws
-from bench.worker.workloads import Implementation, Train
+from bench.worker.workloads import Train
+from resnet_impls.contract import Implementation
 
 SAMPLED = 3072  # values of an image of 32 by 32
 
@@ -21,7 +22,7 @@ def start(cell: Cell, data: Dataset) -> Iterator[Batch] | None:
     """Start the pipeline that a cell asks for, if it does; what comes is decided by the seed."""
     if cell.input is None:
         return None
-    module = importlib.import_module(f"bench.inputs.{cell.input}_feed")
+    module = importlib.import_module(f"bench.data.feeds.{cell.input}_feed")
     images, labels = data.train_images, data.train_labels
     drawn = draws(len(labels), cell.batch_size, cell.seed)
     threads = cell.threads or len(cpus.allowed())

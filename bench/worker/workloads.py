@@ -3,49 +3,16 @@
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby, islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from bench.data import Dataset
-from bench.recipes import Batch
-from resnet_impls.weights import Weights, fingerprint
+from bench.data.augmentation import Batch
+from bench.data.datasets import Dataset
+from resnet_impls.contract import Implementation
+from resnet_impls.weights import fingerprint
 
 FINGERPRINTED = 8  # batches of a feed; how many are fed may differ from process to process
-
-
-class Implementation(Protocol):
-    """What every implementation file ends with; each call returns when the device is idle."""
-
-    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Put K batches on the device: images (K, B, H, W, 3) float32, labels (K, B) int32."""
-
-    def set_learning_rate(self, rate: float) -> None:
-        """Take the next optimizer steps at this rate; their state stays what it is."""
-
-    def train(self, steps: int) -> np.ndarray:
-        """Run the next optimizer steps, cycling through the batches; losses (steps,) float32."""
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits (B, classes) float32 of images (B, H, W, 3), in evaluation mode."""
-
-    def infer(self, steps: int) -> np.ndarray:
-        """Run the next forward passes in evaluation mode, cycling through the batches; logits
-        (B, classes) float32 of the last.
-        """
-
-    def weights(self) -> Weights:
-        """Copies of all the tensors that the network has, by canonical name."""
-
-    # `settings(self) -> dict[str, str]` is optional: what only the implementation knows of what is
-    # in force, read from its real objects. `bench.worker.ledger` names the settings;
-    # `skipped_steps` must be among them where loss scaling may leave out a step.
-
-
-def skipped_steps(implementation: Implementation) -> int:
-    """Optimizer steps left out since gradients overflowed, as the implementation counts them."""
-    settings: dict[str, str] = getattr(implementation, "settings", dict)()
-    return int(settings.get("skipped_steps", 0))
 
 
 class Train:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.command_line.matrix import matrix
-from bench.parent.child import environment
+from bench.request.matrix import matrix
+from bench.worker.environment import environment
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 
 OPERATIONS = ("forward", "input gradient", "kernel gradient")

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from bench.analysis.statistics import estimate
 from bench.cells import DEVICES, Cell
-from bench.command_line.matrix import matrix
-from bench.parent.child import environment
-from bench.run.measure import shared_data
+from bench.data.sharing import shared_data
+from bench.request.matrix import matrix
+from bench.worker.environment import environment
 
 UNTURNED = ("np.flip(tensor, (0, 1)", "np.flip(tensor, ()")  # "same" pads elsewhere at stride 2
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -92,7 +92,7 @@ def variants(contender: str, device: str, folder: Path) -> dict[str, Cell]:
 
 def measure(contender: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Correction -> ratio of step times, with over without, in this process."""
-    from bench.worker.turns import Worker
+    from bench.worker.worker import Worker
 
     device, steps = options.device, options.steps
     cells = {"": cell_of(contender, device), **variants(contender, device, folder)}

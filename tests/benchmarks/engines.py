@@ -16,10 +16,11 @@ from pathlib import Path
 
 from bench.analysis.statistics import estimate
 from bench.cells import Cell
-from bench.command_line.matrix import matrix
-from bench.parent.child import Child, environment
+from bench.data.sharing import shared_data
+from bench.parent.child import Child
 from bench.parent.measurement import Measurement
-from bench.run.measure import shared_data
+from bench.request.matrix import matrix
+from bench.worker.environment import environment
 
 TIMEOUT_S = 600.0
 BARE_ENGINE = Path(__file__).with_name("bare_engine.py")

@@ -27,10 +27,11 @@ import psutil
 
 from bench.analysis.statistics import estimate
 from bench.cells import Cell
-from bench.command_line.matrix import matrix
-from bench.parent.child import Child, environment
+from bench.data.sharing import shared_data
+from bench.parent.child import Child
 from bench.parent.measurement import Measurement
-from bench.run.measure import shared_data
+from bench.request.matrix import matrix
+from bench.worker.environment import environment
 
 TIMEOUT_S = 600.0
 BLOCK_STEPS = 10  # about as long as the blocks of a run

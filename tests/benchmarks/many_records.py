@@ -17,7 +17,7 @@ from itertools import count, islice, product
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench.machine import facts as machine
 from bench.records import Record
 
 STEPS, BLOCKS, LATENCIES = 400, 22, 100

@@ -19,14 +19,15 @@ from collections import Counter, defaultdict
 from itertools import combinations, product
 from pathlib import Path
 
-from bench import machine
 from bench.analysis.groups import judged_together
 from bench.analysis.statistics import compare
+from bench.calibrate import noise
 from bench.cells import Cell
-from bench.command_line.matrix import matrix
-from bench.doctor import noise
+from bench.data.sharing import shared_data
+from bench.machine import facts as machine
 from bench.records import Record
-from bench.run.measure import measure, shared_data
+from bench.request.matrix import matrix
+from bench.run.measure import measure
 
 PLAIN = "from resnet_impls.torch_module import Implementation\n"
 SLOWED = """\

@@ -27,8 +27,8 @@ import numpy as np
 
 from bench.analysis.statistics import estimate
 from bench.cells import DEVICES, Cell
-from bench.command_line.matrix import contenders, matrix
-from bench.parent.child import environment
+from bench.request.matrix import contenders, matrix
+from bench.worker.environment import environment
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights
 

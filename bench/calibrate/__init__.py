@@ -1,0 +1,1 @@
+"""What workers are asked besides cells: certificates, peaks, noise floor, largest batch."""

@@ -1,1 +1,0 @@
-"""What a command line asks for: its words, the options they make, and the matrix of cells."""

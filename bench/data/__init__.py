@@ -1,0 +1,1 @@
+"""Datasets as arrays, their augmentation, and the input pipelines that feed them."""

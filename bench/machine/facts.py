@@ -1,0 +1,48 @@
+"""What this machine is: the facts that stay the same from run to run."""
+
+import platform
+import socket
+from functools import cache
+from typing import Any
+
+import psutil
+
+from bench.machine import gpu
+from bench.records.run import GpuFacts, Machine
+
+GIB = 1024**3
+
+
+@cache
+def gpus() -> tuple[GpuFacts, ...]:
+    """The NVIDIA GPUs that workers may use, the one that they take first: name, GiB, driver."""
+    return tuple(each.facts() for each in gpu.visible())
+
+
+def default_device() -> str:
+    """`cuda` where workers may use a GPU, else `cpu`."""
+    return "cuda" if gpus() else "cpu"
+
+
+@cache
+def _cpu() -> dict[str, Any]:
+    from cpuinfo import get_cpu_info
+
+    return dict(get_cpu_info())
+
+
+def this_machine(name: str | None = None) -> Machine:
+    """The machine that this process runs on; `name` stands in for the host's where given."""
+    cpu = _cpu()
+    flags = (flag for flag in cpu.get("flags", ()) if flag.startswith(("avx", "amx")))
+    return Machine(
+        machine=name or socket.gethostname(),
+        cpu=cpu.get("brand_raw") or platform.processor() or platform.machine(),
+        cpu_flags=tuple(flags),
+        physical_cores=psutil.cpu_count(logical=False),
+        logical_cores=psutil.cpu_count(),
+        memory_gib=round(psutil.virtual_memory().total / GIB, 1),
+        gpus=gpus(),
+        os=platform.platform(),
+        python=platform.python_version(),
+    )

@@ -1,0 +1,105 @@
+"""Run: what `run.json` says of a run, its request and its machine. `results/README.md` explains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bench.cells import Cell
+from bench.request.request import Request
+from bench.validation import Positive, PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuFacts:
+    """A GPU as its driver names it."""
+
+    name: str
+    memory_gib: Positive | None
+    driver: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a machine is: facts that stay the same from run to run."""
+
+    machine: str  # its name
+    cpu: str
+    cpu_flags: tuple[str, ...] = ()
+    physical_cores: PositiveInt | None
+    logical_cores: PositiveInt | None
+    memory_gib: Positive | None
+    gpus: tuple[GpuFacts, ...] = ()
+    os: str
+    python: str | None = None
+
+    def processor(self, device: str) -> str:
+        """The chip that does the work of a cell on `device`."""
+        return self.gpus[0].name if device == "cuda" else self.cpu
+
+    @property
+    def gpu_names(self) -> str:
+        """`NVIDIA H200, NVIDIA H200`, or `none`."""
+        return ", ".join(gpu.name for gpu in self.gpus) or "none"
+
+    @property
+    def description(self) -> str:
+        """`desk: Example CPU, 8 cores (16 logical), 31.3 GiB, GPU none; Linux-6.1`."""
+        gpus = ", ".join(f"{gpu.name} ({gpu.memory_gib} GiB)" for gpu in self.gpus) or "none"
+        return (
+            f"{self.machine}: {self.cpu}, {self.physical_cores} cores "
+            f"({self.logical_cores} logical), {self.memory_gib} GiB, GPU {gpus}; {self.os}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFloor:
+    """The difference up to which comparisons on a device are ties (0.01: 1 %), and its origin."""
+
+    value: float  # of comparisons of `replicates` processes per cell
+    replicates: PositiveInt | None = None
+    contender: str | None = None  # what was compared with itself
+    contest: str | None = None
+    log_ratios: tuple[float, ...] = ()  # of the speeds of each pair
+    utc: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The fastest matrix product and copy that a device was seen to do."""
+
+    gflop_per_s: Positive
+    library: str
+    copy_gb_per_s: Positive
+    utc: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run: what was asked for, where, and by which code."""
+
+    schema: int = 1
+    run_id: str
+    utc: str | None = None  # ISO 8601, when it began
+    resnet_bench: str | None = None  # version
+    commit: str | None = None  # of the code, `-dirty` where it was changed since
+    command: str
+    options: Request
+    machine: Machine
+    noise_floor: Mapping[str, NoiseFloor] = field(default_factory=dict)  # by device
+    # device -> "threads/precision" -> the machine's peak; None: not measured yet
+    peaks: Mapping[str, Mapping[str, Peak]] | None = None
+
+    def peak_of(self, cell: Cell) -> Peak | None:
+        """The peak that `cell` is held against; None where none is known."""
+        return (self.peaks or {}).get(cell.device, {}).get(peak_key(cell.threads, cell.precision))
+
+    @property
+    def code_version(self) -> str | None:
+        """`0.1.0 (commit 8eec895f1c2a)`: what made the run; None where unknown."""
+        if self.resnet_bench and self.commit:
+            return f"{self.resnet_bench} (commit {self.commit})"
+        return self.resnet_bench
+
+
+def peak_key(threads: int | None, precision: str) -> str:
+    """What a peak is known by, beside its device: `2/fp32`."""
+    return f"{threads or 'all'}/{precision}"

@@ -1,0 +1,1 @@
+"""The forms that a report takes: Markdown, CSV, HTML, the terminal, an index."""

@@ -1,0 +1,132 @@
+"""`index.md`, and `index.html` beside HTML reports: every run below a folder, the latest first."""
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from bench.analysis.contests import summarise
+from bench.records import Record
+from bench.reports.answer import brief
+from bench.reports.text import escape
+
+# What is linked of each run, where it is there: file -> word
+FILES = {
+    "report.html": "page",
+    "report.md": "report",
+    "summary.csv": "summary",
+    "results.csv": "rows",
+    "records.jsonl": "records",
+    "run.json": "run",
+}
+COLUMNS = {  # of records -> what they are called
+    "machine": "machine",
+    "processor": "processor",
+    "model": "models",
+    "workload": "workloads",
+    "precision": "precisions",
+    "batch_size": "images a step",
+    "steps": "steps",
+}
+HEADER = ("run", "begun", *COLUMNS.values(), "fastest", "files")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of the index: what it holds, or why that cannot be read."""
+
+    path: PurePosixPath  # from the folder of the index
+    run: Mapping[str, Any] | None
+    records: Sequence[Record]
+    files: Sequence[str]  # those of FILES that are there
+    reason: str | None = None
+
+    @property
+    def begun(self) -> str:
+        """`2026-11-23 00:40`, in UTC; empty where unknown."""
+        told = (self.run or {}).get("utc") or min((r.utc for r in self.records), default="")
+        return str(told)[:16].replace("T", " ")
+
+
+def ordered(entries: Iterable[Entry]) -> list[Entry]:
+    """The latest first; those that cannot be read last."""
+    by_path = sorted(entries, key=lambda entry: str(entry.path))
+    return sorted(by_path, key=lambda entry: entry.begun, reverse=True)
+
+
+def markdown(entries: Iterable[Entry]) -> str:
+    """The index as Markdown."""
+    lines = ["# Runs", "", _row(HEADER), _row(["---"] * len(HEADER))]
+    for entry in ordered(entries):
+        links = [f"[{word}]({link})" for word, link in _links(entry)]
+        told = [escape(text) for text in _told(entry)]
+        name = f"[{told[0]}]({_links(entry)[0][1]})" if links else told[0]
+        lines.append(_row([name, *told[1:], " · ".join(links)]))
+    return "\n".join(lines) + "\n"
+
+
+def page(entries: Iterable[Entry]) -> str:
+    """The index as HTML."""
+    rows = []
+    for entry in ordered(entries):
+        links = " · ".join(
+            f'<a href="{html.escape(link)}">{word}</a>' for word, link in _links(entry)
+        )
+        rows.append([*(html.escape(text) for text in _told(entry)), links])
+    head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return PAGE.format(head=head, body=body)
+
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Runs of resnet-bench</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
+body {{ margin: 2rem; }}
+main {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; }}
+th, td {{ padding: .4rem .8rem; text-align: left; vertical-align: top; }}
+tr {{ border-bottom: 1px solid #8888; }}
+</style>
+<main>
+<h1>Runs</h1>
+<table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody>
+</table>
+</main>
+</html>
+"""
+
+
+def _told(entry: Entry) -> list[str]:
+    """All columns but the links, as plain text."""
+    records = entry.records
+    columns = [_listed(getattr(record, name) for record in records) for name in COLUMNS]
+    if entry.reason:
+        answer = f"cannot be read: {entry.reason}"
+    else:
+        answer = brief(summarise(records, [entry.run] if entry.run else []))
+    return [str(entry.path), entry.begun, *columns, answer]
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(dict.fromkeys(map(str, values)))
+
+
+def _links(entry: Entry) -> list[tuple[str, str]]:
+    return [
+        (word, quote(str(entry.path / file))) for file, word in FILES.items() if file in entry.files
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,1 @@
+"""The plots: their data, their forms, and the process that draws them."""

@@ -1,0 +1,1 @@
+"""The sections of report.md, one file each, with section(report) -> str."""

@@ -1,0 +1,159 @@
+"""What happened around the blocks: a remark where it concerns a ranking, a table, a last line."""
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from bench.analysis.contests import Summary
+from bench.analysis.statistics import step_s
+from bench.analysis.steadiness import change, leak, may_leak, taken_cores
+from bench.records import Record
+from bench.reports.answer import heading
+from bench.reports.text import escape, number, table
+
+SECTION = "Around the blocks"
+
+
+def remarks(contest: Sequence[Summary]) -> list[str]:
+    """One sentence for each kind of trouble that cells of a contest had, naming them."""
+    kinds: dict[str, tuple[Callable[[Record], bool], Callable[[Sequence[Record]], str]]] = {
+        "Measured on a busy machine, and so perhaps too slow": (is_busy, _taken),
+        "Never settled": (is_unsettled, _changed),
+        "Kept memory with every step": (leaks, _grown),
+        "Slowed down by heat or for want of power": (is_throttled, lambda records: ""),
+        "Compiled in timed blocks, and so is faster than it seems": (compiles, _compiled),
+    }
+    sentences = []
+    for title, (is_so, how_much) in kinds.items():
+        named = []
+        for s in contest:
+            concerned = [record for record in s.records if is_so(record)]
+            if concerned:
+                many = f"{len(concerned)} of {len(s.records)} process{'es' * (len(s.records) > 1)}"
+                named.append(f"{escape(s.cell.label)} ({many}{how_much(concerned)})")
+        if named:
+            sentences.append(f"**{title}**: {', '.join(named)}.")
+    return sentences
+
+
+def is_busy(record: Record) -> bool:
+    """Whether others had much of the machine while a process was measured."""
+    return record.busy is True
+
+
+def is_unsettled(record: Record) -> bool:
+    """Whether a process ran its later blocks unlike its earlier ones."""
+    return record.steady is False
+
+
+def is_throttled(record: Record) -> bool:
+    """Whether the processor was held down."""
+    return record.throttled is True
+
+
+def compiles(record: Record) -> bool:
+    """Whether something was compiled in timed blocks, after the warm-up.
+
+    In the time to a target whatever is compiled counts, as it should.
+    """
+    return bool(record.compilations_while_timed) and record.target_accuracy is None
+
+
+def leaks(record: Record) -> bool:
+    """Whether host or device memory grew with every step."""
+    return any(
+        may_leak(record, where) and (found := leak(record, where)) and found.leaks
+        for where in ("host", "device")
+    )
+
+
+def _taken(records: Sequence[Record]) -> str:
+    cores = statistics.median(statistics.fmean(taken_cores(record)) for record in records)
+    return f"; others had {number(cores, 2)} processors on average"
+
+
+def _changed(records: Sequence[Record]) -> str:
+    later = statistics.median(change(step_s(record)) for record in records)
+    return f"; later blocks took {later:+.0%}"
+
+
+def _compiled(records: Sequence[Record]) -> str:
+    return f"; up to {max(record.compilations_while_timed or 0 for record in records)} times"
+
+
+def _grown(records: Sequence[Record]) -> str:
+    grown = []
+    for where in ("host", "device"):
+        found = [each for record in records if (each := leak(record, where)) and each.leaks]
+        if found:
+            slope = statistics.median(each.kib_per_step for each in found)
+            grown.append(f"; {where} {number(slope, 1)} KiB a step")
+    return "".join(grown)
+
+
+# Column -> what it shows of one process, None where unknown, and its digits
+COLUMNS: dict[str, tuple[Callable[[Record], float | None], int]] = {
+    "own processors": (lambda r: _median(r.block_own_cores), 2),
+    "others'": (lambda r: _median(r.block_other_cores), 2),
+    "stolen": (lambda r: _median(r.block_stolen_cores), 2),
+    "load": (lambda r: r.load_1min, 1),
+    "CPU MHz": (lambda r: r.cpu_mhz, 0),
+    "GPU MHz": (lambda r: r.gpu_mhz, 0),
+    "°C": (lambda r: r.temperature_c, 0),
+    "host KiB/step": (lambda r: r.host_leak_kib_per_step, 1),
+    "device KiB/step": (lambda r: r.device_leak_kib_per_step, 1),
+}
+COUNTS: dict[str, Callable[[Record], bool]] = {
+    "busy": is_busy,
+    "unsettled": is_unsettled,
+    "throttled": is_throttled,
+    "compiling": compiles,
+    "leaking": leaks,
+}
+
+READING = """\
+Medians over blocks and processes. **Own processors** are those that the worker kept busy,
+**others'** those that other processes did meanwhile, **stolen** those that the hypervisor gave to
+other machines. The last column counts processes in trouble: *busy* where others had more than a
+tenth of the processor time that the worker had, in more than a quarter of its blocks; *unsettled*
+where the later half of the blocks differs from the earlier, the machine's own drift apart;
+*leaking* where memory grew with the steps, throughout, beyond doubt, by more than 1 MiB and 1 %;
+*throttled* where the processor was held down; *compiling* where something was compiled in timed
+blocks. They are marked and never left out."""
+
+
+def section(contests: Sequence[Sequence[Summary]]) -> str:
+    """The table of all cells, under the heading `SECTION`; columns of unknowns are left out."""
+    cells = [s for contest in contests for s in contest if any(r.block_s for r in s.records)]
+    shown = [
+        (column, [_median([v for r in s.records if (v := value(r)) is not None]) for s in cells])
+        for column, (value, _) in COLUMNS.items()
+    ]
+    shown = [(column, values) for column, values in shown if values != [None] * len(cells)]
+    if not shown:
+        return f"## {SECTION}\n\nNothing is known."
+    rows = [
+        [
+            *(s.cell.label, heading([s], contests)),
+            *(number(values[index], COLUMNS[column][1]) for column, values in shown),
+            _counts(s.records) or "–",
+        ]
+        for index, s in enumerate(cells)
+    ]
+    header = ["", "cell", *(column for column, _ in shown), "trouble"]
+    return f"## {SECTION}\n\n{READING}\n\n{table(header, rows)}"
+
+
+def notice(records: Sequence[Record]) -> str | None:
+    """One line for the end of a run; None where there was no trouble."""
+    counts = _counts([record for record in records if record.status == "ok"])
+    return f"look out: {counts} (report.md, {SECTION})" if counts else None
+
+
+def _counts(records: Sequence[Record]) -> str:
+    """`2 of 3 busy, 1 of 3 leaking`; nothing where all is well."""
+    counts = {word: sum(map(is_so, records)) for word, is_so in COUNTS.items()}
+    return ", ".join(f"{count} of {len(records)} {word}" for word, count in counts.items() if count)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None

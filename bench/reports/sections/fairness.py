@@ -1,0 +1,137 @@
+"""The report's section on fairness: the settings in force, and the differences that are unfair."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.analysis.contests import Summary
+from bench.cells import Cell
+from bench.reports.answer import heading
+from bench.reports.text import escape, table
+
+# Settings whose difference is no framework's own way -> what to do about it.
+MUST_AGREE = {
+    "cpus": "choose one number of CPUs for all by --threads",
+    "threads": "choose one number of threads for all by --threads, and set none in user files",
+    "malloc": "set MALLOC_*_THRESHOLD_ and LD_PRELOAD for all workers or for none",
+    "cudnn_autotune": "set torch.backends.cudnn.benchmark alike in all that compute by PyTorch",
+    "gpu_memory": "leave XLA_PYTHON_CLIENT_PREALLOCATE and TF_FORCE_GPU_ALLOW_GROWTH alone",
+}
+
+# Label of a precision -> what the parameters and the computation must be held in.
+DTYPES = {
+    "fp32": ("float32", "float32"),
+    "tf32": ("float32", "float32"),
+    "bf16": ("float32", "bfloat16"),
+    "fp16": ("float32", "float16"),
+}
+
+
+def section(contests: Sequence[Sequence[Summary]]) -> str:
+    """For each contest what is the same for all rows, what differs, and what of it is unfair."""
+    parts = [_contest(contest, heading(contest, contests)) for contest in contests]
+    return "\n\n".join([NOTE, *(part for part in parts if part)]) if any(parts) else UNKNOWN
+
+
+UNKNOWN = "Not known of these rows."
+NOTE = (
+    "What was in force in each worker, read back after its warm-up. A setting that a row does not "
+    "know is a dash. Layout, compiler and optimizer are each framework's own way; what makes a "
+    "comparison **unfair** is named."
+)
+
+
+def remarks(contest: Sequence[Summary]) -> list[str]:
+    """One sentence for each thing that is unfair among the rows of a contest."""
+    found = unfair({s.cell: settings(s) for s in contest if s.records})
+    return [f"**Unfair**: {escape(each)}." for each in found]
+
+
+def _contest(contest: Sequence[Summary], title: str) -> str:
+    """One contest, empty where no row knows a setting."""
+    rows = {s.cell: settings(s) for s in contest if s.records}
+    names = sorted({name for known in rows.values() for name in known})
+    if not names:
+        return ""
+    same = {}
+    for name in names:
+        values = {known.get(name) for known in rows.values()}
+        if len(values) == 1:
+            same[name] = str(values.pop())
+    lines = [f"### {escape(title)}"]
+    if same:
+        stated = ", ".join(f"{name} {value}" for name, value in same.items())
+        lines.append(f"The same for all: {escape(stated)}.")
+    if differing := [name for name in names if name not in same]:
+        lines.append(
+            table(
+                ["", *differing],
+                [
+                    [cell.label, *(known.get(n, "–") for n in differing)]
+                    for cell, known in rows.items()
+                ],
+            )
+        )
+    if found := remarks(contest):
+        lines.append("\n".join(f"- {each}" for each in found))
+    return "\n\n".join(lines)
+
+
+def settings(summary: Summary) -> dict[str, str]:
+    """The settings of a cell; where its processes had different ones, all of them."""
+    found: dict[str, list[str]] = {}
+    for record in summary.records:
+        for name, value in record.settings.items():
+            found.setdefault(name, []).append(value)
+    return {name: " or ".join(dict.fromkeys(values)) for name, values in found.items()}
+
+
+def unfair(rows: Mapping[Cell, Mapping[str, str]]) -> list[str]:
+    """What makes the comparison of these rows unfair, each with its remedy."""
+    found = []
+    for name, remedy in MUST_AGREE.items():
+        by_value: dict[str, list[str]] = {}
+        for cell, known in rows.items():
+            if name in known:
+                by_value.setdefault(known[name], []).append(cell.label)
+        if len(by_value) > 1:
+            who = "; ".join(f"{value} for {_list(of)}" for value, of in by_value.items())
+            found.append(f"{name} differs ({who}): {remedy}")
+    for cell, known in rows.items():
+        found += [f"{cell.label}: {each}" for each in _of_one(cell, known)]
+    return found
+
+
+def _of_one(cell: Cell, known: Mapping[str, str]) -> list[str]:
+    """Where a row is not what its label says, or goes without what its framework has."""
+    found = []
+    asked = str(cell.threads or known.get("threads"))
+    if known.get("threads", asked) != asked:
+        found.append(
+            f"uses {known['threads']} threads, not the {asked} asked for: let it take their number "
+            "from the environment"
+        )
+    for kernels in ("convolution", "matmul"):
+        if cell.precision == "fp32" and known.get(f"tf32_{kernels}") == "on":
+            found.append(
+                f"TF32 is on in its {kernels}s under the label fp32: turn it off, or compare under "
+                "--precision tf32"
+            )
+    if cell.precision == "tf32" and known.get("tf32_convolution") == "off":
+        found.append("TF32 is off in its convolutions under the label tf32: turn it on")
+    for what, wanted in zip(
+        ("parameters", "computation"), DTYPES.get(cell.precision, ()), strict=False
+    ):
+        if known.get(what, wanted) != wanted:
+            found.append(
+                f"{what} in {known[what]}, where {cell.precision} means {wanted}: correct its "
+                "dtype, or compare under another --precision"
+            )
+    if cell.device == "cpu" and known.get("onednn") == "off":
+        found.append(
+            "oneDNN is off, by which its engine computes on a CPU: turn it on, or take this row "
+            "for the engine without it"
+        )
+    return found
+
+
+def _list(labels: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(labels))

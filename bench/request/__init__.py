@@ -1,0 +1,1 @@
+"""What is asked for, and the cells that it stands for."""

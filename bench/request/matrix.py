@@ -1,0 +1,140 @@
+"""The matrix: all the cells that a request asks for."""
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+from bench.cells import (
+    DATASETS,
+    DEVICES,
+    INPUTS,
+    LARGEST,
+    MODES,
+    NATIVE_INPUTS,
+    OPTIMIZERS,
+    PRECISIONS,
+    RECIPES,
+    TRAINING,
+    WORKLOADS,
+    Cell,
+    implementation,
+)
+from bench.errors import UsageError, unknown
+from bench.request.request import Request
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
+
+DEFAULT = ("train", "infer")  # workloads that each implementation is asked for if it has them
+
+
+def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
+    """What `--impl` names: `torch_module`, `keras_functional[jax]`, a file, or `all`.
+
+    Raises UsageError for an unknown implementation or backend.
+    """
+    chosen: dict[tuple[str, str], tuple[Implementation, Backend]] = {}
+    for text in names:
+        name, bracket, wanted = text.partition("[") if not text.endswith(".py") else (text, "", "")
+        every = [row for row in CATALOGUE.values() if not row.opt_in]
+        rows = every if text == "all" else [implementation(name)]
+        for row in rows:
+            backends = {backend.name: backend for backend in row.backends}
+            if bracket:
+                if not wanted.endswith("]"):
+                    raise UsageError(f"--impl {text}: the bracket is not closed")
+                wanted = wanted.removesuffix("]")
+                if wanted not in backends:
+                    raise UsageError(unknown(f"backend of {name}", wanted, backends))
+                backends = {wanted: backends[wanted]}
+            for backend in backends.values():
+                chosen[row.module, backend.name] = row, backend
+    called: dict[str, str] = {}  # name in reports, logs and files of weights -> module
+    for row, _ in chosen.values():
+        if called.setdefault(row.name, row.module) != row.module:
+            raise UsageError(f"--impl {' '.join(names)}: two are called {row.name}; rename a file")
+    return list(chosen.values())
+
+
+def named(cells: Iterable[Cell], impl: Sequence[str]) -> set[Cell]:
+    """Those of `cells` whose contender `--impl` asks for by its name, and not by `all` alone."""
+    asked = contenders([name for name in impl if name != "all"])
+    by_name = {(_implementation(row), backend.name) for row, backend in asked}
+    return {cell for cell in cells if (cell.implementation, cell.backend) in by_name}
+
+
+def _implementation(row: Implementation) -> str:
+    """The key of cells: a name of the catalogue, or the path of a user's file."""
+    return row.name if CATALOGUE.get(row.name) is row else row.module
+
+
+def cells_of(request: Request) -> list[Cell]:
+    """Every combination that a request asks for, once; combinations that cannot run are cells too.
+
+    The request has been filled in by `profiles.fill`. Raises UsageError for names that do not
+    exist.
+    """
+    devices, steps, batch_sizes = request.device, request.steps, request.batch_size
+    assert devices is not None  # filled in, as are the others
+    assert steps is not None
+    assert batch_sizes is not None
+    _check_names(request)
+    sizes = [LARGEST if size == "max" else size for size in batch_sizes]
+    cells: dict[Cell, None] = {}
+    for row, engine in contenders(request.impl):
+        modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
+        elsewhere = () if request.mode else engine.cuda_only
+        workloads = request.workload or [name for name in DEFAULT if name in row.workloads]
+        for mode, model, workload, device, precision, size, rule, threads, given in product(
+            modes,
+            request.model,
+            workloads,
+            devices,
+            request.precision,
+            sizes,
+            request.optimizer,
+            request.threads or (None,),
+            request.input,
+        ):
+            if device == "cpu" and mode in elsewhere:
+                continue
+            trains, to_target = workload in TRAINING, workload == "train-to"
+            fed = NATIVE_INPUTS.get(engine.name, "numpy") if given == "native" else given
+            cell = Cell(
+                implementation=_implementation(row),
+                backend=engine.name,
+                mode=mode,
+                model=model,
+                workload=workload,
+                device=device,
+                precision=precision,
+                batch_size=size,
+                optimizer=rule if trains else None,
+                recipe=request.recipe if trains else None,
+                weights=request.load_weights,
+                dataset=request.dataset,
+                seed=request.seed,
+                steps=request.cap or steps if to_target else steps,
+                threads=threads,
+                input=fed if workload == "train+input" else None,
+                target_accuracy=request.target_accuracy if to_target else None,
+                evaluate_every=request.evaluate_every if to_target else None,
+            )
+            cells[cell] = None
+    return list(cells)
+
+
+def _check_names(request: Request) -> None:
+    """Raises UsageError for a name that is not known here, as a file of another run may hold."""
+    for what, given, known in (
+        ("mode", request.mode, MODES),
+        ("model", request.model, ARCHITECTURES),
+        ("workload", request.workload, WORKLOADS),
+        ("device", request.device, DEVICES),
+        ("precision", request.precision, PRECISIONS),
+        ("optimizer", request.optimizer, OPTIMIZERS),
+        ("recipe", (request.recipe,), RECIPES),
+        ("dataset", (request.dataset,), DATASETS),
+        ("input", request.input, ("native", *INPUTS)),
+    ):
+        for name in given or ():
+            if name not in known:
+                raise UsageError(unknown(what, name, known))

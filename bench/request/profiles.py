@@ -1,0 +1,62 @@
+"""How much a run measures, by one word; and what a request leaves open, filled in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bench.request.request import Request
+from resnet_impls.architecture import ARCHITECTURES
+
+EVALUATE_EVERY = 10  # steps
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a cell runs: optimizer steps or passes, and images in each."""
+
+    steps: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much to measure when the request does not say."""
+
+    replicates: int
+    cap: int  # steps of train-to at most
+    cpu: Load
+    cuda: Load
+    all_modes: bool = False
+
+    def load(self, devices: Iterable[str], models: Iterable[str]) -> Load:
+        """One for all devices of a run, whose cells are compared; a GPU's takes a CPU hours."""
+        if set(devices) != {"cuda"}:
+            return self.cpu
+        large = any(name in ARCHITECTURES and ARCHITECTURES[name].max_pool for name in models)
+        return Load(self.cuda.steps, self.cpu.batch_size) if large else self.cuda
+
+
+PROFILES = {
+    "smoke": Profile(replicates=1, cap=4, cpu=Load(4, 64), cuda=Load(4, 64)),
+    "quick": Profile(replicates=3, cap=300, cpu=Load(72, 32), cuda=Load(1000, 256)),
+    "standard": Profile(replicates=5, cap=1000, cpu=Load(400, 64), cuda=Load(4000, 256)),
+    "full": Profile(
+        replicates=7, cap=1000, cpu=Load(400, 64), cuda=Load(4000, 256), all_modes=True
+    ),
+}
+
+
+def fill(request: Request, profile: Profile, *, device: str, threads: int) -> Request:
+    """`request` with what it leaves open filled in, by a profile and by the machine's defaults."""
+    devices = request.device or (device,)
+    load = profile.load(devices, request.model)
+    return replace(
+        request,
+        device=devices,
+        batch_size=request.batch_size or (load.batch_size,),
+        steps=request.steps or load.steps,
+        cap=request.cap or request.steps or profile.cap,
+        threads=request.threads or (threads,),
+        evaluate_every=request.evaluate_every or EVALUATE_EVERY,
+        replicates=request.replicates or profile.replicates,
+        all_modes=request.all_modes or profile.all_modes,
+    )

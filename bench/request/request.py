@@ -1,0 +1,43 @@
+"""Request: everything that was asked for. `run.json` keeps it under `options`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench.validation import Positive, PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a run is to measure; None stands for what was left open, or is not known of an old run.
+
+    `profiles.fill` fills in what was left open, by the profile and the machine.
+    """
+
+    impl: tuple[str, ...] = ("all",)
+    mode: tuple[str, ...] | None = None  # None: each backend's default
+    model: tuple[str, ...] = ("resnet14",)
+    workload: tuple[str, ...] | None = None  # None: train and infer, of what only infers the latter
+    device: tuple[str, ...] | None = None
+    precision: tuple[str, ...] = ("fp32",)
+    batch_size: tuple[PositiveInt | Literal["max"], ...] | None = None
+    optimizer: tuple[str, ...] = ("adam",)
+    recipe: str = "constant"
+    dataset: str = "digits"
+    seed: int = 0
+    load_weights: str | None = None  # a file
+    steps: PositiveInt | None = None
+    threads: tuple[PositiveInt, ...] | None = None
+    all_modes: bool = False  # where `mode` is None: all that the device may have
+    input: tuple[str, ...] = ("native",)
+    target_accuracy: Positive | None = None  # fraction of the test images, 0 to 1
+    evaluate_every: PositiveInt | None = None
+    cap: PositiveInt | None = None  # steps of train-to at most; None: `steps`
+    certify: bool = True
+    save_weights: bool = False
+    replicates: PositiveInt | None = None  # processes per cell
+    precision_target: Positive | None = None  # half width of intervals, 0.01: ±1 %
+    max_replicates: PositiveInt | None = None
+    data_dir: str | None = None
+    # Largest batches that were found, by the cell that asked for one; 0: not even one image fits
+    largest_batches: Mapping[str, int] = field(default_factory=dict)

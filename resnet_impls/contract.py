@@ -1,0 +1,57 @@
+"""The contract: what every implementation file ends with, and what a harness may expect of it.
+
+A class `Implementation`, built by
+
+    Implementation(
+        architecture, weights, *, device, precision, mode, optimizer, learning_rate
+    )
+
+from an `Architecture` and its weights by canonical name. `precision` is one of fp32, tf32, bf16 and
+fp16, or fp64 where a certificate compares the semantics. It raises NotImplementedError for what it
+does not have, and ImportError where a package is missing.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from resnet_impls.weights import Weights
+
+
+class Implementation(Protocol):
+    """One network, built and ready; each call returns when the device is idle."""
+
+    def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Put K batches on the device: images (K, B, H, W, 3) float32, labels (K, B) int32."""
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Take the next optimizer steps at this rate; their state stays what it is."""
+
+    def train(self, steps: int) -> np.ndarray:
+        """Run the next optimizer steps, cycling through the batches; losses (steps,) float32."""
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Logits (B, classes) float32 of images (B, H, W, 3), in evaluation mode."""
+
+    def infer(self, steps: int) -> np.ndarray:
+        """Run the next forward passes in evaluation mode, cycling through the batches; logits
+        (B, classes) float32 of the last.
+        """
+
+    def weights(self) -> Weights:
+        """Copies of all the tensors that the network has, by canonical name."""
+
+    # `settings(self) -> dict[str, str]` is optional: what only the implementation knows of the
+    # effective settings, read from its real objects. `results/README.md` names the settings;
+    # `skipped_steps` must be among them where loss scaling may leave out a step.
+
+
+def settings(implementation: Implementation) -> dict[str, str]:
+    """What an implementation tells of its effective settings; nothing where it has no such call."""
+    told: dict[str, str] = getattr(implementation, "settings", dict)()
+    return told
+
+
+def skipped_steps(implementation: Implementation) -> int:
+    """Optimizer steps left out since gradients overflowed, as the implementation counts them."""
+    return int(settings(implementation).get("skipped_steps", 0))

@@ -1,0 +1,226 @@
+"""Every framework computes the reference's function, and keeps to the protocol."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from bench.cells import Cell
+from bench.identity import problem
+from bench.identity.limits import LIMITS
+from bench.parent.child import Child
+from bench.worker.environment import environment
+from networks import MIXED
+from resnet_impls import torch_module, torchvision_model
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY
+from resnet_impls.weights import initial_weights
+
+Row = tuple[str, str, str]  # implementation, backend, mode
+ROWS: list[Row] = [
+    (row.name, backend.name, mode)
+    for row in CATALOGUE.values()
+    for backend in row.backends
+    for mode in backend.modes
+    if "resnet14" in row.models and not row.name.startswith("article") and mode not in CUDA_ONLY
+]
+DEFAULT = {(row.name, b.name): b.modes[0] for row in CATALOGUE.values() for b in row.backends}
+SIBLINGS = ("keras_sequential", "keras_subclass", "keras_fused")  # of keras_functional
+TRAINERS = [row for row in ROWS if "train" in CATALOGUE[row[0]].workloads]
+BY_DEFAULT = [row for row in ROWS if row[2] == DEFAULT[row[:2]]]
+DISTINCT = [row for row in BY_DEFAULT if row[0] not in SIBLINGS]
+
+
+@pytest.fixture(scope="session")
+def problem_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SGD by the article's recipe, where a rate that is carried along in the momentum shows."""
+    posed = problem.pose(MIXED)
+    path = tmp_path_factory.mktemp("problem") / "mixed.npz"
+    problem.save(path, posed, problem.solve(posed, "sgd", "article"))
+    return path
+
+
+@pytest.fixture
+def program(make_cell: Callable[..., Cell]) -> Callable[..., str]:
+    """The last line that a program writes, in the environment of a worker."""
+
+    def run(text: str, *arguments: object, **cell: object) -> str:
+        path = f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        finished = subprocess.run(
+            [sys.executable, "-c", text, *map(str, arguments)],
+            env=os.environ | environment(make_cell(**cell)) | {"PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return finished.stdout.splitlines()[-1]
+
+    return run
+
+
+SLOW = ("keras_functional", "torch", "compiled")  # Inductor takes three minutes of Keras' graphs
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "mode"),
+    [row for row in TRAINERS if (row in BY_DEFAULT or row[0] not in SIBLINGS) and row != SLOW],
+)
+def test_the_float64_half_passes(
+    name: str, backend: str, mode: str, problem_file: Path, program: Callable[..., str]
+) -> None:
+    certified = f"""
+import sys
+from pathlib import Path
+from bench.certificate import identity, problem
+from networks import MIXED
+from resnet_impls.{name} import Implementation
+
+def build(weights, optimizer, learning_rate):
+    return Implementation(
+        MIXED, weights, device="cpu", precision="fp64", mode={mode!r},
+        optimizer=optimizer, learning_rate=learning_rate,
+    )
+
+posed = problem.load(Path(sys.argv[1]), MIXED)
+checks = identity.checks(build, *posed, "sgd", "article", "fp64")
+print(len(checks), [check for check in checks if not check.passed])
+"""
+    cell = {"implementation": name, "backend": backend, "mode": mode, "precision": "fp64"}
+    assert program(certified, problem_file, **cell) == f"{len(LIMITS['fp64'])} []"
+
+
+def test_torchvision_builds_and_trains_the_same_network() -> None:
+    """As `torch_module`, which the reference has certified, from the same weights."""
+    network = replace(ARCHITECTURES["resnet18"], image_size=64)
+    stream = np.random.default_rng(0)
+    images = stream.standard_normal((2, 4, 64, 64, 3))
+    labels = stream.integers(0, network.classes, (2, 4)).astype(np.int32)
+    found = []
+    for module in (torch_module, torchvision_model):
+        built = module.Implementation(
+            network,
+            initial_weights(network, 0),
+            **{"device": "cpu", "precision": "fp64", "mode": "eager"},
+            **{"optimizer": "sgd", "learning_rate": 0.005},
+        )
+        built.place(images, labels)
+        losses = built.train(2)
+        found.append({"losses": losses, "logits": built.predict(images[0]), **built.weights()})
+    ours, theirs = found
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_allclose(theirs[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize(("name", "backend", "mode"), DISTINCT)
+def test_batches_are_placed_before_the_first_step_and_bf16_rounds(
+    name: str, backend: str, mode: str, program: Callable[..., str]
+) -> None:
+    """What is placed is the device's own, and what is called bf16 is no float32."""
+    trains = (name, backend, mode) in TRAINERS  # engines have bf16 on some processors only
+    precisions = ("fp32", "bf16") if trains else ("fp32",)
+    placed = f"""
+import numpy as np
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.{name} import Implementation
+from resnet_impls.weights import initial_weights
+
+network = ARCHITECTURES["resnet14"]
+logits = {{}}
+for precision in {precisions}:
+    built = Implementation(
+        network, initial_weights(network, 0), device="cpu", precision=precision, mode={mode!r},
+        optimizer="sgd", learning_rate=0.05,
+    )
+    images = np.random.default_rng(0).standard_normal((3, 2, 32, 32, 3), np.float32)
+    expected = built.predict(images[2].copy())
+    built.place(images, np.zeros((3, 2), np.int32))
+    images[:] = 0
+    logits[precision] = built.infer(3)
+    assert np.abs(logits[precision] - expected).max() < 1e-2 * np.abs(expected).max()
+rounding = [np.abs(each / logits["fp32"] - 1).max() for each in logits.values()]
+print("rounded" if rounding[-1] > 1e-4 else "exact")
+"""
+    cell = {"implementation": name, "backend": backend}
+    assert program(placed, **cell) == ("rounded" if trains else "exact")
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "mode"),
+    [row for row in TRAINERS if row in DISTINCT and row[2] != "eager"],  # which compiles nothing
+)
+@pytest.mark.parametrize("workload", ["train", "infer"])
+def test_nothing_compiles_after_the_first_step(
+    workload: str,
+    name: str,
+    backend: str,
+    mode: str,
+    digits: Path,
+    make_cell: Callable[..., Cell],
+    tmp_path: Path,
+) -> None:
+    named = {"implementation": name, "backend": backend, "mode": mode}
+    cell = make_cell(**named, workload=workload, batch_size=4, steps=3)
+    child = Child(cell, digits, tmp_path / "log")
+    try:
+        child.ask("build", 300)
+        child.ask("warm_up", 300, steps=0)
+        child.ask("block", 300, steps=2)
+        answer = child.ask("finish", 300, weights_file=None)
+    finally:
+        child.end()
+    assert answer["compilations_while_timed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "workload", "skipped"),
+    [
+        ("keras_functional", "torch", "infer", None),
+        *(
+            ("keras_functional", backend, "train", "0")
+            for backend in ("tensorflow", "jax", "torch")
+        ),
+        *(("keras_fused", backend, "train", "0") for backend in ("tensorflow", "torch")),
+    ],
+)
+def test_keras_computes_in_fp16_and_skips_no_step(
+    name: str,
+    backend: str,
+    workload: str,
+    skipped: str | None,
+    digits: Path,
+    make_cell: Callable[..., Cell],
+    tmp_path: Path,
+) -> None:
+    """A GPU's precision, which is slow on a CPU and the same code."""
+    named = {"implementation": name, "backend": backend, "mode": DEFAULT[name, backend]}
+    cell = make_cell(**named, precision="fp16", workload=workload, batch_size=2, steps=4)
+    child = Child(cell, digits, tmp_path / "log")
+    try:
+        child.ask("build", 300)
+        answer = child.ask("warm_up", 300, steps=2)
+    finally:
+        child.end()
+    assert answer["settings"]["computation"] == "float16"
+    assert answer["settings"].get("skipped_steps") == skipped
+
+
+def test_keras_does_not_import_what_is_installed_for_the_instrument(
+    digits: Path, make_cell: Callable[..., Cell], tmp_path: Path
+) -> None:
+    cell = make_cell(implementation="keras_functional", backend="jax", mode="compiled")
+    child = Child(cell, digits, tmp_path / "log")
+    try:
+        child.ask("build", 300)
+        mapped = {Path(each.path) for each in psutil.Process(child.process.pid).memory_maps()}
+    finally:
+        child.end()
+    packages = {part for path in mapped for part in path.parts}
+    assert "jaxlib" in packages
+    assert packages & {"pandas", "sklearn"} == set()

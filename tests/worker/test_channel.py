@@ -1,0 +1,125 @@
+"""The wire between parent and worker, over real sockets."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from bench.worker.channel import Channel, ChannelClosed
+
+
+@pytest.fixture
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = socket.socketpair()
+    with near, far:
+        yield near, far
+
+
+@pytest.fixture
+def channel(sockets: tuple[socket.socket, socket.socket]) -> Channel:
+    return Channel(sockets[0])
+
+
+@pytest.fixture
+def far(sockets: tuple[socket.socket, socket.socket]) -> socket.socket:
+    """The other side, which can send what it likes."""
+    return sockets[1]
+
+
+def test_a_message_larger_than_any_buffer_goes_there_and_back(
+    channel: Channel, far: socket.socket
+) -> None:
+    message = {"losses": [0.1] * 500_000, "reason": "größer\nals\0ein Puffer"}
+
+    def echo() -> None:
+        other = Channel(far)
+        other.send(other.receive())
+
+    there = threading.Thread(target=echo)
+    there.start()
+    channel.send(message)
+    assert channel.receive(timeout_s=60) == message
+    there.join()
+
+
+def test_messages_that_arrive_together_are_received_one_by_one(
+    channel: Channel, far: socket.socket
+) -> None:
+    far.sendall(b'{"turn": 1}\n{"turn": 2}\n')
+    assert channel.receive() == {"turn": 1}
+    assert channel.receive() == {"turn": 2}
+
+
+def test_a_message_that_never_comes_is_a_timeout(channel: Channel) -> None:
+    with pytest.raises(TimeoutError):
+        channel.receive(timeout_s=0.01)
+
+
+def test_a_message_that_comes_in_part_is_a_timeout_until_the_rest_is_there(
+    channel: Channel, far: socket.socket
+) -> None:
+    far.sendall(b'{"turn":')
+    with pytest.raises(TimeoutError):
+        channel.receive(timeout_s=0.01)
+    far.sendall(b" 1}\n")
+    assert channel.receive() == {"turn": 1}
+
+
+def test_a_timeout_does_not_outlive_its_call(channel: Channel, far: socket.socket) -> None:
+    with pytest.raises(TimeoutError):
+        channel.receive(timeout_s=0.01)
+    later = threading.Timer(0.2, far.sendall, [b'{"turn": 1}\n'])
+    later.start()
+    assert channel.receive() == {"turn": 1}
+    later.join()
+
+
+def test_what_was_sent_before_the_end_is_received_first(
+    channel: Channel, far: socket.socket
+) -> None:
+    Channel(far).send({"turn": 1})
+    far.close()
+    assert channel.receive() == {"turn": 1}
+    with pytest.raises(ChannelClosed, match="end of file"):
+        channel.receive()
+
+
+def test_an_end_in_the_middle_of_a_message_is_no_message(
+    channel: Channel, far: socket.socket
+) -> None:
+    far.sendall(b'{"turn": 1}')
+    far.close()
+    with pytest.raises(ChannelClosed):
+        channel.receive()
+
+
+def test_a_peer_that_ends_with_unread_messages_is_closed(
+    channel: Channel, far: socket.socket
+) -> None:
+    channel.send({"turn": 1})
+    far.close()
+    with pytest.raises(ChannelClosed):
+        channel.receive()
+
+
+def test_sending_to_a_closed_peer_says_so(channel: Channel, far: socket.socket) -> None:
+    far.close()
+    with pytest.raises(ChannelClosed):
+        channel.send({"turn": 1})
+
+
+@pytest.mark.parametrize("line", [b"", b"Epoch 1/3", b'{"turn": 1', b"\xff\xfe", b"[1]", b"null"])
+def test_a_line_that_is_no_object_is_a_value_error(
+    channel: Channel, far: socket.socket, line: bytes
+) -> None:
+    far.sendall(line + b"\n")
+    with pytest.raises(ValueError):  # noqa: PT011 each line has its own message
+        channel.receive()
+
+
+def test_garbage_does_not_spoil_the_message_after_it(channel: Channel, far: socket.socket) -> None:
+    far.sendall(b'garbage\n{"turn": 1}\n')
+    with pytest.raises(ValueError, match="Expecting value"):
+        channel.receive()
+    assert channel.receive() == {"turn": 1}
