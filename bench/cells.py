@@ -170,7 +170,9 @@ def backend(of: Cell | Executable) -> Backend:
     return next(b for b in implementation(of.implementation).backends if b.name == of.backend)
 
 
-def obstacle(of: Cell | Executable) -> tuple[str, str] | None:
+def obstacle(
+    of: Cell | Executable,
+) -> tuple[Literal["unsupported", "unavailable"], str] | None:
     """Why it cannot run here, as (status, reason); None where nothing is known to forbid it."""
     row, engine = implementation(of.implementation), backend(of)
     workload = [("workload", of.workload, row.workloads)] if isinstance(of, Cell) else []

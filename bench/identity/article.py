@@ -1,6 +1,6 @@
 """What tells the article's pair apart, and how much each difference matters.
 
-`python -m bench.certificate.article` computes the effects anew, in float64 on the problem of the
+`python -m bench.identity.article` computes the effects anew, in float64 on the problem of the
 certificate, and writes them to `article_effects.json`, which reports quote (it takes some minutes).
 """
 

@@ -100,9 +100,7 @@ def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> E
         return _go_on(folder, cells, folders, timeout_s, say, display)
 
 
-def _data(
-    request: Request, cells: Sequence[Cell]
-) -> AbstractContextManager[dict[Cell, Path]]:
+def _data(request: Request, cells: Sequence[Cell]) -> AbstractContextManager[dict[Cell, Path]]:
     return shared_data(cells, Path(request.data_dir) if request.data_dir else None)
 
 
