@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.cells import Executable, obstacle
 from bench.cli.arguments import executable_arguments
-from bench.cli.request import cells_here, filled
+from bench.cli.request import filled
 from bench.request.matrix import named
 from bench.request.profiles import PROFILES
 from bench.request.request import Request
@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from bench.cli.terminal import console
     from bench.identity import article
     from bench.reports.formats.certificates import save
+    from bench.run.check import cells_here
 
     executables = list(dict.fromkeys(cell.executable for cell in cells_here(_request(options))))
     obtained: dict[Executable, Certificate] = {}

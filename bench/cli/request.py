@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cells import DATASETS, INPUTS, WORKLOADS, Cell
+from bench.cells import DATASETS, INPUTS, WORKLOADS
 from bench.cli.arguments import (
     batch_size,
     executable_arguments,
@@ -14,7 +14,6 @@ from bench.cli.arguments import (
     positive,
 )
 from bench.errors import UsageError
-from bench.request.matrix import cells_of
 from bench.request.profiles import EVALUATE_EVERY, PROFILES, Profile, fill
 from bench.request.request import Request
 
@@ -177,15 +176,6 @@ def filled(request: Request, profile: Profile) -> Request:
     from bench.machine import cpus, facts
 
     return fill(request, profile, device=facts.default_device(), threads=cpus.cores())
-
-
-def cells_here(request: Request) -> list[Cell]:
-    """The cells of a request. Raises UsageError where this machine cannot take them."""
-    from bench.machine import cpus, facts
-
-    facts.check_devices(request.device or ())
-    cpus.check(request.threads or ())
-    return cells_of(request)
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

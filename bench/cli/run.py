@@ -2,12 +2,21 @@
 
 import argparse
 import shlex
+import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.cli.request import cells_here, request_arguments, request_of
+from bench.cli.request import request_arguments, request_of
 from bench.errors import UsageError
+from bench.processes import ENDING
+
+if TYPE_CHECKING:
+    from bench.cli.terminal import Display
+    from bench.parent.measurement import Task
+    from bench.run.run import Ended
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +42,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def run(options: argparse.Namespace) -> int:
+    """Measure, write the reports and show the rankings.
+
+    Returns 1 where a cell failed, or was asked for by its name and is not available; 130 after an
+    interrupt.
+    """
+    from bench.cli.terminal import Display, console
+    from bench.run.run import begin, resume
+
+    def say(line: str) -> None:
+        console().print(line, soft_wrap=True)
+
+    def display(tasks: "Sequence[Task]") -> "Display":
+        return Display(tasks, console())
+
+    answer_signals()
+    if options.resume:
+        check_resumable(options)
+        ended = resume(options.resume, timeout_s=options.timeout, say=say, display=display)
+    else:
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{options.profile}"
+        ended = begin(
+            request_of(options),
+            options.out or Path("results") / name,
+            command=shlex.join(["resnet-bench", *options.words]),
+            timeout_s=options.timeout,
+            say=say,
+            display=display,
+            machine_name=options.machine_name,
+        )
+    try:
+        return _conclude(ended)
+    except KeyboardInterrupt:
+        remedy = f"resnet-bench report {shlex.quote(str(ended.folder.path))}"
+        print(f"interrupted before the report was whole; complete it by: {remedy}", file=sys.stderr)
+        return 130
+
+
+def answer_signals() -> None:
+    """Have what ends a process end a run as Ctrl-C does, but for what is ignored, as by nohup."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def check_resumable(options: argparse.Namespace) -> None:
     """Raises UsageError where options would change what an earlier run was asked for."""
     parser = argparse.ArgumentParser()
@@ -43,3 +97,38 @@ def check_resumable(options: argparse.Namespace) -> None:
     if changing:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UsageError(f"--resume goes on with what the run was asked for: leave out {flags}")
+
+
+def _conclude(ended: "Ended") -> int:
+    """Write the reports, show the rankings, and say by the exit code how it went."""
+    from bench.analysis.precision import shortfall, unreached
+    from bench.cli.terminal import console
+    from bench.records import EXPECTED
+    from bench.reports.formats import terminal
+    from bench.reports.report import Report
+    from bench.reports.sections import around_blocks
+    from bench.reports.write import write_reports
+    from bench.request.matrix import named
+
+    folder = ended.folder
+    records = folder.records()
+    report = Report(records, [folder.run])
+    write_reports(folder.path, report)
+    folder.drop_empty_logs()
+    for table in terminal.tables(report):
+        console().print(table)
+    if warning := around_blocks.notice(records):
+        console().print(warning, soft_wrap=True)
+    for standing in unreached(records, folder.run):
+        console().print(f"not precise enough: {shortfall(standing)}", soft_wrap=True)
+    console().print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
+    if ended.interrupted:
+        print(
+            f"interrupted after {len(records)} records; continue with: resnet-bench run --resume "
+            f"{shlex.quote(str(folder.path))}",
+            file=sys.stderr,
+        )
+        return 130
+    failed = {record.cell for record in records if record.status not in ("ok", *EXPECTED)}
+    absent = (record.cell for record in records if record.status in EXPECTED)
+    return 1 if failed or named(absent, folder.run.options.impl) else 0

@@ -63,17 +63,17 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def request(self, task: Task, request: str, steps: int) -> None:
+    def on_request(self, task: Task, name: str, steps: int) -> None:
         """A worker is sent a request, such as a block of `steps` steps."""
         cell, replicate = task
         self._advance(task, steps)
         self.progress.update(
             self.bar,
-            description=f"{cell.workload} {cell.label} #{replicate} {request}",
+            description=f"{cell.workload} {cell.label} #{replicate} {name.replace('_', ' ')}",
             refresh=True,
         )
 
-    def record(self, record: Record) -> None:
+    def on_record(self, record: Record) -> None:
         """A task has ended."""
         self._advance((record.cell, record.replicate), record.steps)
         line = status_text(record.status)

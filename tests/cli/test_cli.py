@@ -250,8 +250,8 @@ def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
     ],
 )
 def test_a_run_on_gpus_alone_has_a_load_of_its_own(words: str, steps: int, batch_size: int) -> None:
-    asked = requested(parser().parse_args(["run", *words.split()]))
-    assert (asked["steps"], asked["batch_size"]) == (steps, [batch_size])
+    request = request_of(parser().parse_args(["run", *words.split()]))
+    assert (request.steps, request.batch_size) == (steps, (batch_size,))
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
