@@ -9,7 +9,8 @@ import shlex
 import statistics
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +19,16 @@ import pytest
 from bench.analysis.statistics import step_s
 from bench.calibrate.certify import certified
 from bench.cells import Cell
-from bench.cli.options import parser, requested, requested_cells
+from bench.cli.main import parser
+from bench.cli.request import request_of
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
-from bench.machine import facts as machine
 from bench.records import EXPECTED, SEQUENCES, Record
 from bench.request.matrix import named
-from bench.run.measure import check_weights, measure
+from bench.request.request import Request
+from bench.run.check import cells_here, check_weights
+from bench.run.measure import measure
+from bench.run.run import described
 
 # Of each record's values, what goes to `extra_info`: those known, as medians over the processes.
 EXTRA = tuple(
@@ -34,8 +38,20 @@ EXTRA = tuple(
     and field.name not in SEQUENCES
 )
 
-ASKED = pytest.StashKey[dict[str, Any]]()
-CELLS = pytest.StashKey[list[Cell]]()
+
+@dataclass(frozen=True)
+class Asked:
+    """What `--resnet-bench` asks for."""
+
+    request: Request
+    cells: list[Cell]
+    named: set[Cell]  # by their implementation, and not by `all` alone
+    words: str
+    timeout_s: float
+    machine_name: str | None
+
+
+ASKED = pytest.StashKey[Asked]()
 
 
 class Replay:
@@ -77,32 +93,31 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options once. Raises pytest.UsageError for those that `run` would refuse."""
     if _wanted(config):
         try:
-            words = shlex.split(config.getoption("--resnet-bench"))
-            options = parser().parse_args(["run", *words])
-            if "max" in (options.batch_size or ()):
-                raise UsageError(
-                    "pytest names cells before it runs them: give --batch-size numbers"
-                )
-            if options.out or options.resume or options.save_weights:
-                raise UsageError(
-                    "pytest keeps the results: leave out --out, --resume and --save-weights"
-                )
-            if options.precision_target:
-                raise UsageError("--precision-target is for `resnet-bench run`: leave it out")
-            asked = requested(options)
-            cells = requested_cells(asked)
-            check_weights(cells)
-            config.stash[CELLS] = cells
-            config.stash[ASKED] = asked | {"named": named(cells, options.impl)}
-            config.stash[ASKED] |= {"timeout": options.timeout, "machine": options.machine_name}
+            config.stash[ASKED] = _asked(config.getoption("--resnet-bench"))
         except (UsageError, ValueError) as error:  # ValueError: a quotation mark stands alone
             raise pytest.UsageError(f"--resnet-bench: {error}") from None
+
+
+def _asked(words: str) -> Asked:
+    options = parser().parse_args(["run", *shlex.split(words)])
+    if "max" in (options.batch_size or ()):
+        raise UsageError("pytest names cells before it runs them: give --batch-size numbers")
+    if options.out or options.resume or options.save_weights:
+        raise UsageError("pytest keeps the results: leave out --out, --resume and --save-weights")
+    if options.precision_target:
+        raise UsageError("--precision-target is for `resnet-bench run`: leave it out")
+    request = request_of(options)
+    cells = cells_here(request)
+    check_weights(cells)
+    by_name = named(cells, request.impl)
+    return Asked(request, cells, by_name, words, options.timeout, options.machine_name)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per cell for whoever takes `measured`; none without --benchmark-only."""
     if "measured" in metafunc.fixturenames:
-        cells = metafunc.config.stash.get(CELLS, [])
+        asked = metafunc.config.stash.get(ASKED, None)
+        cells = asked.cells if asked else []
         metafunc.parametrize("measured", cells, ids=_id, indirect=True)
 
 
@@ -124,25 +139,26 @@ def _records(
     for item in request.session.items:
         if isinstance(item, pytest.Function) and "measured" in item.fixturenames:
             selected[cast(Cell, item.callspec.params["measured"])] = []
-    tasks = [(cell, index) for cell in selected for index in range(asked["replicates"])]
-    data_dir = asked["data_dir"] and Path(asked["data_dir"])
+    replicates = range(asked.request.replicates or 1)
+    tasks = [(cell, index) for cell in selected for index in replicates]
+    data_dir = Path(asked.request.data_dir) if asked.request.data_dir else None
+    command = shlex.join(["pytest", "--benchmark-only", "--resnet-bench", asked.words])
+    run = described(asked.request, Path("pytest"), datetime.now(UTC), command, asked.machine_name)
     try:
         with shared_data(selected, data_dir) as data_folders:
             certificates = {}
-            if asked["certify"]:
-                certificates = certified(selected, asked["timeout"], lambda line: None)
-            rows = measure(
+            if asked.request.certify:
+                certificates = certified(selected, asked.timeout_s, lambda line: None)
+            records = measure(
+                run,
                 tasks,
                 data_folders,
                 certificates,
-                run_id="pytest",
-                machine_facts=machine.facts(asked["machine"]),
                 logs=tmp_path_factory.mktemp("logs"),
-                timeout_s=asked["timeout"],
-                seed=asked["seed"],
+                timeout_s=asked.timeout_s,
             )
-            with closing(rows):
-                for record in rows:
+            with closing(records):
+                for record in records:
                     selected[record.cell].append(record)
     except UsageError as error:
         pytest.exit(f"--resnet-bench: {error}", returncode=2)
@@ -156,7 +172,7 @@ def measured(request: pytest.FixtureRequest, _records: dict[Cell, list[Record]])
     A cell that failed fails its test; one that cannot run here is skipped, unless it was named.
     """
     records = _records[request.param]
-    by_name = request.param in request.config.stash[ASKED]["named"]
+    by_name = request.param in request.config.stash[ASKED].named
     for record in records:
         if record.status in EXPECTED and not by_name:
             pytest.skip(f"{record.status}: {record.reason}")

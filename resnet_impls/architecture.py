@@ -198,31 +198,37 @@ def _stages(
         yield tuple(blocks)
 
 
-def _small(name: str, depth: int, shortcut_kernel: int = 1) -> Architecture:
-    """The family for 32x32 images and 10 classes: three stages of `depth` basic blocks."""
+def small(
+    name: str, depth: int, *, shortcut_kernel: int = 1, image_size: int = 32, classes: int = 10
+) -> Architecture:
+    """The family for small images: three stages of `depth` basic blocks."""
     stages = _stages((depth,) * 3, (16, 32, 64), bottleneck=False, shortcut_kernel=shortcut_kernel)
-    return Architecture(name, 32, 10, Conv("stem.conv", 3, 1, 3, 16), False, tuple(stages))
+    stem = Conv("stem.conv", 3, 1, 3, 16)
+    return Architecture(name, image_size, classes, stem, False, tuple(stages))
 
 
-def _large(name: str, depths: Shape, *, bottleneck: bool) -> Architecture:
-    """The family for 224x224 images and 1,000 classes: four stages after a 7x7 stem."""
+def large(
+    name: str, depths: Shape, *, bottleneck: bool, image_size: int = 224, classes: int = 1000
+) -> Architecture:
+    """The family for large images: four stages after a 7x7 stem and a max pool."""
     stages = _stages(depths, (64, 128, 256, 512), bottleneck=bottleneck, shortcut_kernel=1)
-    return Architecture(name, 224, 1000, Conv("stem.conv", 7, 2, 3, 64), True, tuple(stages))
+    stem = Conv("stem.conv", 7, 2, 3, 64)
+    return Architecture(name, image_size, classes, stem, True, tuple(stages))
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
-        _small("resnet14", 2, shortcut_kernel=3),
-        _small("resnet20", 3),
-        _small("resnet32", 5),
-        _small("resnet44", 7),
-        _small("resnet56", 9),
-        _small("resnet110", 18),
-        _large("resnet18", (2, 2, 2, 2), bottleneck=False),
-        _large("resnet34", (3, 4, 6, 3), bottleneck=False),
-        _large("resnet50", (3, 4, 6, 3), bottleneck=True),
-        _large("resnet101", (3, 4, 23, 3), bottleneck=True),
-        _large("resnet152", (3, 8, 36, 3), bottleneck=True),
+        small("resnet14", 2, shortcut_kernel=3),
+        small("resnet20", 3),
+        small("resnet32", 5),
+        small("resnet44", 7),
+        small("resnet56", 9),
+        small("resnet110", 18),
+        large("resnet18", (2, 2, 2, 2), bottleneck=False),
+        large("resnet34", (3, 4, 6, 3), bottleneck=False),
+        large("resnet50", (3, 4, 6, 3), bottleneck=True),
+        large("resnet101", (3, 4, 23, 3), bottleneck=True),
+        large("resnet152", (3, 8, 36, 3), bottleneck=True),
     )
 }

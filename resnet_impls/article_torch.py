@@ -4,6 +4,7 @@ Its counterpart is `article_keras`, which the article takes for the same network
 """
 
 from collections import OrderedDict
+from contextlib import nullcontext
 from itertools import cycle, islice
 
 import numpy as np
@@ -13,25 +14,8 @@ from torch import Tensor, nn
 
 from resnet_impls.architecture import Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.torch_loops import load, settings_of, torch_name, weights_of
 from resnet_impls.weights import Weights
-
-# Canonical leaf name -> PyTorch's. Kernels are HWIO here and OIHW there, the dense one (in, out)
-# here and (out, in) there.
-LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "variance": "running_var",
-}
-TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
-
-
-def torch_name(name: str) -> str:
-    """PyTorch's name of a tensor: `stem.conv.kernel` is `stem.conv.weight` there."""
-    path, _, leaf = name.rpartition(".")
-    return f"{path}.{LEAVES[leaf]}"
 
 
 def conv3x3(conv: Conv) -> nn.Conv2d:
@@ -113,10 +97,8 @@ class Implementation:
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
 
         self.model = ResNet(architecture).to(self.device, self.dtype)
-        state = self.model.state_dict()
-        for name, value in weights.items():
-            state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
-        self.names = {torch_name(name): name for name in weights}
+        self.names = {name: torch_name(name) for name in weights}
+        load(self.model, weights, self.names)
 
         parameters = self.model.parameters()
         self.optimizer: torch.optim.Optimizer
@@ -157,29 +139,11 @@ class Implementation:
         return logits.cpu().numpy()  # the copy waits for the device
 
     def weights(self) -> Weights:
-        state = self.model.state_dict()
-        tensors = {
-            self.names.get(name, name): tensor.cpu().numpy()
-            for name, tensor in state.items()
-            if not name.endswith("num_batches_tracked")
-        }
-        return {name: x.transpose(FROM_TORCH[x.ndim]).copy() for name, x in tensors.items()}
+        return weights_of(self.model, self.names)
 
     def settings(self) -> dict[str, str]:
-        images = self.to_device(np.zeros((2, 32, 32, 3), np.float32))
-        kernel = self.model.stem.conv.weight
-        last = [x.is_contiguous(memory_format=torch.channels_last) for x in (images, kernel)]
-        self.model.eval()
-        with torch.no_grad():
-            computed = self.model.stem(images).dtype
-        fused = " fused" if self.optimizer.defaults["fused"] else ""
-        return {
-            "layout": f"channels_{'last' if last[0] else 'first'}/{'OHWI' if last[1] else 'OIHW'}",
-            "parameters": str(kernel.dtype).removeprefix("torch."),
-            "computation": str(computed).removeprefix("torch."),
-            "jit": "none",
-            "optimizer": type(self.optimizer).__name__ + fused,
-        }
+        images = self.to_device(np.zeros((2, 32, 32, 3)))
+        return settings_of(self.model, images, nullcontext(), self.optimizer) | {"jit": "none"}
 
     def to_device(self, images: np.ndarray) -> Tensor:
         """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, and so in memory too."""

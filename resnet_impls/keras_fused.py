@@ -1,7 +1,7 @@
 """The ResNet by Keras' Functional API, its batch norms by the backend's own fused kernel.
 
 Not stock Keras, whose batch norm is many operations on every backend; JAX has no such kernel.
-Images and kernels are turned by 180 degrees, as in `keras_functional`.
+Strided convolutions are padded by a `ZeroPadding2D`, as in `keras_functional`.
 """
 
 from itertools import cycle, islice
@@ -41,11 +41,6 @@ def keras_name(name: str) -> str:
     """Keras' path to a variable: `stem.bn.scale` is `stem_bn/gamma`; layouts are the same."""
     path, _, leaf = name.rpartition(".")
     return f"{layer_name(path)}/{leaf if path == 'head' else LEAVES[leaf]}"
-
-
-def turned(tensor: np.ndarray) -> np.ndarray:
-    """A copy: a kernel (k, k, I, O) turned by 180 degrees, and any other tensor as it is."""
-    return np.flip(tensor, (0, 1) if tensor.ndim == 4 else ()).copy()
 
 
 class BatchNormalization(layers.BatchNormalization):
@@ -89,11 +84,12 @@ class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend'
 
 def conv_bn(x, conv: Conv):
     """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    if conv.stride > conv.kernel:  # reads the first of two pixels, which turned is the second
-        x = layers.Cropping2D(((1, 0), (1, 0)))(x)
+    padding = "same"
+    if conv.stride > 1 and conv.padding:
+        x, padding = layers.ZeroPadding2D(conv.padding)(x), "valid"
     # kernels begin as zeros: to draw them, JAX would compile for each shape
     options = {"use_bias": False, "kernel_initializer": "zeros", "name": layer_name(conv.name)}
-    x = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, "same", **options)(x)
+    x = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, padding, **options)(x)
     return BatchNormalization(
         momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
     )(x)
@@ -110,11 +106,12 @@ def Block(x, block: BlockPlan):
 
 
 def ResNet(architecture: Architecture) -> keras.Model:
-    """Stem, stages, global average pool, dense head: turned (B, H, W, 3) -> logits (B, classes)."""
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
     inputs = layers.Input((architecture.image_size, architecture.image_size, 3))
     x = layers.ReLU()(conv_bn(inputs, architecture.stem))
-    if architecture.max_pool:
-        x = layers.MaxPooling2D(3, 2, "same")(x)
+    if architecture.max_pool:  # after the ReLU no value is below 0, so zeros change no maximum
+        x = layers.ZeroPadding2D(1)(x)
+        x = layers.MaxPooling2D(3, 2)(x)
     for blocks in architecture.stages:
         for block in blocks:
             x = Block(x, block)
@@ -150,7 +147,7 @@ class Implementation:
         self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
         self.names = {keras_name(name): name for name in weights}
         for path, name in self.names.items():
-            self.variables[path].assign(turned(weights[name]))
+            self.variables[path].assign(weights[name])
 
         # TensorFlow rounds a Python float to float32 on its way to float64
         exact = np.float64 if keras.backend.backend() == "tensorflow" else float
@@ -165,8 +162,8 @@ class Implementation:
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
-        pairs = ((np.flip(x, (1, 2)).copy(), y) for x, y in zip(images, labels, strict=True))
-        self.batches = cycle([(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs])
+        pairs = zip(images, labels, strict=True)
+        self.batches = cycle([(to_tensor(x.copy(), floatx), to_tensor(y)) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
         if isinstance(self.rule, keras.optimizers.SGD):  # its momentum is already times the rate
@@ -179,13 +176,13 @@ class Implementation:
         return fit(self.model, islice(self.batches, steps))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict_on_batch(np.flip(images, (1, 2)).copy()))
+        return np.asarray(self.model.predict_on_batch(images))
 
     def infer(self, steps: int) -> np.ndarray:
         return predict(self.model, (images for images, _ in islice(self.batches, steps)))
 
     def weights(self) -> Weights:
-        arrays = {path: turned(ops.convert_to_numpy(v)) for path, v in self.variables.items()}
+        arrays = {path: ops.convert_to_numpy(v).copy() for path, v in self.variables.items()}
         return {self.names.get(path, path): array for path, array in arrays.items()}
 
     def settings(self) -> dict[str, str]:

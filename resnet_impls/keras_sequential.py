@@ -1,10 +1,10 @@
 """The ResNet as a `keras.Sequential`, on the TensorFlow, JAX and PyTorch backends.
 
-Three of Keras' own choices differ from the canonical ones, and are brought in line without
-leaving the fast path: padding of strided convolutions, the running variance, Adam's epsilon.
+Three of Keras' own choices differ from the canonical ones, and are brought in line: padding of
+strided convolutions, the running variance, Adam's epsilon.
 
-At stride 2, "same" pads rows and columns at their end, PyTorch at their start. So images and
-kernels are turned by 180 degrees, which is the same network, and "same" pads as PyTorch does.
+At stride 2, "same" pads rows and columns at their end only, PyTorch at both ends. So a
+`ZeroPadding2D` comes first there.
 """
 
 from itertools import cycle, islice
@@ -42,11 +42,6 @@ def keras_name(name: str) -> str:
     return f"{layer_name(path)}/{leaf if path == 'head' else LEAVES[leaf]}"
 
 
-def turned(tensor: np.ndarray) -> np.ndarray:
-    """A copy: a kernel (k, k, I, O) turned by 180 degrees, and any other tensor as it is."""
-    return np.flip(tensor, (0, 1) if tensor.ndim == 4 else ()).copy()
-
-
 class BatchNormalization(layers.BatchNormalization):
     """Batch norm whose running variance is the unbiased one; Keras' own divides by n, not n - 1."""
 
@@ -76,15 +71,16 @@ class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend'
 
 def conv_bn(conv: Conv) -> list[layers.Layer]:
     """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    # at stride 2, a single pixel is the first of two, which turned is the second
-    crop = [layers.Cropping2D(((1, 0), (1, 0)))] if conv.stride > conv.kernel else []
+    pad, padding = [], "same"
+    if conv.stride > 1 and conv.padding:
+        pad, padding = [layers.ZeroPadding2D(conv.padding)], "valid"
     # kernels begin as zeros: to draw them, JAX would compile for each shape
     options = {"use_bias": False, "kernel_initializer": "zeros", "name": layer_name(conv.name)}
-    convolution = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, "same", **options)
+    convolution = layers.Conv2D(conv.outputs, conv.kernel, conv.stride, padding, **options)
     norm = BatchNormalization(
         momentum=1 - BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=layer_name(conv.norm)
     )
-    return [*crop, convolution, norm]
+    return [*pad, convolution, norm]
 
 
 class Block(layers.Layer):
@@ -105,13 +101,14 @@ class Block(layers.Layer):
 
 
 def ResNet(architecture: Architecture) -> keras.Model:
-    """Stem, stages, global average pool, dense head: turned (B, H, W, 3) -> logits (B, classes)."""
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
     model = keras.Sequential()
     model.add(layers.Input((architecture.image_size, architecture.image_size, 3)))
     for layer in (*conv_bn(architecture.stem), layers.ReLU()):
         model.add(layer)
-    if architecture.max_pool:
-        model.add(layers.MaxPooling2D(3, 2, "same"))
+    if architecture.max_pool:  # after the ReLU no value is below 0, so zeros change no maximum
+        model.add(layers.ZeroPadding2D(1))
+        model.add(layers.MaxPooling2D(3, 2))
     for blocks in architecture.stages:
         for block in blocks:
             model.add(Block(block))
@@ -147,7 +144,7 @@ class Implementation:
         self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
         self.names = {keras_name(name): name for name in weights}
         for path, name in self.names.items():
-            self.variables[path].assign(turned(weights[name]))
+            self.variables[path].assign(weights[name])
 
         # TensorFlow rounds a Python float to float32 on its way to float64
         exact = np.float64 if keras.backend.backend() == "tensorflow" else float
@@ -162,8 +159,8 @@ class Implementation:
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
-        pairs = ((np.flip(x, (1, 2)).copy(), y) for x, y in zip(images, labels, strict=True))
-        batches = [(to_tensor(x, floatx), to_tensor(y)) for x, y in pairs]
+        pairs = zip(images, labels, strict=True)
+        batches = [(to_tensor(x.copy(), floatx), to_tensor(y)) for x, y in pairs]
         if keras.backend.backend() == "jax":
             import jax
 
@@ -181,13 +178,13 @@ class Implementation:
         return fit(self.model, islice(self.batches, steps))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict_on_batch(np.flip(images, (1, 2)).copy()))
+        return np.asarray(self.model.predict_on_batch(images))
 
     def infer(self, steps: int) -> np.ndarray:
         return predict(self.model, (images for images, _ in islice(self.batches, steps)))
 
     def weights(self) -> Weights:
-        arrays = {path: turned(ops.convert_to_numpy(v)) for path, v in self.variables.items()}
+        arrays = {path: ops.convert_to_numpy(v).copy() for path, v in self.variables.items()}
         return {self.names.get(path, path): array for path, array in arrays.items()}
 
     def settings(self) -> dict[str, str]:

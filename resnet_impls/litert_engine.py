@@ -1,6 +1,7 @@
 """The ResNet as a LiteRT model, written by TensorFlow's converter: inference only, on XNNPACK.
 
-Images and kernels are turned by 180 degrees, as in `tensorflow_module`.
+At stride 2, "SAME" pads rows and columns at their end only, PyTorch at both ends. So `pad` comes
+first there, as in `tensorflow_module`.
 """
 
 import os
@@ -19,16 +20,17 @@ from resnet_impls.weights import Weights
 Constants = Mapping[str, np.ndarray]  # by canonical name; layouts are the same
 
 
-def turned(tensor: np.ndarray) -> np.ndarray:
-    """A kernel (k, k, I, O) turned by 180 degrees, and any other tensor as it is."""
-    return np.flip(tensor, (0, 1)) if tensor.ndim == 4 else tensor
+def pad(x: Tensor, width: int) -> Tensor:
+    """A border of zeros: (B, H, W, C) -> (B, H + 2 width, W + 2 width, C)."""
+    return tf.pad(x, [[0, 0], [width, width], [width, width], [0, 0]])
 
 
 def conv_bn(x: Tensor, conv: Conv, constants: Constants) -> Tensor:
     """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    if conv.stride > conv.kernel:  # reads the first of two pixels, which turned is the second
-        x = x[:, 1:, 1:]
-    x = tf.nn.conv2d(x, turned(constants[f"{conv.name}.kernel"]), conv.stride, "SAME")
+    padding = "SAME"
+    if conv.stride > 1 and conv.padding:
+        x, padding = pad(x, conv.padding), "VALID"
+    x = tf.nn.conv2d(x, constants[f"{conv.name}.kernel"], conv.stride, padding)
     leaves = ("mean", "variance", "bias", "scale")
     tensors = [constants[f"{conv.norm}.{leaf}"] for leaf in leaves]
     return tf.nn.batch_normalization(x, *tensors, BATCH_NORM_EPSILON)
@@ -45,10 +47,10 @@ def Block(x: Tensor, block: BlockPlan, constants: Constants) -> Tensor:
 
 
 def ResNet(x: Tensor, architecture: Architecture, constants: Constants) -> Tensor:
-    """Stem, stages, global average pool, dense head: turned (B, H, W, 3) -> logits (B, classes)."""
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
     x = tf.nn.relu(conv_bn(x, architecture.stem, constants))
-    if architecture.max_pool:
-        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+    if architecture.max_pool:  # after the ReLU no value is below 0, so zeros change no maximum
+        x = tf.nn.max_pool2d(pad(x, 1), 3, 2, "VALID")
     for blocks in architecture.stages:
         for block in blocks:
             x = Block(x, block, constants)
@@ -73,10 +75,10 @@ class Implementation:
         self.interpreters: dict[int, Interpreter] = {}  # by batch size
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle([np.flip(x, (1, 2)).copy() for x in images])
+        self.batches = cycle([x.copy() for x in images])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return logits(self.run(np.flip(images, (1, 2)).copy()))
+        return logits(self.run(images))
 
     def infer(self, steps: int) -> np.ndarray:
         for x in islice(self.batches, steps):
@@ -102,7 +104,7 @@ class Implementation:
         }
 
     def run(self, x: np.ndarray) -> Interpreter:
-        """One forward pass of turned (B, H, W, 3), whose logits the interpreter then holds."""
+        """One forward pass of (B, H, W, 3), whose logits the interpreter then holds."""
         if len(x) not in self.interpreters:
             self.interpreters[len(x)] = self.interpreter(x.shape)
         interpreter = self.interpreters[len(x)]

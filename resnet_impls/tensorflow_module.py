@@ -3,8 +3,7 @@
 The loops over steps are part of the graph, since to call each takes up to a millisecond or two.
 
 Images are (B, H, W, C): on a GPU, Grappler and XLA choose the layout themselves. At stride 2,
-"SAME" pads rows and columns at their end, PyTorch at their start. So images and kernels are turned
-by 180 degrees, which is the same network, and "SAME" pads as PyTorch does.
+"SAME" pads rows and columns at their end only, PyTorch at both ends. So `pad` comes first there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +18,12 @@ from resnet_impls.architecture import Block as BlockPlan
 from resnet_impls.weights import Weights
 
 LOSS_SCALE = 2.0**10  # of fp16, and static: an overflow is no step left out but a loss of nan
-Variables = Mapping[str, Variable]  # by canonical name; layouts are the same, kernels turned
+Variables = Mapping[str, Variable]  # by canonical name; layouts are the same
 
 
-def turned(tensor: np.ndarray) -> np.ndarray:
-    """A kernel (k, k, I, O) turned by 180 degrees, and any other tensor as it is."""
-    return np.flip(tensor, (0, 1)) if tensor.ndim == 4 else tensor
+def pad(x: Tensor, width: int) -> Tensor:
+    """A border of zeros: (B, H, W, C) -> (B, H + 2 width, W + 2 width, C)."""
+    return tf.pad(x, [[0, 0], [width, width], [width, width], [0, 0]])
 
 
 def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Tensor:
@@ -50,10 +49,11 @@ def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Te
 
 def conv_bn(x: Tensor, conv: Conv, variables: Variables, training: bool) -> Tensor:
     """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
-    if conv.stride > conv.kernel:  # reads the first of two pixels, which turned is the second
-        x = x[:, 1:, 1:]
+    padding = "SAME"  # at stride 1 it pads both ends, and takes a CPU less time than `pad`
+    if conv.stride > 1 and conv.padding:
+        x, padding = pad(x, conv.padding), "VALID"
     kernel = tf.cast(variables[f"{conv.name}.kernel"], x.dtype)
-    x = tf.nn.conv2d(x, kernel, conv.stride, "SAME")
+    x = tf.nn.conv2d(x, kernel, conv.stride, padding)
     return batch_norm(x, conv.norm, variables, training)
 
 
@@ -68,20 +68,22 @@ def Block(x: Tensor, block: BlockPlan, variables: Variables, training: bool) -> 
 
 
 class ResNet(tf.Module):
-    """Stem, stages, global average pool, dense head: turned (B, H, W, 3) -> logits (B, classes)."""
+    """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
 
     def __init__(self, architecture: Architecture, weights: Weights) -> None:
         super().__init__()
         self.architecture = architecture
         self.tensors = {
-            name: Variable(turned(value), trainable=name in architecture.parameters, name=name)
+            name: Variable(value, trainable=name in architecture.parameters, name=name)
             for name, value in weights.items()
         }
 
     def __call__(self, x: Tensor, training: bool) -> Tensor:
         x = tf.nn.relu(conv_bn(x, self.architecture.stem, self.tensors, training))
-        if self.architecture.max_pool:
-            x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+        if (
+            self.architecture.max_pool
+        ):  # after the ReLU no value is below 0, so zeros change no maximum
+            x = tf.nn.max_pool2d(pad(x, 1), 3, 2, "VALID")
         for blocks in self.architecture.stages:
             for block in blocks:
                 x = Block(x, block, self.tensors, training)
@@ -176,7 +178,6 @@ class Implementation:
         self.kinds: list[tf.TensorSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        images = np.stack([np.flip(x, (1, 2)) for x in images])
         self.placed = tf.constant(images, self.dtype), tf.constant(labels)
         self.batches = cycle(range(len(images)))
         kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
@@ -193,14 +194,14 @@ class Implementation:
         return self.train_loop(*self.placed, order).numpy()  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return self.forward(tf.constant(np.flip(images, (1, 2)), self.dtype)).numpy()
+        return self.forward(tf.constant(images, self.dtype)).numpy()
 
     def infer(self, steps: int) -> np.ndarray:
         order = tf.constant(list(islice(self.batches, steps)))
         return self.infer_loop(self.placed[0], order).numpy()  # the copy waits for the device
 
     def weights(self) -> Weights:
-        return {name: turned(v.numpy()).copy() for name, v in self.model.tensors.items()}
+        return {name: v.numpy().copy() for name, v in self.model.tensors.items()}
 
     def settings(self) -> dict[str, str]:
         return {

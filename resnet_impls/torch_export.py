@@ -14,25 +14,16 @@ from torch._inductor import aoti_compile_and_package, aoti_load_package
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.torch_loops import (
+    autocast_to,
+    load,
+    set_up,
+    settings_of,
+    to_device,
+    torch_name,
+    weights_of,
+)
 from resnet_impls.weights import Weights
-
-# Canonical leaf name -> PyTorch's. Kernels are HWIO here and OIHW there, the dense one (in, out)
-# here and (out, in) there.
-LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "variance": "running_var",
-}
-TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
-
-
-def torch_name(name: str) -> str:
-    """PyTorch's name of a tensor: `stem.conv.kernel` is `stem.conv.weight` there."""
-    path, _, leaf = name.rpartition(".")
-    return f"{path}.{LEAVES[leaf]}"
 
 
 def conv_bn(conv: Conv) -> list[tuple[str, nn.Module]]:
@@ -92,35 +83,27 @@ class Implementation:
         optimizer: str,
         learning_rate: float,
     ) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ImportError("this PyTorch finds no CUDA device")
+        self.device = set_up(device, precision)
         if device == "cuda":
             from torch.utils.cpp_extension import CUDA_HOME
 
             if CUDA_HOME is None:
                 raise ImportError("AOTInductor needs the CUDA toolkit, which PyTorch has not")
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        self.device = torch.device(device)
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
-        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-        self.autocast = torch.autocast(device, half, enabled=half is not None)
+        self.autocast = autocast_to(precision, self.device)
 
         self.model = ResNet(architecture).eval()
         self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
-        state = self.model.state_dict()
-        for name, value in weights.items():
-            state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
-        self.names = {torch_name(name): name for name in weights}
+        self.names = {name: torch_name(name) for name in weights}
+        load(self.model, weights, self.names)
         self.networks: dict[int, Callable[[Tensor], Tensor]] = {}  # by batch size
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle([self.to_device(x) for x in images])
+        self.batches = cycle([to_device(x, self.device, self.dtype) for x in images])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            x = self.to_device(images)
+            x = to_device(images, self.device, self.dtype)
             return self.network(x)(x).to(self.dtype).cpu().numpy()
 
     def infer(self, steps: int) -> np.ndarray:
@@ -130,26 +113,11 @@ class Implementation:
         return logits.to(self.dtype).cpu().numpy()  # the copy waits for the device
 
     def weights(self) -> Weights:
-        state = self.model.state_dict()
-        tensors = {
-            self.names.get(name, name): tensor.cpu().numpy()
-            for name, tensor in state.items()
-            if not name.endswith("num_batches_tracked")
-        }
-        return {name: x.transpose(FROM_TORCH[x.ndim]).copy() for name, x in tensors.items()}
+        return weights_of(self.model, self.names)
 
     def settings(self) -> dict[str, str]:
-        images = self.to_device(np.zeros((2, 32, 32, 3), np.float32))
-        kernel = self.model.stem.conv.weight
-        last = [x.is_contiguous(memory_format=torch.channels_last) for x in (images, kernel)]
-        with torch.inference_mode(), self.autocast:
-            computed = self.model.stem(images).dtype
-        return {
-            "layout": f"channels_{'last' if last[0] else 'first'}/{'OHWI' if last[1] else 'OIHW'}",
-            "parameters": str(kernel.dtype).removeprefix("torch."),
-            "computation": str(computed).removeprefix("torch."),
-            "jit": "aot_inductor",
-        }
+        images = to_device(np.zeros((2, 32, 32, 3)), self.device, self.dtype)
+        return settings_of(self.model, images, self.autocast) | {"jit": "aot_inductor"}
 
     def network(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """The network compiled for batches of the size of `x`, once."""
@@ -165,9 +133,3 @@ class Implementation:
                     )
                 self.networks[len(x)] = aoti_load_package(package)
         return self.networks[len(x)]
-
-    def to_device(self, images: np.ndarray) -> Tensor:
-        """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, still channels last in memory."""
-        # a copy, since NumPy's memory is not aligned as PyTorch's own kernels like it
-        tensor = torch.from_numpy(images).to(self.device, self.dtype, copy=True)
-        return tensor.permute(0, 3, 1, 2)

@@ -8,7 +8,8 @@ import pytest
 
 from bench.cells import Cell, implementation, obstacle
 from bench.errors import UsageError
-from bench.request.matrix import contenders, matrix
+from bench.request.matrix import cells_of, contenders
+from bench.request.request import Request
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 
 
@@ -16,18 +17,12 @@ def cells(**changes: Any) -> list[Cell]:
     """The matrix of one small cell of torch_module, with other choices where given."""
     choices: dict[str, Any] = {
         "impl": ["torch_module"],
-        "mode": None,
-        "model": ["resnet14"],
         "workload": ["train"],
         "device": ["cpu"],
-        "precision": ["fp32"],
         "batch_size": [64],
-        "optimizer": ["adam"],
-        "dataset": "digits",
-        "seed": 0,
         "steps": 100,
     }
-    return matrix(**choices | changes)
+    return cells_of(Request(**choices | changes))
 
 
 @pytest.fixture
@@ -88,9 +83,9 @@ def test_brackets_name_one_backend() -> None:
     assert (cell.implementation, cell.backend) == ("keras_functional", "jax")
 
 
-def test_all_is_every_backend_of_every_row_that_is_no_exhibit() -> None:
+def test_all_is_every_backend_of_every_row_that_is_not_opt_in() -> None:
     found = [(row.name, backend.name) for row, backend in contenders(["all"])]
-    rows = [row for row in CATALOGUE.values() if not row.exhibit]
+    rows = [row for row in CATALOGUE.values() if not row.opt_in]
     assert found == [(row.name, b.name) for row in rows for b in row.backends]
 
 

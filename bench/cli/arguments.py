@@ -1,6 +1,73 @@
-"""Single words of a command line: what they mean, or why they mean nothing."""
+"""Words of a command line, what each means or why not; and options that several commands share."""
 
 import argparse
+
+from bench.cells import DEVICES, MODES, OPTIMIZERS, PRECISIONS, RECIPES
+
+IMPLEMENTATIONS = (
+    "a name that `list` shows, one of its backends as in keras_functional[jax], the path of a "
+    "Python file that ends with a class Implementation, or all"
+)
+
+
+def executable_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which executables: those of `run` and `certify`."""
+    add = parser.add_argument
+    add(
+        "--impl",
+        nargs="+",
+        metavar="NAME",
+        default=["all"],
+        help=f"implementations to take: {IMPLEMENTATIONS} (default: all)",
+    )
+    add(
+        "--model",
+        nargs="+",
+        metavar="MODEL",
+        default=["resnet14"],
+        help="networks to build, by the names that `list` shows (default: resnet14)",
+    )
+    add(
+        "--device",
+        nargs="+",
+        choices=DEVICES,
+        help="devices to compute on (default: cuda where there is an NVIDIA GPU, else cpu)",
+    )
+    add(
+        "--precision",
+        nargs="+",
+        choices=PRECISIONS,
+        default=["fp32"],
+        help="number formats that convolutions compute in (default: fp32)",
+    )
+    add(
+        "--mode",
+        nargs="+",
+        choices=MODES,
+        help="how a framework executes a step (default: the first mode that `list` shows for each "
+        "backend)",
+    )
+    add(
+        "--optimizer",
+        nargs="+",
+        choices=OPTIMIZERS,
+        default=["adam"],
+        help="optimizers to train with (default: adam)",
+    )
+    add(
+        "--recipe",
+        choices=RECIPES,
+        default="constant",
+        help="constant keeps the learning rate; article divides it by 3 after each quarter of the "
+        "steps, and moves and mirrors images at random (default: constant)",
+    )
+    add(
+        "--timeout",
+        type=seconds,
+        metavar="S",
+        default=600.0,
+        help="seconds that a worker may take for one answer (default: 600)",
+    )
 
 
 def positive(text: str) -> int:

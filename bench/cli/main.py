@@ -1,28 +1,58 @@
-"""`resnet-bench`: what can be asked for, and what is done about it."""
+"""`resnet-bench`: its commands, and what becomes of a mistake."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import NoReturn
 
-from bench.cells import Cell, obstacle
-from bench.cli.options import described_cells, parser, requested, requested_cells
-from bench.errors import UsageError, unknown
-from bench.request.matrix import named
+from bench import __version__
+from bench.cli import catalogue, certify, compare, describe, doctor, machine, report, run
+from bench.errors import UsageError
 
-if TYPE_CHECKING:  # imported where they are used, so that `--help` and `list` answer at once
-    from rich.console import Console
+# Each module has `add_arguments(parser)` and `run(options) -> exit code`. What takes long to
+# import, they import there, so that `--help` and `list` answer at once.
+COMMANDS: dict[str, tuple[ModuleType, str]] = {
+    "list": (catalogue, "show the implementations and models, and what is installed"),
+    "run": (run, "measure, and write a report"),
+    "report": (report, "write the reports of runs again, of each or of all merged"),
+    "compare": (compare, "compare runs with a base; fails where a cell is worse than allowed"),
+    "certify": (certify, "prove implementations identical to the reference, anew"),
+    "describe": (describe, "show a model's layers, or how each implementation builds them"),
+    "doctor": (doctor, "plant faults, and see that they are caught"),
+    "machine": (machine, "show what this machine is, as JSON"),
+}
+FAILING = ("run", "certify", "compare")  # whose exit code says more than that they ran
 
-    from bench.identity.certificate import Certificate
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line; the usage is a `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> Parser:
+    """The command line of `resnet-bench`."""
+    top = Parser(
+        prog="resnet-bench",
+        description="Compare deep-learning frameworks and hardware on one ResNet, side by side.",
+    )
+    top.add_argument("--version", action="version", version=f"resnet-bench {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=summary))
+    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command, of `arguments` or else of the process; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = parser().parse_args(arguments)
-        return COMMANDS[options.command](options)
+        options = parser().parse_args(words)
+        options.words = words
+        return int(COMMANDS[options.command][0].run(options))
     except UsageError as error:
         print(f"resnet-bench: {error}", file=sys.stderr)
         return 2
@@ -31,125 +61,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1 if options.command in ("run", "certify", "compare") else 0
-
-
-def run(options: argparse.Namespace) -> int:
-    """Measure a matrix of cells, or what is left of an interrupted run."""
-    from bench.cli import run as command
-
-    return command.run(options, console())
-
-
-def certify(options: argparse.Namespace) -> int:
-    """Compare implementations with the reference, and show every check."""
-    from bench.calibrate.certify import certify as certificates
-    from bench.calibrate.certify import executable
-    from bench.cli.terminal import certificate_table
-    from bench.identity import article
-    from bench.reports.formats.certificates import write
-
-    # as executables, since what only infers is asked for as if it trained
-    cells = [executable(cell) for cell in requested_cells(requested(options))]
-    obtained: dict[Cell, Certificate] = {}
-    obstacles = {cell: found for cell in cells if (found := obstacle(cell))}
-    for cell, (status, reason) in obstacles.items():
-        name = f"{cell.label} {cell.precision} {cell.model}"
-        console().print(f"{name}: {status}: {reason}", soft_wrap=True)
-    write(options.out, obtained)  # a path that cannot be written is known at once
-    for cell, certificate in certificates(cells, timeout_s=options.timeout, remembered=False):
-        if certificate is not None:
-            console().print(certificate_table(cell, certificate))
-            obtained[cell] = certificate
-            write(options.out, obtained)
-    if article.exhibited(cell.implementation for cell in cells):
-        console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
-    missing = not obtained or named(obstacles, options.impl)
-    failed = not all(certificate.passed for certificate in obtained.values())
-    return 1 if missing or failed else 0
-
-
-def report(options: argparse.Namespace) -> int:
-    """Derive the reports of runs again, of each or of all merged, or the index of a folder."""
-    from bench.cli import report as command
-
-    return command.report(options)
-
-
-def compare(options: argparse.Namespace) -> int:
-    """Compare runs with a base, and fail where a cell has become worse than allowed."""
-    from bench.cli import compare as command
-
-    return command.run(options)
-
-
-@cache
-def console() -> "Console":
-    """Standard output, wide enough for a ranking where it is no terminal; [brackets] are text."""
-    from bench.cli.terminal import Terminal
-
-    return Terminal(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
-
-
-def list_catalogue(options: argparse.Namespace) -> int:
-    """Show the implementations and the models."""
-    from bench.cli.terminal import catalogue_table
-    from resnet_impls.architecture import ARCHITECTURES
-
-    console().print(catalogue_table())
-    console().print("models: " + ", ".join(ARCHITECTURES), soft_wrap=True)
-    return 0
-
-
-def describe(options: argparse.Namespace) -> int:
-    """Show a model layer by layer, or side by side as implementations build it."""
-    from bench.calibrate.describe import build
-    from bench.cli.terminal import built_tables, description_table, status_line
-    from resnet_impls.architecture import ARCHITECTURES
-
-    if options.model not in ARCHITECTURES:
-        raise UsageError(unknown("model", options.model, ARCHITECTURES))
-    architecture = ARCHITECTURES[options.model]
-    if options.impl is None:
-        console().print(description_table(architecture))
-        return 0
-    contenders = list(build(described_cells(options)))
-    absent = [contender for contender in contenders if contender.status != "ok"]
-    if built := [contender for contender in contenders if contender not in absent]:
-        console().print(built_tables(architecture, built))
-    for contender in absent:
-        console().print(status_line(contender), soft_wrap=True)
-    return 1 if absent else 0
-
-
-def doctor(options: argparse.Namespace) -> int:
-    """Have the instrument examine itself, or measure this machine's noise floor."""
-    from bench.cli import doctor as command
-
-    return command.run(options, console())
-
-
-def show_machine(options: argparse.Namespace) -> int:
-    """Show the facts about this machine that every run keeps, as JSON."""
-    import json
-
-    from bench.calibrate import peaks
-    from bench.machine import facts as machine
-
-    facts = machine.facts(options.machine_name)
-    if options.peaks:
-        facts["peaks"] = peaks.of_this_machine()
-    print(json.dumps(facts, indent=2))
-    return 0
-
-
-COMMANDS = {
-    "list": list_catalogue,
-    "run": run,
-    "report": report,
-    "compare": compare,
-    "certify": certify,
-    "describe": describe,
-    "doctor": doctor,
-    "machine": show_machine,
-}
+        return 1 if options.command in FAILING else 0

@@ -1,199 +1,134 @@
-"""`resnet-bench run`: from a command line to a folder of results, and the exit code."""
+"""`resnet-bench run`: a request measured, and shown as it goes."""
 
 import argparse
 import shlex
 import signal
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from bench import __version__
-from bench.analysis.precision import shortfall, unreached
-from bench.calibrate import largest, noise
-from bench.calibrate.certify import certified
-from bench.calibrate.peaks import probe
-from bench.cells import Cell
-from bench.cli.options import check_resumable, requested, requested_cells
-from bench.cli.terminal import Display
-from bench.data.sharing import shared_data
+from bench.cli.request import request_arguments, request_of
 from bench.errors import UsageError
-from bench.files import CACHE, writable
-from bench.identity.certificate import Certificate
-from bench.machine import facts as machine
-from bench.parent.measurement import Task
 from bench.processes import ENDING
-from bench.records import EXPECTED
-from bench.records.folder import RunFolder, check_free
-from bench.reports.formats import terminal as ranking
-from bench.reports.sections import around_blocks as state
-from bench.request.matrix import named
-from bench.run.measure import check_weights, measure
-from bench.run.stopping import rounds
+
+if TYPE_CHECKING:
+    from bench.cli.terminal import Display
+    from bench.parent.measurement import Task
+    from bench.run.run import Ended
 
 
-def run(options: argparse.Namespace, console: Console) -> int:
-    """Measure a matrix of cells, or what is left of an interrupted run."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to measure, how much of it, and where the results go."""
+    request_arguments(parser)
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the results (default: results/ and the time and the profile)",
+    )
+    add(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the run of this folder: measure what is missing",
+    )
+    add(
+        "--machine-name",
+        metavar="NAME",
+        help="name of this machine in the records (default: the host's)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, write the reports and show the rankings.
+
+    Returns 1 where a cell failed, or was asked for by its name and is not available; 130 after an
+    interrupt.
+    """
+    from bench.cli.terminal import Display, console
+    from bench.run.run import begin, resume
+
+    def say(line: str) -> None:
+        console().print(line, soft_wrap=True)
+
+    def display(tasks: "Sequence[Task]") -> "Display":
+        return Display(tasks, console())
+
+    answer_signals()
     if options.resume:
         check_resumable(options)
-    earlier = RunFolder.open(options.resume) if options.resume else None
-    if earlier:
-        check_machine(earlier)
-    asked = earlier.run["options"] if earlier else requested(options)
-    cells = requested_cells(asked)
-    check_weights(cells)
-    now = datetime.now(UTC)
-    path = options.out or Path(f"results/{now:%Y%m%d-%H%M%S}-{options.profile}")
-    if not earlier:
-        check_free(path)
-        writable(CACHE)  # where peaks and certificates are kept
-
-    data_dir = asked["data_dir"] and Path(asked["data_dir"])
-    for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, signal.default_int_handler)
-    with shared_data(cells, data_dir) as data_folders:
-        cells, data_folders = largest.found(
-            asked, cells, data_folders, options.timeout, console.print
+        ended = resume(options.resume, timeout_s=options.timeout, say=say, display=display)
+    else:
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{options.profile}"
+        ended = begin(
+            request_of(options),
+            options.out or Path("results") / name,
+            command=shlex.join(["resnet-bench", *options.words]),
+            timeout_s=options.timeout,
+            say=say,
+            display=display,
+            machine_name=options.machine_name,
         )
-        folder = earlier or RunFolder.create(path, description(path, now, options, asked))
-        folder.drop_cut_off_line()
-        interrupted = False
-        try:
-            if "peaks" not in folder.run:
-                folder.note(peaks=probe(cells, options.timeout, console.print))
-            certificates = {}
-            if asked["certify"]:
-                certificates = certified(cells, options.timeout, console.print)
-            console.print(f"measuring into {folder.path}", soft_wrap=True)
-            for left in rounds(folder.run, cells, folder.records, console.print):
-                _measure(folder, asked, left, data_folders, certificates, options.timeout, console)
-        except KeyboardInterrupt:
-            interrupted = True
     try:
-        return _conclude(folder, asked, interrupted, console)
+        return _conclude(ended)
     except KeyboardInterrupt:
-        remedy = f"resnet-bench report {shlex.quote(str(folder.path))}"
-        print(f"interrupted before all was reported; do so by: {remedy}", file=sys.stderr)
+        remedy = f"resnet-bench report {shlex.quote(str(ended.folder.path))}"
+        print(f"interrupted before the report was whole; complete it by: {remedy}", file=sys.stderr)
         return 130
 
 
-def check_machine(folder: RunFolder) -> None:
-    """Raises UsageError where a run was begun on other hardware than this machine's.
-
-    Its rows would be told apart by nothing, as a run is of one machine.
-    """
-    began, here = (
-        {
-            "CPU": facts["cpu"],
-            "number of CPUs": facts["logical_cores"],
-            "GPUs": ", ".join(gpu["name"] for gpu in facts["gpus"]) or "none",
-        }
-        for facts in (folder.run["machine"], machine.facts())
-    )
-    if changed := [
-        f"{what} {began[what]}, here {here[what]}" for what in here if began[what] != here[what]
-    ]:
-        raise UsageError(
-            f"--resume {folder.path}: begun on another machine ({'; '.join(changed)}); begin a run "
-            "here, and put both together by resnet-bench report"
-        )
+def answer_signals() -> None:
+    """Have what ends a process end a run as Ctrl-C does, but for what is ignored, as by nohup."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
-def description(
-    path: Path, now: datetime, options: argparse.Namespace, asked: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What `run.json` says of a new run."""
-    facts = machine.facts(options.machine_name)
-    # a run may be resumed from another folder
-    impl = [str(Path(name).absolute()) if name.endswith(".py") else name for name in asked["impl"]]
-    return {
-        "schema": 1,
-        "run_id": path.resolve().name,
-        "utc": now.isoformat(timespec="seconds"),
-        "resnet_bench": __version__,
-        "commit": commit(),
-        "command": shlex.join(["resnet-bench", *sys.argv[1:]]),
-        "options": {**asked, "impl": impl},
-        "machine": facts,
-        "noise_floor": noise.known(asked["device"], asked["replicates"], facts),
-    }
+def check_resumable(options: argparse.Namespace) -> None:
+    """Raises UsageError where options would change what an earlier run was asked for."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    bare = vars(parser.parse_args([]))
+    given = [name for name, value in bare.items() if getattr(options, name) != value]
+    changing = [name for name in given if name not in ("timeout", "resume")]
+    if changing:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
+        raise UsageError(f"--resume goes on with what the run was asked for: leave out {flags}")
 
 
-def commit() -> str | None:
-    """The commit of this code, with `-dirty` where it was changed since; None where nobody tells.
+def _conclude(ended: "Ended") -> int:
+    """Write the reports, show the rankings, and say by the exit code how it went."""
+    from bench.analysis.precision import shortfall, unreached
+    from bench.cli.terminal import console
+    from bench.records import EXPECTED
+    from bench.reports.formats import terminal
+    from bench.reports.report import Report
+    from bench.reports.sections import around_blocks
+    from bench.reports.write import write_reports
+    from bench.request.matrix import named
 
-    A package may be installed below somebody else's checkout, whose commit says nothing of it.
-    """
-    here = Path(__file__)
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(here.parent), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)
-        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _measure(
-    folder: RunFolder,
-    asked: Mapping[str, Any],
-    left: Sequence[Task],
-    data_folders: Mapping[Cell, Path],
-    certificates: Mapping[Cell, Certificate],
-    timeout_s: float,
-    console: Console,
-) -> None:
-    """Measure what is left of a round, and append each record as soon as it is known."""
-    folder.logs.mkdir(exist_ok=True)
-    with Display(left, console) as display:
-        records = measure(
-            left,
-            data_folders,
-            certificates,
-            run_id=folder.run["run_id"],
-            machine_facts=folder.run["machine"],
-            logs=folder.logs,
-            timeout_s=timeout_s,
-            seed=asked["seed"],
-            on_turn=display.turn,
-            weights=folder.path / "weights" if asked.get("save_weights") else None,
-            peaks=folder.run.get("peaks", {}),
-        )
-        with closing(records):
-            for record in records:
-                folder.append(record)
-                display.record(record)
-
-
-def _conclude(
-    folder: RunFolder, asked: Mapping[str, Any], interrupted: bool, console: Console
-) -> int:
-    """Write the reports, show the ranking, and say by the exit code how it went."""
-    folder.write_reports()
-    rows = folder.records()
-    for table in ranking.tables(rows, [folder.run]):
-        console.print(table)
-    if trouble := state.notice(rows):
-        console.print(trouble, soft_wrap=True)
-    for standing in unreached(rows, folder.run):
-        console.print(f"not precise enough: {shortfall(standing)}", soft_wrap=True)
-    console.print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
-    if interrupted:
+    folder = ended.folder
+    records = folder.records()
+    report = Report(records, [folder.run])
+    write_reports(folder.path, report)
+    folder.drop_empty_logs()
+    for table in terminal.tables(report):
+        console().print(table)
+    if warning := around_blocks.notice(records):
+        console().print(warning, soft_wrap=True)
+    for standing in unreached(records, folder.run):
+        console().print(f"not precise enough: {shortfall(standing)}", soft_wrap=True)
+    console().print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
+    if ended.interrupted:
         print(
-            f"interrupted after {len(rows)} records; go on by: resnet-bench run --resume "
+            f"interrupted after {len(records)} records; continue with: resnet-bench run --resume "
             f"{shlex.quote(str(folder.path))}",
             file=sys.stderr,
         )
         return 130
-    failed = {row.cell for row in rows if row.status not in ("ok", *EXPECTED)}
-    missing = named((row.cell for row in rows if row.status in EXPECTED), asked["impl"])
-    return 1 if failed or missing else 0
+    failed = {record.cell for record in records if record.status not in ("ok", *EXPECTED)}
+    absent = (record.cell for record in records if record.status in EXPECTED)
+    return 1 if failed or named(absent, folder.run.options.impl) else 0

@@ -13,15 +13,20 @@ from bench.errors import UsageError
 from bench.files import CACHE
 from resnet_impls.architecture import ARCHITECTURES
 
-SYNTHETIC_IMAGES = {32: (2048, 512), 224: (512, 128)}  # image size -> training and test images
-# where batches as large as memory holds are tried; files of 0.2 and 1.2 GiB
-SYNTHETIC_LARGEST = {32: (16384, 512), 224: (2048, 128)}
+SMALL = 64  # pixels: larger synthetic images are fewer, so that files stay below 1.3 GiB
+
+
+def synthetic_counts(image_size: int, many: bool = False) -> tuple[int, int]:
+    """How many synthetic images there are to train and to test; `many`: for the largest batch."""
+    train, test = (2048, 512) if image_size <= SMALL else (512, 128)
+    largest = 16384 if image_size <= SMALL else 2048
+    return largest if many else train, test
 
 
 def images_tested(cell: Cell) -> int | None:
     """How many images the test accuracy of `cell` is of; None where its data are not known here."""
     if cell.dataset == "synthetic" and cell.model in ARCHITECTURES:
-        return SYNTHETIC_IMAGES[ARCHITECTURES[cell.model].image_size][1]
+        return synthetic_counts(ARCHITECTURES[cell.model].image_size)[1]
     return {"digits": 360, "cifar10": 10_000}.get(cell.dataset)
 
 
@@ -67,7 +72,7 @@ def synthetic(image_size: int, classes: int, many: bool) -> tuple[np.ndarray, ..
     """Noise with random labels: for speed where no data is at hand; nothing can be learnt."""
     stream = np.random.default_rng(0)
     arrays: list[np.ndarray] = []
-    for count in (SYNTHETIC_LARGEST if many else SYNTHETIC_IMAGES)[image_size]:
+    for count in synthetic_counts(image_size, many):
         arrays.append(stream.standard_normal((count, image_size, image_size, 3), np.float32))
         arrays.append(stream.integers(0, classes, count))
     return tuple(arrays)
@@ -168,7 +173,12 @@ def load(
             f"--batch-size {batch_size} is larger than the {len(train_labels)} training images of "
             f"{name}: choose at most that"
         )
-    factor = image_size // train_images.shape[1]
+    factor, left = divmod(image_size, train_images.shape[1])
+    if left or not factor:
+        raise UsageError(
+            f"--dataset {name}: its images of {train_images.shape[1]} pixels cannot be enlarged by "
+            f"whole pixels to the {image_size} that the model takes; use --dataset synthetic"
+        )
     mean = np.float32(train_images.mean(dtype=np.float64))
     deviation = np.float32(train_images.std(dtype=np.float64))
 

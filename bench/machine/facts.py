@@ -2,11 +2,13 @@
 
 import platform
 import socket
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import psutil
 
+from bench.errors import UsageError
 from bench.machine import gpu
 from bench.records.run import GpuFacts, Machine
 
@@ -22,6 +24,12 @@ def gpus() -> tuple[GpuFacts, ...]:
 def default_device() -> str:
     """`cuda` where workers may use a GPU, else `cpu`."""
     return "cuda" if gpus() else "cpu"
+
+
+def check_devices(devices: Iterable[str]) -> None:
+    """Raises UsageError where this machine does not have one of `devices`."""
+    if "cuda" in devices and not gpus():
+        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
 
 
 @cache

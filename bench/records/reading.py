@@ -34,7 +34,7 @@ def read(path: Path, say: Callable[[str], object] = lambda remark: None) -> list
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):  # line by line: a file may be large
                 if line.endswith(b"\n"):
-                    records.append(from_json(line[:-1]))
+                    records.append(from_json(line[:-1].decode()))
                 else:
                     say(f"{path}, line {number}: cut off, as a killed run leaves it; left out")
     except FileNotFoundError:

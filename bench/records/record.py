@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from bench.cells import Cell, Workload
-from bench.validation import Positive, PositiveInt, parse
+from bench.validation import Count, Number, Positive, PositiveInt, parse
 
 SCHEMA = 1  # the newest that is understood; all before it are
 
@@ -23,7 +23,7 @@ EXPECTED = ("unavailable", "unsupported")
 class Record:
     """One cell, measured by one process (or the reason why it was not)."""
 
-    schema: int = SCHEMA
+    schema: Count = SCHEMA
     run_id: str
     utc: str  # ISO 8601, when the row was written
     machine: str
@@ -41,70 +41,70 @@ class Record:
     optimizer: str | None = None
     recipe: str | None = None
     weights: str | None = None  # the file that the weights were loaded from
-    learning_rate: float | None = None  # of the first step
+    learning_rate: Number | None = None  # of the first step
     dataset: str
-    seed: int
-    steps: int
-    threads: int | None = None  # CPUs that the process might use
+    seed: Count
+    steps: PositiveInt
+    threads: PositiveInt | None = None  # CPUs that the process might use
     input: str | None = None  # the pipeline that fed training
-    target_accuracy: float | None = None  # fraction of the test images, 0 to 1
-    evaluate_every: int | None = None
-    drawn_seed: int | None = None  # of this process's weights and batches
-    replicate: int
+    target_accuracy: Number | None = None  # fraction of the test images, 0 to 1
+    evaluate_every: PositiveInt | None = None
+    drawn_seed: Count | None = None  # of this process's weights and batches
+    replicate: Count
     cohort: str | None = None  # processes with the same cohort were measured side by side
 
     status: Status
     reason: str | None = None
 
     throughput_images_per_s: Positive | None = None  # from the median block
-    step_ms_median: float | None = None
-    step_ms_p95: float | None = None
-    step_ms_p99: float | None = None
-    import_s: float | None = None
-    build_s: float | None = None
-    first_step_s: float | None = None
-    warmup_s: float | None = None
+    step_ms_median: Number | None = None
+    step_ms_p95: Number | None = None
+    step_ms_p99: Number | None = None
+    import_s: Number | None = None
+    build_s: Number | None = None
+    first_step_s: Number | None = None
+    warmup_s: Number | None = None
     host_baseline_mib: Positive | None = None
     host_peak_mib: Positive | None = None
-    device_peak_mib: float | None = None
-    device_reserved_mib: float | None = None
-    device_process_mib: float | None = None
-    host_leak_kib_per_step: float | None = None
-    device_leak_kib_per_step: float | None = None
+    device_peak_mib: Number | None = None
+    device_reserved_mib: Number | None = None
+    device_process_mib: Number | None = None
+    host_leak_kib_per_step: Number | None = None
+    device_leak_kib_per_step: Number | None = None
     final_loss: float | None = None
-    test_accuracy: float | None = None  # fraction of the test images, 0 to 1
-    reached_steps: int | None = None  # until test accuracy was `target_accuracy`
+    test_accuracy: Number | None = None  # fraction of the test images, 0 to 1
+    reached_steps: PositiveInt | None = None  # until test accuracy was `target_accuracy`
     reached_train_s: Positive | None = None  # of training alone, first step included
-    evaluation_s: float | None = None  # of all evaluations until then, or until the last step
-    gflop_per_image: float | None = None
-    achieved_gflop_per_s: float | None = None
-    peak_fraction: float | None = None
-    energy_j_per_image: float | None = None
+    evaluation_s: Number | None = None  # of all evaluations until then, or until the last step
+    gflop_per_image: Number | None = None
+    achieved_gflop_per_s: Number | None = None
+    peak_fraction: Number | None = None
+    energy_j_per_image: Number | None = None
     certificate_float64: str | None = None
     certificate_timed: str | None = None
     steady: bool | None = None
     busy: bool | None = None  # others took much of the machine meanwhile
-    load_1min: float | None = None
-    cpu_mhz: float | None = None
-    gpu_mhz: float | None = None
-    temperature_c: float | None = None
+    load_1min: Number | None = None
+    cpu_mhz: Number | None = None
+    gpu_mhz: Number | None = None
+    temperature_c: Number | None = None
     throttled: bool | None = None
-    compilations_while_timed: int | None = None
+    compilations_while_timed: Count | None = None
 
     weights_sha256: str | None = None
     data_sha256: str | None = None
     block_steps: tuple[PositiveInt, ...] = ()
     block_s: tuple[Positive, ...] = ()  # seconds of each block of `block_steps` steps
-    block_own_cores: tuple[float, ...] = ()  # processors that the worker kept busy
-    block_other_cores: tuple[float, ...] = ()  # and those that other processes did
-    block_stolen_cores: tuple[float, ...] = ()  # and those that the hypervisor took
-    block_host_mib: tuple[float, ...] = ()  # resident memory after each block
-    block_device_mib: tuple[float, ...] = ()
-    block_j: tuple[float, ...] = ()  # energy
-    block_wait_s: tuple[float, ...] = ()  # for the input pipeline, within block_s
-    block_place_s: tuple[float, ...] = ()  # for batches to get to the device, within block_s
-    accuracies: tuple[float, ...] = ()  # of each evaluation, 0 to 1
-    latency_ms: tuple[float, ...] = ()  # single steps, each from idle device to idle device
+    block_own_cores: tuple[Number, ...] = ()  # processors that the worker kept busy
+    block_other_cores: tuple[Number, ...] = ()  # and those that other processes did
+    block_stolen_cores: tuple[Number, ...] = ()  # and those that the hypervisor took
+    block_host_mib: tuple[Number, ...] = ()  # resident memory after each block
+    block_device_mib: tuple[Number, ...] = ()
+    block_j: tuple[Number, ...] = ()  # energy
+    block_wait_s: tuple[Number, ...] = ()  # for the input pipeline, within block_s
+    block_place_s: tuple[Number, ...] = ()  # for batches to get to the device, within block_s
+    accuracies: tuple[Number, ...] = ()  # of each evaluation, 0 to 1
+    latency_ms: tuple[Number, ...] = ()  # single steps, each from idle device to idle device
     losses: tuple[float, ...] = ()  # training loss of every step
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)  # in force, as read back after warm-up

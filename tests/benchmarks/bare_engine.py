@@ -164,18 +164,20 @@ def litert_engine(batches: list[np.ndarray]) -> Steps:
         Options,
     )
 
-    def convolve(x, conv):  # of images and kernels turned, so that SAME pads as PyTorch does
+    def convolve(x, conv):
         kernel, bias = folded(conv)
-        kernel = kernel.transpose(2, 3, 1, 0)[::-1, ::-1]
-        return tf.nn.conv2d(x, kernel, conv.stride, "SAME") + bias
+        if conv.stride > 1:
+            x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        padding = "SAME" if conv.stride == 1 else "VALID"
+        return tf.nn.conv2d(x, kernel.transpose(2, 3, 1, 0), conv.stride, padding) + bias
 
     def head(x):
         return tf.reduce_mean(x, [1, 2]) @ WEIGHTS["head.kernel"] + WEIGHTS["head.bias"]
 
-    turned = [np.ascontiguousarray(x.transpose(0, 2, 3, 1)[:, ::-1, ::-1]) for x in batches]
+    channels_last = [np.ascontiguousarray(x.transpose(0, 2, 3, 1)) for x in batches]
     program = tf.function(
         lambda x: forward(x, convolve, tf.nn.relu, tf.add, head),
-        input_signature=[tf.TensorSpec(turned[0].shape, tf.float32)],
+        input_signature=[tf.TensorSpec(channels_last[0].shape, tf.float32)],
     )
     concrete = [program.get_concrete_function()]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(concrete, program)
@@ -190,7 +192,7 @@ def litert_engine(batches: list[np.ndarray]) -> Steps:
         buffer.write(x)
         return [buffer]
 
-    inputs = [placed(x) for x in turned]
+    inputs = [placed(x) for x in channels_last]
     return (partial(model.run_by_index, 0, x, outputs) for x in cycle(inputs)), int
 
 

@@ -26,16 +26,16 @@ from bench.data.sharing import shared_data
 from bench.request.matrix import matrix
 from bench.worker.environment import environment
 
-UNTURNED = ("np.flip(tensor, (0, 1)", "np.flip(tensor, ()")  # "same" pads elsewhere at stride 2
+UNPADDED = ("if conv.stride > 1 and conv.padding:", "if False:")  # leaves stride 2 to "same"
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
-    "padding": (UNTURNED,),
+    "padding": (UNPADDED,),
     "running variance": (("return BatchNormalization(", "return layers.BatchNormalization("),),
     "Adam's epsilon": (("rule = Adam(", "rule = keras.optimizers.Adam("),),
 }
 # Contender -> correction -> phrases of its source, and what stands there without the correction
 CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     "tensorflow_module": {
-        "padding": (UNTURNED,),
+        "padding": (UNPADDED,),
         "Adam's epsilon": (('1e-8 * tf.sqrt(1 - powers["beta2_power"])', "1e-8"),),
     },
     "flax_nnx": {

@@ -14,7 +14,8 @@ import pytest
 from bench import __version__
 from bench.cells import Cell, obstacle
 from bench.cli.main import COMMANDS, main
-from bench.cli.options import parser, requested
+from bench.cli.main import parser
+from bench.cli.request import request_of
 
 # Should one of them be taken after all, it does not take long
 RUN = ("run", "--impl", "torch_module", "--no-certify", "--profile", "smoke", "--workload", "train")
@@ -154,7 +155,7 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bench.machine.gpus", lambda: ())
+    monkeypatch.setattr("bench.machine.facts.gpus", lambda: ())
     before = sorted(place.rglob("*"))
     try:
         code = main(arguments)
@@ -188,51 +189,6 @@ def test_a_mistyped_name_is_told_its_neighbour(capsys: pytest.CaptureFixture[str
     assert "did you mean 'torch_module'?" in capsys.readouterr().err
     assert main(["describe", "resnet141"]) == 2
     assert "did you mean 'resnet14'?" in capsys.readouterr().err
-
-
-def python(program: str) -> set[str]:
-    """What a fresh interpreter has imported after `program`."""
-    finished = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{program}\nprint(*sys.modules, file=sys.stderr)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return {name.partition(".")[0] for name in finished.stderr.split()}
-
-
-def test_no_module_of_the_parent_imports_a_framework() -> None:
-    modules = python(
-        """
-import bench, importlib, pkgutil
-for module in pkgutil.walk_packages(bench.__path__, "bench."):
-    # what workers import, and what is planted in them
-    if not module.name.endswith("_feed") and ".planted" not in module.name:
-        importlib.import_module(module.name)
-for name in ("catalogue", "architecture", "weights"):
-    importlib.import_module(f"resnet_impls.{name}")
-assert {"bench.cli", "bench.parent.schedule", "bench.reports.csv"} <= sys.modules.keys()
-"""
-    )
-    frameworks = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax"}
-    assert not modules & (frameworks | {"sklearn", "pandas"})
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["--version"], ["list"], ["describe", "resnet14"]]
-)
-def test_what_should_answer_at_once_imports_nothing_heavy(arguments: list[str]) -> None:
-    modules = python(
-        f"""
-from bench.cli import COMMANDS, main
-try:
-    main({arguments})
-except SystemExit as end:
-    assert end.code == 0
-"""
-    )
-    assert "bench" in modules
-    assert not modules & {"numpy", "scipy", "sklearn", "torch", "tensorflow", "jax", "keras"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -271,13 +227,13 @@ def test_machine_shows_facts_as_json(capsys: pytest.CaptureFixture[str]) -> None
 def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.machine.gpus", lambda: ())
+    monkeypatch.setattr("bench.machine.facts.gpus", lambda: ())
 
     def probe(cells: list[Cell], timeout_s: float, *, remembered: bool) -> dict[str, list[str]]:
         assert not remembered
         return {"cpu": sorted({cell.precision for cell in cells if obstacle(cell) is None})}
 
-    monkeypatch.setattr("bench.machine.peaks.probe", probe)
+    monkeypatch.setattr("bench.calibrate.peaks.probe", probe)
     assert main(["machine", "--peaks"]) == 0
     assert json.loads(capsys.readouterr().out)["peaks"] == {"cpu": ["bf16", "fp16", "fp32"]}
 
@@ -294,8 +250,8 @@ def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
     ],
 )
 def test_a_run_on_gpus_alone_has_a_load_of_its_own(words: str, steps: int, batch_size: int) -> None:
-    asked = requested(parser().parse_args(["run", *words.split()]))
-    assert (asked["steps"], asked["batch_size"]) == (steps, [batch_size])
+    request = request_of(parser().parse_args(["run", *words.split()]))
+    assert (request.steps, request.batch_size) == (steps, (batch_size,))
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

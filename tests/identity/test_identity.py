@@ -142,7 +142,7 @@ def test_a_deviation_is_rejected_there_too(decided: Posed, deviation: type[Imple
 def test_steps_that_loss_scaling_skips_are_counted(
     posed: Posed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_impls.torch_module.LOSS_SCALE", 2.0**60)
+    monkeypatch.setattr("resnet_impls.torch_loops.LOSS_SCALE", 2.0**60)
     with np.errstate(invalid="ignore"):  # gradients of length 0 have no direction
         checks = certify(Implementation, posed, "sgd", "fp16")
     failed = {check.name: check.error for check in checks if not check.passed}

@@ -7,7 +7,8 @@ import pytest
 
 from resnet_impls.architecture import ARCHITECTURES, Architecture, Block, Conv
 from resnet_impls.numpy_reference import Pass, Reference
-from resnet_impls.torch_module import FROM_TORCH, Implementation, torch_name
+from resnet_impls.torch_loops import FROM_TORCH, torch_name
+from resnet_impls.torch_module import Implementation
 from resnet_impls.weights import Weights, fingerprint, initial_weights
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}

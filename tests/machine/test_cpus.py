@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.cli.options import parser, requested, requested_cells
+from bench.cli.main import parser
+from bench.cli.request import cells_here, request_of
 from bench.machine import cpus
 from bench.parent.child import Child
 from bench.records.reading import read
@@ -81,13 +83,11 @@ def test_cpus_that_share_a_core_come_last_and_are_no_default(
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3, 7})  # 7 is unknown
     assert cpus.allowed() == [0, 2, 7, 1, 3]
     assert cpus.cores() == 3
-    asked = requested(parser().parse_args(["run", "--device", "cpu"]))
-    assert asked["threads"] == [3]
+    assert request_of(parser().parse_args(["run", "--device", "cpu"])).threads == (3,)
     cpus.check([5])
 
 
 def test_the_default_is_all_cores_and_an_earlier_run_keeps_not_knowing() -> None:
-    asked = requested(parser().parse_args(["run", "--device", "cpu"]))
-    assert {cell.threads for cell in requested_cells(asked)} == {cpus.cores()}
-    del asked["threads"]
-    assert {cell.threads for cell in requested_cells(asked)} == {None}
+    request = request_of(parser().parse_args(["run", "--device", "cpu"]))
+    assert {cell.threads for cell in cells_here(request)} == {cpus.cores()}
+    assert {cell.threads for cell in cells_here(replace(request, threads=None))} == {None}

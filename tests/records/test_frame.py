@@ -86,7 +86,7 @@ def test_the_readmes_example_runs_and_says_what_it_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     [program] = re.findall(r"```python\n(from bench.records.*?)```", readme, re.DOTALL)
     names: dict[str, object] = {}
     exec(program, names)

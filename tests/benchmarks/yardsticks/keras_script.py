@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.keras_functional import Adam, keras_name, turned
+from resnet_impls.keras_functional import Adam, keras_name
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -21,13 +21,13 @@ def script(cell, parameters, images, labels):
     model = import_module(f"resnet_impls.{layers}").ResNet(architecture)
     variables = {v.path: v for v in model.trainable_variables}
     for name, value in zip(architecture.parameters, parameters, strict=True):
-        variables[keras_name(name)].assign(turned(value))
+        variables[keras_name(name)].assign(value)
     optimizer = Adam(1e-3, epsilon=1e-8)
     optimizer.build(model.trainable_variables)
     train, infer = BACKENDS[keras.backend.backend()](model, optimizer, cell.mode == "compiled")
     to_tensor = keras.ops.convert_to_tensor
-    pairs = zip(np.flip(images, (2, 3)).copy(), labels, strict=True)
-    batches = cycle([(to_tensor(x), to_tensor(y)) for x, y in pairs])
+    pairs = zip(images, labels, strict=True)
+    batches = cycle([(to_tensor(x.copy()), to_tensor(y)) for x, y in pairs])
     return (
         lambda steps: np.array([float(loss) for loss in train(islice(batches, steps))]),
         lambda steps: keras.ops.convert_to_numpy(infer(x for x, _ in islice(batches, steps))),

@@ -11,7 +11,8 @@ from torch import nn
 from torchvision import models
 
 from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.torchvision_model import TO_TORCH, torch_name
+from resnet_impls.torch_loops import TO_TORCH
+from resnet_impls.torchvision_model import torch_name
 
 
 def script(cell, parameters, images, labels):

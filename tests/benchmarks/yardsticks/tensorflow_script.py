@@ -1,21 +1,16 @@
-"""TensorFlow: plain functions, and loops over the steps inside of the graph.
+"""TensorFlow: plain functions, and loops over the steps inside of the graph."""
 
-Images and kernels are turned by 180 degrees, so that "SAME" pads as PyTorch does.
-"""
-
-import numpy as np
 import tensorflow as tf
 
 
 def script(cell, parameters, images, labels):
-    turned = [np.flip(value, (0, 1)) if value.ndim == 4 else value for value in parameters]
-    variables = [tf.Variable(value) for value in turned]
+    variables = [tf.Variable(value) for value in parameters]
     statistics = [
         [tf.Variable(tf.zeros_like(v)), tf.Variable(tf.ones_like(v))] for v in variables[1:-2:3]
     ]
     moments = [[tf.Variable(tf.zeros_like(v)) for _ in range(2)] for v in variables]
     step = tf.Variable(0.0)
-    x_all, y_all = tf.constant(np.flip(images, (2, 3))), tf.constant(labels)
+    x_all, y_all = tf.constant(images), tf.constant(labels)
 
     def network(x, training):
         layers = iter(
@@ -24,7 +19,9 @@ def script(cell, parameters, images, labels):
 
         def conv_bn(x, stride=1):
             kernel, scale, bias, (mean, variance) = next(layers)
-            x = tf.nn.conv2d(x, kernel, stride, "SAME")
+            if stride > 1:
+                x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+            x = tf.nn.conv2d(x, kernel, stride, "SAME" if stride == 1 else "VALID")
             x, new_mean, new_variance, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=x, scale=scale, offset=bias, mean=mean, variance=variance,
                 epsilon=1e-5, exponential_avg_factor=0.1, is_training=training,

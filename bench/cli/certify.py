@@ -1,0 +1,98 @@
+"""`resnet-bench certify`: implementations compared with the reference, check by check."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cells import Executable, obstacle
+from bench.cli.arguments import executable_arguments
+from bench.cli.request import filled
+from bench.request.matrix import named
+from bench.request.profiles import PROFILES
+from bench.request.request import Request
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bench.identity.certificate import Certificate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which executables, and where their certificates go."""
+    executable_arguments(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the certificates to this file, as a Markdown table",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Work out every certificate and show its checks; 1 where one fails or there is none."""
+    from bench.calibrate.certify import certify
+    from bench.cli.terminal import console
+    from bench.identity import article
+    from bench.reports.formats.certificates import save
+    from bench.run.check import cells_here
+
+    executables = list(dict.fromkeys(cell.executable for cell in cells_here(_request(options))))
+    obtained: dict[Executable, Certificate] = {}
+    obstacles = {each: found for each in executables if (found := obstacle(each))}
+    for each, (status, reason) in obstacles.items():
+        console().print(f"{each.name}: {status}: {reason}", soft_wrap=True)
+    save(options.out, obtained)  # a path that cannot be written is known at once
+    for each, certificate in certify(executables, timeout_s=options.timeout, remembered=False):
+        if certificate is not None:
+            console().print(_table(each, certificate))
+            obtained[each] = certificate
+            save(options.out, obtained)
+    if article.of_the_pair(each.implementation for each in executables):
+        console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
+    missing = not obtained or named(obstacles, options.impl)
+    failed = not all(certificate.passed for certificate in obtained.values())
+    return 1 if missing or failed else 0
+
+
+def _request(options: argparse.Namespace) -> Request:
+    """Training of what is named: of what `run` would measure, nothing else changes a program."""
+    request = Request(
+        impl=tuple(options.impl),
+        mode=options.mode and tuple(options.mode),
+        model=tuple(options.model),
+        workload=("train",),
+        device=options.device and tuple(options.device),
+        precision=tuple(options.precision),
+        optimizer=tuple(options.optimizer),
+        recipe=options.recipe,
+    )
+    return filled(request, PROFILES["quick"])
+
+
+def _table(executable: Executable, certificate: "Certificate") -> "Table":
+    """Every check of both halves: the error, and the largest that passes."""
+    from rich.text import Text
+
+    from bench.cli.terminal import plain_table
+    from bench.identity.certificate import stated
+
+    device, precision, model = executable.device, executable.precision, executable.model
+    what = executable.optimizer or "infer"
+    table = plain_table(title=f"\n{executable.label} {model} {device} {precision} {what}")
+    for name in ("half", "check", "error", "limit", "verdict"):
+        table.add_column(name, no_wrap=True)
+    halves = {certificate.float64.instead or "fp64": certificate.float64}
+    halves |= {precision: certificate.timed}
+    for kind, half in halves.items():
+        for name, error, limit in half.checks:
+            good = error is not None and error <= limit
+            table.add_row(
+                kind,
+                name,
+                stated(name, error),
+                "0" if not limit else f"{limit:.0e}",
+                Text("passed", "green") if good else Text("failed", "red"),
+            )
+        if half.failure:
+            table.add_row(kind, half.failure, "", "", Text("failed", "red"))
+    return table
