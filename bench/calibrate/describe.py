@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from bench.cells import Cell, obstacle
+from bench.cells import Cell, Executable, obstacle
 from bench.parent.child import Failure, one_worker
 from bench.records.record import Status
 from bench.worker.environment import Environment
@@ -19,7 +19,7 @@ TIMEOUT_S = 600.0  # for an import and a build, on the slowest machine
 class Built:
     """A network as its framework built it: the shapes of its tensors, or why there is none."""
 
-    cell: Cell
+    executable: Executable
     tensors: Mapping[str, Shape] = field(default_factory=dict)
     status: Status = "ok"
     reason: str | None = None
@@ -37,17 +37,17 @@ class Difference:
 def build(cells: Sequence[Cell]) -> Iterator[Built]:
     """Have a worker build the network of each cell; it is neither run nor trained."""
     for cell in cells:
-        if forbidden := obstacle(cell):
-            yield Built(cell, status=forbidden[0], reason=forbidden[1])
-            continue
         executable = replace(cell.executable, optimizer=cell.optimizer)
+        if forbidden := obstacle(cell):
+            yield Built(executable, status=forbidden[0], reason=forbidden[1])
+            continue
         with one_worker(Environment.of(executable)) as child:
             try:
                 answer = child.ask(Describe(executable=executable), TIMEOUT_S)
             except Failure as failure:
-                yield Built(cell, status=failure.status, reason=failure.reason)
+                yield Built(executable, status=failure.status, reason=failure.reason)
             else:
-                yield Built(cell, answer.tensors)
+                yield Built(executable, answer.tensors)
 
 
 def tensors(architecture: Architecture) -> dict[str, Shape]:

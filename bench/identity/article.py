@@ -131,7 +131,7 @@ def sentence(effect: Effect) -> str:
     return ", ".join(stated) or "no effect beyond rounding"
 
 
-def exhibited(implementations: Iterable[str]) -> bool:
+def of_the_pair(implementations: Iterable[str]) -> bool:
     """Whether one of the article's pair is among them."""
     return not {"article_torch", "article_keras"}.isdisjoint(implementations)
 

@@ -10,15 +10,26 @@ from bench.analysis.steadiness import busy, leak
 from bench.cells import Workload, implementation
 from bench.identity.certificate import Certificate
 from bench.parent.outcome import Outcome, Task
-from bench.records.record import Record, Status
+from bench.records.record import Record, Status, from_json
 from bench.records.run import Run
 
 
 def record(task: Task, outcome: Outcome, certificate: Certificate | None, run: Run) -> Record:
-    """The row of a task, with the values that follow from those that were measured."""
-    row = _measured(task, outcome, certificate, run)
-    cell = task[0]
-    speed, gflop, peak = statistics.throughput(row), row.gflop_per_image, run.peak_of(cell)
+    """The row of a task, with the values that follow from those that were measured.
+
+    Where these cannot be, as a speed beyond all machines, the row says so and holds none of them.
+    """
+    row = _derived(_measured(task, outcome, certificate, run), run)
+    try:
+        from_json(row.to_json())
+    except ValueError as error:
+        impossible = Outcome("crashed", f"its answers led to garbage: {error}", outcome.cohort)
+        return _measured(task, impossible, certificate, run)
+    return row
+
+
+def _derived(row: Record, run: Run) -> Record:
+    speed, gflop, peak = statistics.throughput(row), row.gflop_per_image, run.peak_of(row.cell)
     achieved = speed * gflop if speed and gflop else None
     host, device = leak(row, "host"), leak(row, "device")
     single = latency.quantiles(row.latency_ms)

@@ -12,10 +12,9 @@ import msgspec
 
 from bench.cells import Cell, Executable
 from bench.identity.certificate import Check
-from bench.validation import HUGE, Positive, PositiveInt, parse
+from bench.validation import HUGE, Count, Positive, PositiveInt, parse
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=HUGE)]
-Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 

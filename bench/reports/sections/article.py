@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import astuple
 
-from bench.identity.article import effects, exhibited, lines, percent
+from bench.identity.article import effects, lines, of_the_pair, percent
 from bench.records import Record
 from bench.reports.text import table
 
@@ -38,7 +38,7 @@ computes them anew."""
 def sections(records: Iterable[Record]) -> list[str]:
     """The section, where one of the pair was measured; else nothing."""
     measured = (r.implementation for r in records if r.status in ("ok", "uncertified"))
-    if not exhibited(measured):
+    if not of_the_pair(measured):
         return []
     rows = [[name, *map(percent, astuple(effect))] for name, effect in effects().items()]
     return ["\n\n".join([HEADING, OPENING, "\n".join(lines()), table(COLUMNS, rows), CLOSING])]
