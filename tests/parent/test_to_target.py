@@ -13,12 +13,14 @@ from bench.analysis.statistics import seconds_to_target
 from bench.cells import Cell
 from bench.parent.to_target import blocks, of_process
 from bench.records import Record
+from bench.records import Run as RunFacts
 from bench.records.reading import read
 from bench.reports.formats import html, markdown
 from bench.reports.formats import terminal as ranking
 from bench.reports.sections import time_to
 from bench.reports.text import interval
 from bench.run.measure import measure
+from bench.validation import convert, plain
 from builders import JAX, TENSORFLOW, run, timed
 
 MakeCell = Callable[..., Cell]
@@ -81,17 +83,8 @@ def test_a_target_that_is_not_reached_is_said_and_is_no_failure(
 ) -> None:
     goal: dict[str, Any] = {"target_accuracy": 0.999, "evaluate_every": 10}
     cell = make_cell(workload="train-to", steps=25, **goal)
-    facts = run()["machine"]
-    (row,) = measure(
-        [(cell, 0)],
-        {cell: digits},
-        {},
-        run_id="first",
-        machine_facts=facts,
-        logs=tmp_path,
-        timeout_s=60,
-        seed=0,
-    )
+    here = convert(plain(run()), RunFacts)
+    (row,) = measure(here, [(cell, 0)], {cell: digits}, {}, logs=tmp_path, timeout_s=60)
     assert row.status == "ok"
     assert (row.reached_steps, row.reached_train_s) == (None, None)
     assert row.reason is not None
