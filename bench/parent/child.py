@@ -18,7 +18,7 @@ from bench.records.record import Status
 from bench.worker import protocol
 from bench.worker.channel import Channel, ChannelClosed
 from bench.worker.environment import Environment, temporary_files
-from bench.worker.protocol import A, Build, Failed, Request
+from bench.worker.protocol import A, Build, Failed, WorkerRequest
 
 # How often a waiting parent looks whether the worker still lives: a worker's own children may hold
 # the channel open after its death.
@@ -64,7 +64,7 @@ class Child:
             )
         self.suspension = Suspension(self.process.pid)
 
-    def ask(self, request: Request[A], timeout_s: float) -> A:
+    def ask(self, request: WorkerRequest[A], timeout_s: float) -> A:
         """Let the worker run until it has answered, and return its answer.
 
         Raises Failure where the worker reports an error, dies, gives no answer in `timeout_s`
@@ -73,7 +73,7 @@ class Child:
         self.begin(request)
         return self.answer(request, timeout_s)
 
-    def begin(self, request: Request[Any]) -> None:
+    def begin(self, request: WorkerRequest[Any]) -> None:
         """Let the worker run for one request, whose `answer` the caller fetches."""
         if isinstance(request, Build):
             self.limited = request.memory_mib is not None
@@ -82,7 +82,7 @@ class Child:
         with contextlib.suppress(ChannelClosed):  # `answer` will say so
             self.channel.send(protocol.encode(request))
 
-    def answer(self, request: Request[A], timeout_s: float) -> A:
+    def answer(self, request: WorkerRequest[A], timeout_s: float) -> A:
         """The answer to a request that was begun, as `ask` returns it; the worker is suspended."""
         name = request.name
         try:

@@ -20,9 +20,9 @@ from bench.worker.protocol import (
     Finish,
     Finished,
     Latency,
-    Request,
     WarmedUp,
     WarmUp,
+    WorkerRequest,
 )
 
 MIN_BLOCKS = 10  # where there are steps enough
@@ -143,7 +143,7 @@ class Measurement:
             self.child.end()
             self.failure = failure
 
-    def _announce(self, request: Request[Any], steps: int = 0) -> None:
+    def _announce(self, request: WorkerRequest[Any], steps: int = 0) -> None:
         self.on_request(self.task, request.name, steps)
 
     @property

@@ -25,7 +25,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 A = TypeVar("A", bound=Answer)
 
 
-class Request(
+class WorkerRequest(
     msgspec.Struct, Generic[A], frozen=True, forbid_unknown_fields=True, tag_field="request"
 ):
     """What a parent sends; `A` is the answer to it."""
@@ -56,7 +56,7 @@ class Built(Answer, frozen=True, tag="built"):
     versions: dict[str, str]  # by distribution
 
 
-class Build(Request[Built], frozen=True, tag="build"):
+class Build(WorkerRequest[Built], frozen=True, tag="build"):
     """Import the framework, build the network and place the batches on the device."""
 
     cell: Cell
@@ -73,7 +73,7 @@ class WarmedUp(Answer, frozen=True, tag="warmed_up"):
     settings: dict[str, str]  # effective
 
 
-class WarmUp(Request[WarmedUp], frozen=True, tag="warm_up"):
+class WarmUp(WorkerRequest[WarmedUp], frozen=True, tag="warm_up"):
     """Run the first step, where frameworks compile, and `steps` more."""
 
     steps: Count
@@ -90,7 +90,7 @@ class BlockTimed(Answer, frozen=True, tag="block_timed"):
     place_s: NotNegative | None = None  # for batches to get to the device, within block_s
 
 
-class Block(Request[BlockTimed], frozen=True, tag="block"):
+class Block(WorkerRequest[BlockTimed], frozen=True, tag="block"):
     """Run and time `steps` steps without a pause."""
 
     steps: PositiveInt
@@ -103,7 +103,7 @@ class Evaluated(Answer, frozen=True, tag="evaluated"):
     evaluation_s: Positive
 
 
-class Evaluate(Request[Evaluated], frozen=True, tag="evaluate"):
+class Evaluate(WorkerRequest[Evaluated], frozen=True, tag="evaluate"):
     """Classify the test images."""
 
 
@@ -120,7 +120,7 @@ class Finished(Answer, frozen=True, tag="finished"):
     data_sha256: str | None = None  # of what was fed while training
 
 
-class Finish(Request[Finished], frozen=True, tag="finish"):
+class Finish(WorkerRequest[Finished], frozen=True, tag="finish"):
     """Tell what the steps led to; save the weights where a file is given."""
 
     weights_file: str | None = None
@@ -132,7 +132,7 @@ class StepsTimed(Answer, frozen=True, tag="steps_timed"):
     latency_ms: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 
 
-class Latency(Request[StepsTimed], frozen=True, tag="latency"):
+class Latency(WorkerRequest[StepsTimed], frozen=True, tag="latency"):
     """Time `steps` single steps."""
 
     steps: PositiveInt
@@ -144,7 +144,7 @@ class Audited(Answer, frozen=True, tag="audited"):
     faults: tuple[str, ...]
 
 
-class Audit(Request[Audited], frozen=True, tag="audit"):
+class Audit(WorkerRequest[Audited], frozen=True, tag="audit"):
     """Check that the calls wait for their work; `step_s` is the measured time of a step."""
 
     step_s: Positive
@@ -156,7 +156,7 @@ class Certified(Answer, frozen=True, tag="certified"):
     checks: Annotated[tuple[Check, ...], msgspec.Meta(min_length=1)]
 
 
-class Certify(Request[Certified], frozen=True, tag="certify"):
+class Certify(WorkerRequest[Certified], frozen=True, tag="certify"):
     """Compare an executable with the reference's solution of the problem in a file."""
 
     executable: Executable
@@ -169,7 +169,7 @@ class Described(Answer, frozen=True, tag="described"):
     tensors: dict[str, tuple[Count, ...]]
 
 
-class Describe(Request[Described], frozen=True, tag="describe"):
+class Describe(WorkerRequest[Described], frozen=True, tag="describe"):
     """Build the network of an executable."""
 
     executable: Executable
@@ -183,14 +183,14 @@ class PeaksProbed(Answer, frozen=True, tag="peaks_probed"):
     copy_gb_per_s: Positive
 
 
-class ProbePeaks(Request[PeaksProbed], frozen=True, tag="probe_peaks"):
+class ProbePeaks(WorkerRequest[PeaksProbed], frozen=True, tag="probe_peaks"):
     """Multiply and copy as fast as anything installed can."""
 
     device: str
     precision: str
 
 
-ANSWERS: dict[type[Request[Any]], type[Answer]] = {
+ANSWERS: dict[type[WorkerRequest[Any]], type[Answer]] = {
     Build: Built,
     WarmUp: WarmedUp,
     Block: BlockTimed,
@@ -207,7 +207,7 @@ AnyRequest = (
 )
 
 
-def encode(message: Request[Any] | Answer) -> bytes:
+def encode(message: WorkerRequest[Any] | Answer) -> bytes:
     """A message as one line of JSON, without its newline.
 
     Raises TypeError where it holds what JSON does not have, as a number of NumPy's.
@@ -220,6 +220,6 @@ def request_of(line: bytes) -> AnyRequest:
     return cast(AnyRequest, parse(line, cast(Any, AnyRequest)))
 
 
-def answer_of(line: bytes, request: Request[A]) -> A | Failed:
+def answer_of(line: bytes, request: WorkerRequest[A]) -> A | Failed:
     """The answer to `request`. Raises ValueError, which names the field, where it is none."""
     return cast("A | Failed", parse(line, cast(Any, ANSWERS[type(request)] | Failed)))
