@@ -22,9 +22,9 @@ from bench.worker.protocol import (
     Latency,
     PeaksProbed,
     ProbePeaks,
-    Request,
     WarmedUp,
     WarmUp,
+    WorkerRequest,
 )
 
 EXECUTABLE = Executable(
@@ -54,7 +54,7 @@ def cell() -> Cell:
 
 def test_every_request_arrives_as_it_was_sent(cell: Cell) -> None:
     assert cell.label  # which a cell remembers, and is no part of it
-    requests: list[Request[Any]] = [
+    requests: list[WorkerRequest[Any]] = [
         Build(cell=cell, data_folder="data", memory_mib=100.0),
         WarmUp(steps=0),
         Block(steps=3),
@@ -128,11 +128,11 @@ def test_a_block_that_cannot_be_is_refused_by_its_field(
         (Finish(), "\udcff", "not JSON"),
     ],
 )
-def test_what_is_no_answer_is_refused(request_: Request[Any], line: str, told: str) -> None:
+def test_what_is_no_answer_is_refused(request_: WorkerRequest[Any], line: str, told: str) -> None:
     assert told in refusal(line, request_)
 
 
-def refusal(line: str, request: Request[Any]) -> str:
+def refusal(line: str, request: WorkerRequest[Any]) -> str:
     """Why a line is no answer to a request, in one line."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 each line has its own message
         protocol.answer_of(line.encode("utf-8", "surrogateescape"), request)
