@@ -128,8 +128,8 @@ def _of_one(cell: Cell, known: Mapping[str, str]) -> list[str]:
             )
     if cell.device == "cpu" and known.get("onednn") == "off":
         found.append(
-            "oneDNN, with which its engine computes on a CPU, is off: turn it on, or read this row "
-            "as that of the engine without it"
+            "oneDNN is off, though its engine computes with it on a CPU: turn it on, or read this "
+            "row as that of the engine without it"
         )
     return found
 
