@@ -1,4 +1,4 @@
-"""A comparison: one run against another, with all that a reader is told of it."""
+"""A comparison: one run against another, with what a gate says of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -134,7 +134,10 @@ DAMAGED = [
     (LINE + b"\nEpoch 1/3\n", "{file}, line 2: not JSON"),
     (LINE[:90] + b"\n" + LINE + b"\n", "{file}, line 1: not JSON"),
     (b"schema,run_id\n1,first\n", "{file}, line 1: not JSON"),
-    (LINE + b"\n" + LINE.replace(b'"model"', b'"modell"') + b"\n", "{file}, line 2: Object missing required field model"),
+    (
+        LINE + b"\n" + LINE.replace(b'"model"', b'"modell"') + b"\n",
+        "{file}, line 2: Object missing required field model",
+    ),
     (LINE.replace(b'"schema": 1', b'"schema": 2') + b"\n", "{file}, line 1: schema 2 is newer"),
 ]
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,7 +160,11 @@ def test_how_to_repeat_each_run_is_at_the_end() -> None:
 
 def test_when_and_with_what_a_run_was_made_is_said_as_far_as_it_is_known() -> None:
     asked = {"device": ["cpu"], "batch_size": [32, 64], "steps": 72, "replicates": 3}
-    known = {"utc": "2026-11-23T00:40:02+00:00", "resnet_bench": "0.1.0", "options": asked}
+    known: dict[str, Any] = {
+        "utc": "2026-11-23T00:40:02+00:00",
+        "resnet_bench": "0.1.0",
+        "options": asked,
+    }
     text = report_md(timed([1.0]), command="resnet-bench run --steps 72", **known)
     begun = "egun 2026-11-23 00:40 UTC, resnet-bench 0.1.0, 3 processes per cell\n"
     assert f"\nB{begun}" in text

@@ -68,7 +68,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lost = {"machine": HOSTILE, "processor": HOSTILE, "reason": HOSTILE, "status": "crashed"}
     records.append(record(**lost, **TENSORFLOW))
     facts = replace(run().machine, machine=HOSTILE, cpu=HOSTILE, os=HOSTILE)
-    known_of_run = {"command": HOSTILE, "peaks": {"cpu": {"all/fp32": PEAK}}}
+    known_of_run: dict[str, Any] = {"command": HOSTILE, "peaks": {"cpu": {"all/fp32": PEAK}}}
     assert render.begin(folder, report(*records, machine=facts, **known_of_run))() is None
     return folder / "report.html"
 

@@ -45,8 +45,8 @@ def test_the_noise_floor_in_use_is_stated_for_each_device() -> None:
     floors = {"cpu": {"value": 0.0123}, "cuda": {"value": 0.001}}
     text = section("Noise floor", *processes(QUIET), noise_floor=floors)
     assert text.splitlines() == [
-        "- desk, cpu: 1.23%, by which this machine told a cell from itself; smaller differences "
-        "are ties"
+        "- desk, cpu: 1.23%: as much as a cell differs from itself on this machine; smaller "
+        "differences are ties"
     ]
 
 

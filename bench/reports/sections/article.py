@@ -13,8 +13,8 @@ An article published `article_torch` and `article_keras` as one network in two f
 two: each framework made some choices for its user, and made them differently. PyTorch's are those
 of the reference, so Keras' model fails. Its certificate counts the tensors that only one side has
 (the biases of convolutions), and it compares what the models put out, of which Keras' is
-probabilities and not logits. What is behind that, each difference on its own, the largest effect
-first:"""
+probabilities and not logits. These are the differences between the two, each on its own, the
+largest effect first:"""
 
 COLUMNS = (
     "difference",

@@ -88,7 +88,7 @@ def _lead(best: Sequence[Summary], runs: Sequence[Run]) -> str:
     found = compared([(s, first) for s in others], runs)
     verdicts = [(c := found.get(key(s))) and c.verdict for s in others]
     names = [escape(f"{hardware(s)} by {s.cell.label}") for s in best]
-    ties = [name for name, told in zip(names[1:], verdicts, strict=True) if told == "tie"]
+    ties = [name for name, each in zip(names[1:], verdicts, strict=True) if each == "tie"]
     speed = achieved(first)
     if speed is None:
         return "Nobody reached the target in every process."

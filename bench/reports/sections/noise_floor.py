@@ -24,10 +24,10 @@ UNMEASURED = (
 
 
 def _measured(floor: NoiseFloor) -> str:
-    """With more processes than it was measured with, the floor is lower."""
+    """The floor, and the number of processes that it holds for."""
     count = floor.replicates
     with_so_many = f" with {plural(count, 'process')} per cell and less with more" if count else ""
     return (
-        f"{floor.value:.2%}{with_so_many}, by which this machine told a cell from itself; smaller "
-        "differences are ties"
+        f"{floor.value:.2%}{with_so_many}: as much as a cell differs from itself on this machine; "
+        "smaller differences are ties"
     )
