@@ -117,10 +117,12 @@ def ours(options: argparse.Namespace, folder: Path) -> None:
         every = [pair for of_kind in pairs.values() for pair in of_kind]
         for by, floor in floors.items():
             alone = {(a, b): compare(rows[a], rows[b], floor) for a, b in every}
-            told = {pair: found for pair, found in alone.items() if found}
-            together = judged_together(told)
+            compared = {pair: found for pair, found in alone.items() if found}
+            together = judged_together(compared)
             for kind, of_kind in pairs.items():
-                counts[f"{kind}, each for itself{by}"] += Counter(told[p].verdict for p in of_kind)
+                counts[f"{kind}, each for itself{by}"] += Counter(
+                    compared[p].verdict for p in of_kind
+                )
                 counts[f"{kind}, as reported{by}"] += Counter(together[p].verdict for p in of_kind)
         measured_s += [sum(sum(r.block_s) for cell in pair for r in rows[cell]) for pair in every]
         for kind, verdicts in counts.items():

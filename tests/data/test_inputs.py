@@ -12,7 +12,6 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.analysis.contests import summarise
 from bench.cells import INPUTS, NATIVE_INPUTS, Cell
 from bench.data.augmentation import Batch, Draw, augmented, cut, draws
 from bench.data.feeds.numpy_feed import feed
@@ -25,7 +24,7 @@ from bench.request.matrix import cells_of
 from bench.request.request import Request
 from bench.worker.fed import TrainFed, sample_print
 from bench.worker.protocol import Block, Build, WarmUp
-from builders import timed
+from builders import report, timed
 from fake_implementation import Implementation
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights
@@ -196,8 +195,8 @@ def test_the_ratio_is_of_the_same_rounds_and_the_waiting_a_part_of_the_blocks() 
     changes: dict[str, Any] = {"workload": "train+input", "input": "torch"}
     spent = {"block_wait_s": (1.0, 0.5), "block_place_s": (0.1, 0.1)}
     rows = [timed([2.0, 4.0]), timed([4.0, 8.0], **changes | spent)]
-    table = inputs.section(summarise(rows)).splitlines()[-1]
+    table = inputs.section(report(*rows)).splitlines()[-1]
     assert table.startswith("| torch_module eager + torch input |")
     assert table.endswith("| 0.50 | 12.5% | 1.7% |")
-    assert "| – | – | 12.5% |" in inputs.section(summarise(rows[1:]))
-    assert inputs.section(summarise(rows[:1])) == ""
+    assert "| – | – | 12.5% |" in inputs.section(report(*rows[1:]))
+    assert inputs.section(report(*rows[:1])) == ""

@@ -18,10 +18,9 @@ from bench.identity import article, problem
 from bench.identity.article import Effect
 from bench.identity.certificate import Half
 from bench.identity.checks import relative
-from bench.reports.formats import markdown
 from bench.request.matrix import contenders
 from bench.worker.environment import Environment
-from builders import record, run
+from builders import record, report_md
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.article_torch import Implementation
 from resnet_impls.catalogue import CATALOGUE
@@ -181,8 +180,8 @@ def test_effects_are_told_in_words_from_the_largest_to_the_smallest() -> None:
 
 @pytest.mark.parametrize("status", ["ok", "uncertified"])
 def test_the_report_explains_the_pair_where_it_was_measured(status: str) -> None:
-    exhibit = record(implementation="article_keras", status=status)
-    text = markdown.render([exhibit], [run()])
+    measured = record(implementation="article_keras", status=status)
+    text = report_md(measured)
     heading = text.index("## The article's pair")
     assert text.index("## Certificates") < heading < text.index("## Same work")
     assert "**padding**: where a 3×3 convolution strides by 2" in text
@@ -192,7 +191,7 @@ def test_the_report_explains_the_pair_where_it_was_measured(status: str) -> None
 def test_a_report_without_the_pair_says_nothing_of_it() -> None:
     absent = record(implementation="article_keras", status="unavailable")
     own = record(implementation="/gone/my_resnet.py", backend="my_resnet")
-    assert "The article's pair" not in markdown.render([record(), own, absent], [run()])
+    assert "The article's pair" not in report_md(record(), own, absent)
 
 
 def test_a_verdict_counts_tensors_and_measures_the_rest() -> None:
