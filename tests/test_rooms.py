@@ -85,7 +85,7 @@ for module in pkgutil.walk_packages(bench.__path__, "bench."):
         importlib.import_module(module.name)
 for name in ("catalogue", "architecture", "weights"):
     importlib.import_module(f"resnet_impls.{name}")
-assert {"bench.cli.main", "bench.parent.schedule", "bench.reports.formats.csv"} <= sys.modules.keys()
+assert {"bench.parent.schedule", "bench.reports.formats.csv"} <= sys.modules.keys()
 """
     )
     frameworks = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax"}

@@ -1,6 +1,6 @@
 """What became of a task: the answers of its worker, and what its parent saw of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.cells import Cell
 from bench.machine.state import AroundBlock, MachineState
@@ -39,5 +39,5 @@ class Outcome:
     approach: Approach | None = None  # to a target accuracy, where there is one
     finished: Finished | None = None
     latency_ms: tuple[float, ...] = ()
-    machine_state: MachineState = MachineState()
+    machine_state: MachineState = field(default_factory=MachineState)
     steady: bool | None = None

@@ -13,7 +13,7 @@ import pytest
 from bench.analysis.latency import latency_turns
 from bench.cells import Cell
 from bench.parent.measurement import MIN_BLOCKS, warm_up_steps
-from bench.parent.outcome import Task
+from bench.parent.outcome import Outcome, Task
 from bench.parent.schedule import Schedule, by_contest
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights, save
