@@ -42,7 +42,7 @@ def check_weights(cells: Iterable[Cell]) -> None:
 def check_machine(folder: RunFolder) -> None:
     """Raises UsageError where a run was begun on other hardware than this machine's.
 
-    Its rows would be told apart by nothing, as a run is of one machine.
+    A run is of one machine: nothing would tell the rows of two apart.
     """
     began, here = (
         {"CPU": each.cpu, "number of CPUs": str(each.logical_cores), "GPUs": each.gpu_names}
