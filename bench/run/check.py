@@ -18,8 +18,7 @@ def cells_here(request: Request) -> list[Cell]:
 
     Raises UsageError where this machine has too few CPUs or no GPU for them.
     """
-    if "cuda" in (request.device or ()) and not facts.gpus():
-        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    facts.check_devices(request.device or ())
     cpus.check(request.threads or ())
     return cells_of(request)
 
