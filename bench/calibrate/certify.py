@@ -33,7 +33,7 @@ def certified(
 ) -> dict[Executable, Certificate]:
     """The certificates of all executables among the cells that can run here.
 
-    `say` is told of those that have to be worked out, and of those that fail.
+    `say` gets a line for each that has to be worked out, and for each that fails.
     """
     executables = (cell.executable for cell in cells if obstacle(cell) is None)
     certificates = {}

@@ -55,8 +55,7 @@ class Differences:
 def cell(impl: str | None, device: str | None) -> Cell:
     """The cell to compare with itself. Raises UsageError where it is not one, or cannot run."""
     device = device or facts.default_device()
-    if device == "cuda" and not facts.gpus():
-        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    facts.check_devices([device])
     load = PROFILES["quick"].load([device], ["resnet14"])
     for name in [impl] if impl else CONTENDERS:
         request = Request(

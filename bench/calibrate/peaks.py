@@ -42,8 +42,8 @@ def probe(
     """The peaks of each device, precision and number of threads among `cells` that can run here.
 
     One that was measured within RECENT_S is taken as it is, but not where `remembered` is False;
-    others are measured again, and the best of the day counts. `say` is told what is measured, and
-    what cannot be; the latter has no peak.
+    others are measured again, and the best of the day counts. `say` gets a line for each that is
+    measured, and for each that cannot be and has no peak.
     """
     peaks: Peaks = {}
     able = [cell for cell in cells if obstacle(cell) is None]
@@ -127,6 +127,6 @@ def _fingerprint(environment: Environment) -> str:
         "environment": environment.library_variables(),
         "versions": versions(("numpy", "torch", "jax", "jaxlib"), environment.device),
         "probe": Path(peak_probe.__file__).read_text(encoding="utf-8"),
-        "asked": plain(environment),
+        "environment of the worker": plain(environment),
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]

@@ -5,8 +5,8 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bench import processes
 from bench.cells import LARGEST, Cell, obstacle
 from bench.data.datasets import ARRAYS, Dataset, load
 from bench.errors import UsageError
+from bench.validation import parse, plain
 from resnet_impls.architecture import ARCHITECTURES
 
 
@@ -51,26 +52,55 @@ def open_folder(folder: Path) -> Dataset:
     return Dataset(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS))
 
 
-def prepare(folder: Path, **request: Any) -> None:
-    """Have a process of its own `load` a dataset into `folder`; `request` is what `load` takes.
+@dataclass(frozen=True)
+class Wanted:
+    """What a process is to `load`."""
+
+    name: str
+    image_size: int
+    classes: int
+    data_dir: str | None
+    batch_size: int
+    many: bool
+
+
+def prepare(
+    folder: Path,
+    *,
+    name: str,
+    image_size: int,
+    classes: int,
+    data_dir: Path | None,
+    batch_size: int,
+    many: bool = False,
+) -> None:
+    """Have a subprocess `load` a dataset, which takes the same arguments, into `folder`.
 
     Raises UsageError as `load` does.
     """
     folder.mkdir(parents=True)
-    arguments = json.dumps(request, default=str)
-    code = processes.run(__spec__.name, arguments, str(folder))
+    directory = str(data_dir) if data_dir else None
+    wanted = Wanted(name, image_size, classes, directory, batch_size, many)
+    code = processes.run(__spec__.name, json.dumps(plain(wanted)), str(folder))
     error = folder / "error"
     if error.exists():
         raise UsageError(error.read_text(encoding="utf-8"))
     if code:
-        raise UsageError(f"reading {request['name']} failed with code {code}")
+        raise UsageError(f"reading {name} failed with code {code}")
 
 
 def main() -> int:
-    request, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
-    request["data_dir"] = request["data_dir"] and Path(request["data_dir"])
+    """Load what the first argument describes into the folder that the second one names."""
+    wanted, folder = parse(sys.argv[1], Wanted), Path(sys.argv[2])
     try:
-        dataset = load(request.pop("name"), **request)
+        dataset = load(
+            wanted.name,
+            image_size=wanted.image_size,
+            classes=wanted.classes,
+            data_dir=Path(wanted.data_dir) if wanted.data_dir else None,
+            batch_size=wanted.batch_size,
+            many=wanted.many,
+        )
     except UsageError as error:
         (folder / "error").write_text(str(error), encoding="utf-8")
         return 2

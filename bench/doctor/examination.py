@@ -34,7 +34,7 @@ ROUNDED = (("NumPy", "tf32.py", "cpu"), ("GPU", "tf32_cuda.py", "cuda"))
 NO_GPU = "this machine shows no NVIDIA GPU"
 TF32 = (8, 0)  # compute capability of Ampere, the first that has it
 
-Seen = tuple[str, bool | None]  # what was seen, and whether that is right; None: it shows nothing
+Seen = tuple[str, bool | None]  # the observation, and whether it is right; None: it shows nothing
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Fault:
-    """A planted file, and what is to be seen in its record."""
+    """A planted file, and how its record is judged."""
 
     test: str
     planted: str
@@ -130,7 +130,8 @@ def _cell(file: str, workload: str, device: str, batch_size: int) -> Cell:
     return cell
 
 
-def _told(record: Record) -> str:
+def _end(record: Record) -> str:
+    """`crashed: RuntimeError: no kernel`."""
     return f"{record.status}: {record.reason}" if record.reason else record.status
 
 
@@ -138,14 +139,14 @@ def _status(status: str, words: str = "") -> Callable[[Record], Seen]:
     """Judges by the status, and by words that the reason must hold."""
 
     def judge(record: Record) -> Seen:
-        return _told(record), record.status == status and words in (record.reason or "")
+        return _end(record), record.status == status and words in (record.reason or "")
 
     return judge
 
 
 def _delay(record: Record) -> Seen:
     if record.status != "ok":
-        return _told(record), False
+        return _end(record), False
     samples_ms = [seconds * 1e3 for seconds in step_s(record)], record.latency_ms
     medians_ms = [statistics.median(each) for each in samples_ms]
     seen = f"{medians_ms[0]:.2f} ms in blocks, {medians_ms[1]:.2f} ms alone"
@@ -159,14 +160,14 @@ def _delay(record: Record) -> Seen:
 def _leak(record: Record) -> Seen:
     found = leak(record, "host")
     if record.status != "ok" or found is None:
-        return _told(record), False
+        return _end(record), False
     right = found.leaks and abs(found.kib_per_step / LEAK_KIB - 1) <= LEAK_ERROR
     return f"{found.kib_per_step:,.0f} KiB per step", right
 
 
 def _recompilation(record: Record) -> Seen:
     if record.status != "ok":
-        return _told(record), False
+        return _end(record), False
     timed = sum(record.block_steps)
     count = record.compilations_while_timed
     return f"{count} compilations in {timed} timed steps", (count or 0) >= timed

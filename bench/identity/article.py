@@ -155,7 +155,7 @@ def first(problem: Any, choices: tuple[str, ...]) -> tuple[Any, Any, Any]:
 
 
 def measure(problem: Any, say: Callable[[str], None] = lambda name: None) -> dict[str, Effect]:
-    """The effects on a certificate's `Problem`, by the names of `names`; `say` is told each."""
+    """The effects on a certificate's `Problem`, by the names of `names`; `say` gets each name."""
     import numpy as np
 
     from bench.identity.checks import flat, relative

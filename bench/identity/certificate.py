@@ -33,10 +33,10 @@ class Half:
         if not self.failed:
             return f"passed in {self.instead}, no float64 there" if self.instead else "passed"
         # a missing tensor says little of how far the functions are apart: the next check does
-        told = self.failed[: 2 if self.failed[0][0] == "tensors" else 1]
-        left = len(self.failed) - len(told)
+        shown = self.failed[: 2 if self.failed[0][0] == "tensors" else 1]
+        left = len(self.failed) - len(shown)
         more = f"; {left} more check{'s' * (left > 1)} failed" if left else ""
-        return f"failed: {'; '.join(_told(*check) for check in told)}{more}"
+        return f"failed: {'; '.join(_sentence(*check) for check in shown)}{more}"
 
 
 def stated(name: str, error: float | None) -> str:
@@ -46,7 +46,7 @@ def stated(name: str, error: float | None) -> str:
     return f"{error:.0f}" if name in ("tensors", "skipped steps") else f"{error:.1e}"
 
 
-def _told(name: str, error: float | None, limit: float) -> str:
+def _sentence(name: str, error: float | None, limit: float) -> str:
     if name == "tensors":
         return f"{stated(name, error)} tensor{'s' * (error != 1)} missing or in excess"
     if error is None:

@@ -18,8 +18,7 @@ def cells_here(request: Request) -> list[Cell]:
 
     Raises UsageError where this machine has too few CPUs or no GPU for them.
     """
-    if "cuda" in (request.device or ()) and not facts.gpus():
-        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    facts.check_devices(request.device or ())
     cpus.check(request.threads or ())
     return cells_of(request)
 
@@ -42,7 +41,7 @@ def check_weights(cells: Iterable[Cell]) -> None:
 def check_machine(folder: RunFolder) -> None:
     """Raises UsageError where a run was begun on other hardware than this machine's.
 
-    Its rows would be told apart by nothing, as a run is of one machine.
+    A run is of one machine: nothing would tell the rows of two apart.
     """
     began, here = (
         {"CPU": each.cpu, "number of CPUs": str(each.logical_cores), "GPUs": each.gpu_names}

@@ -1,8 +1,7 @@
-"""What to measure next: what the profile asks for, then more until all intervals are narrow enough.
+"""Which tasks come next: those of the request, then more until all intervals are narrow enough.
 
 Further processes come in whole rounds, one for every cell of a contest, so that they are
-interleaved like those before. Everything is decided by the records alone, so that a resumed run
-goes on where it was.
+interleaved like those before. The records alone decide, so that a resumed run goes on where it was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,17 +34,17 @@ def rounds(
     records: Callable[[], list[Record]],
     say: Callable[[str], None],
 ) -> Iterator[list[Task]]:
-    """What is to be measured one after the other: the rest of the profile's, then further rounds.
+    """The tasks to measure, round by round: the rest of the request's, then further ones.
 
-    `records` yields what is known of `run` so far; `say` is told of each round, and why it is.
+    `records` returns the records of `run` so far; `say` gets a line for each round, and its reason.
     """
     replicates = run.options.replicates or 1
     done = {(record.cell, record.replicate) for record in records()}
     tasks = [(cell, index) for cell in cells for index in range(replicates)]
     left = [task for task in tasks if task not in done]
     unable = sum(obstacle(cell) is not None for cell, _ in left)
-    told = f"{len(cells)} cells × {replicates} processes, {len(left) - unable} to measure"
-    say(f"{told}, {unable} cannot run here" if unable else told)
+    line = f"{len(cells)} cells × {replicates} processes, {len(left) - unable} to measure"
+    say(f"{line}, {unable} cannot run here" if unable else line)
     yield left
     target, most = run.options.precision_target, run.options.max_replicates
     if target and most:

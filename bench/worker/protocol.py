@@ -1,9 +1,9 @@
 """Requests and answers between a parent and its workers, one type each: the only wire.
 
 A line of JSON carries one message. Its type says what it holds and which numbers are possible, so
-that an answer that lacks one, or has one that cannot be, is refused as it is read. A worker that is
-asked to `Build` a cell then answers requests about that cell; `Certify`, `Describe` and
-`ProbePeaks` are each asked alone.
+that an answer that lacks one, or has one that cannot be, is refused as it is read. After `Build`, a
+worker answers requests about that cell. `Certify`, `Describe` and `ProbePeaks` each go to a worker
+of their own.
 """
 
 from typing import Annotated, Any, Generic, Literal, TypeVar, cast

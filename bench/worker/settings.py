@@ -27,8 +27,8 @@ def read(cell: Cell, implementation: Implementation) -> dict[str, str]:
         settings["gpu_memory"] = gpu_memory(cell.backend)
     if engine := engine_of(cell):
         settings |= ENGINES[engine](cell.device)
-    told = contract.settings(implementation)
-    settings |= {str(name): str(value) for name, value in told.items()}  # as a user's file may not
+    own = contract.settings(implementation)
+    settings |= {str(name): str(value) for name, value in own.items()}  # a user's may be numbers
     if cell.workload == "infer":
         settings.pop("optimizer", None)  # there is one, but nothing calls it
     return {name: value for name, value in sorted(settings.items()) if value}
@@ -55,12 +55,14 @@ def malloc() -> str:
 
 def gpu_memory(backend: str) -> str:
     """Whether an engine takes the GPU's memory at its start or as it needs it."""
-    told = {
+    as_needed = {
         "torch": True,  # its caching allocator never does otherwise
         "tensorflow": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true",
         "jax": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE") == "false",
     }
-    return "" if backend not in told else "as needed" if told[backend] else "preallocated"
+    if backend not in as_needed:
+        return ""
+    return "as needed" if as_needed[backend] else "preallocated"
 
 
 def torch(device: str) -> dict[str, str]:

@@ -219,8 +219,8 @@ def test_on_a_gpu_the_packages_of_cuda_count(monkeypatch: pytest.MonkeyPatch) ->
     [
         (("--impl", "torch_module", "--precision", "tf32", "--device", "cpu"), 1, "a CPU has none"),
         (("--impl", "torchvision_model", "flax_nnx"), 1, "has no model resnet14"),
-        (("--impl", "all"), 0, "torchvision_model eager fp32 resnet14: unsupported"),
-        (("--impl", "all", "torchvision_model"), 1, "resnet14: unsupported"),
+        (("--impl", "all"), 0, "torchvision_model eager fp32 resnet14 adam: unsupported"),
+        (("--impl", "all", "torchvision_model"), 1, "resnet14 adam: unsupported"),
     ],
 )
 def test_what_cannot_be_certified_is_said_and_fails_where_it_was_named(

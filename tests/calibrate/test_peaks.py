@@ -19,7 +19,7 @@ from bench.parent.outcome import BlockSeen, Outcome
 from bench.records.reading import read
 from bench.records.run import Peak
 from bench.run.record import record as make_record
-from bench.validation import plain
+from bench.validation import parse, plain
 from bench.worker import peak_probe
 from bench.worker.peak_probe import fastest
 from bench.worker.protocol import BlockTimed, Built
@@ -65,16 +65,15 @@ def test_the_best_repetition_of_any_size_counts_and_sizes_that_do_not_fit_end_it
 @pytest.mark.parametrize(("library", "precision"), [("torch", "bf16"), ("jax", "fp32")])
 def test_each_library_multiplies_and_copies(library: str, precision: str) -> None:
     program = f"""
-import json
 import os
-from bench.worker import peak_probe
+from bench.worker import peak_probe, protocol
 peak_probe.SIZES = {{"cpu": (64,)}}
 peak_probe.COPY_BYTES = 2**16
 peak_probe.SIZE_S = 0.01
 peak_probe.installed = lambda name: name == "{library}"
 (*_, ours) = peak_probe.libraries("cpu", "{precision}")
 assert ours.name.startswith("{library} "), ours
-print(json.dumps(peak_probe.best("cpu", "{precision}")))
+print(protocol.encode(peak_probe.best("cpu", "{precision}")).decode())
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
@@ -143,3 +142,19 @@ def test_a_run_keeps_its_peaks_and_measures_against_them(
     (row,) = read(tmp_path / "run")
     assert row.achieved_gflop_per_s is not None
     assert row.peak_fraction == pytest.approx(row.achieved_gflop_per_s / kept["gflop_per_s"])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"gflop_per_s": 1}', '{"gflop_per_s": 0, "copy_gb_per_s": 1}']
+)
+def test_an_entry_of_the_cache_that_cannot_be_read_is_measured_anew(
+    text: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peak = Peak(gflop_per_s=200.0, library="x", copy_gb_per_s=20.0)
+    monkeypatch.setattr(peaks, "_measured", lambda environment, timeout_s: peak)
+    expected = {"cpu": {"all/fp32": peak}}
+    assert peaks.probe([record().cell], 60) == expected
+    [file] = cache.rglob("*.json")
+    file.write_text(text)
+    assert peaks.probe([record().cell], 60) == expected
+    assert parse(file.read_bytes(), Peak) == peak

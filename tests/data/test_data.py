@@ -151,7 +151,7 @@ def test_prepare_hands_on_the_error_of_its_process(tmp_path: Path) -> None:
 
 
 def test_a_crash_in_the_process_that_reads_is_told_by_its_code(tmp_path: Path) -> None:
-    choices = DIGITS | {"image_size": 33}
+    choices = DIGITS | {"classes": 0}
     with pytest.raises(UsageError, match="reading synthetic failed with code 1"):
         prepare(tmp_path / "synthetic", name="synthetic", **choices)
 

@@ -17,7 +17,7 @@ def feed(
     """The batches of `draws`; tf.data itself chooses how much it does at once, by up to
     `processors` threads.
 
-    It begins when the first batch is asked for: by then an implementation in TensorFlow has chosen
+    It begins when the first batch is taken: by then an implementation in TensorFlow has chosen
     its devices.
     """
     with suppress(RuntimeError):  # of others TensorFlow is to leave the GPU alone
