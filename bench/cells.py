@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench.errors import UsageError, unknown
+from bench.words import plural
 from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY, Backend, Implementation
 
 Workload = Literal["train", "infer", "train+input", "train-to"]
@@ -86,22 +87,36 @@ class Cell:
     @property
     def contest(self) -> tuple[Any, ...]:
         """What cells must share to be compared with each other: all but the contender."""
-        return tuple(getattr(self, name) for name in CONTEST)
+        return self.contest_without()
+
+    def contest_without(self, *names: str) -> tuple[Any, ...]:
+        """`contest` but for the fields `names`, which cells may then differ in too."""
+        return tuple(getattr(self, name) for name in CONTEST if name not in names)
 
     @property
     def contest_label(self) -> str:
         """`train resnet14 cpu 2 threads fp32 batch 64 adam digits 100 steps`."""
-        optimizer = f" {self.optimizer}" if self.optimizer else ""
-        recipe = f" {self.recipe} recipe" if self.recipe not in (None, "constant") else ""
-        weights = f" from {Path(self.weights).name}" if self.weights else ""
-        aim = f" target {self.target_accuracy} tested every {self.evaluate_every} of"
-        target = aim if self.target_accuracy is not None else ""
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)} " if self.threads else ""
-        return (
-            f"{self.workload} {self.model} {self.device} {threads}{self.precision} "
-            f"batch {self.batch_size}{optimizer}{recipe} {self.dataset}{weights}{target} "
-            f"{self.steps} steps" + (f" seed {self.seed}" if self.seed else "")
-        )
+        return self.contest_label_without()
+
+    def contest_label_without(self, *names: str) -> str:
+        """`contest_label` but for what the fields `names` say."""
+        aim = f"target {self.target_accuracy} tested every {self.evaluate_every} of"
+        words = {
+            "workload": self.workload,
+            "model": self.model,
+            "device": self.device,
+            "threads": self.threads and plural(self.threads, "thread"),
+            "precision": self.precision,
+            "batch_size": f"batch {self.batch_size}",
+            "optimizer": self.optimizer,
+            "recipe": self.recipe not in (None, "constant") and f"{self.recipe} recipe",
+            "dataset": self.dataset,
+            "weights": self.weights and f"from {Path(self.weights).name}",
+            "target_accuracy": self.target_accuracy is not None and aim,
+            "steps": f"{self.steps} steps",
+            "seed": self.seed and f"seed {self.seed}",
+        }
+        return " ".join(text for name, text in words.items() if text and name not in names)
 
     @property
     def executable(self) -> Executable:
@@ -170,7 +185,9 @@ def backend(of: Cell | Executable) -> Backend:
     return next(b for b in implementation(of.implementation).backends if b.name == of.backend)
 
 
-def obstacle(of: Cell | Executable) -> tuple[str, str] | None:
+def obstacle(
+    of: Cell | Executable,
+) -> tuple[Literal["unsupported", "unavailable"], str] | None:
     """Why it cannot run here, as (status, reason); None where nothing is known to forbid it."""
     row, engine = implementation(of.implementation), backend(of)
     workload = [("workload", of.workload, row.workloads)] if isinstance(of, Cell) else []

@@ -1,10 +1,20 @@
-"""Records as a run would leave them, for tests that read them."""
+"""Records and runs as they would be measured, and reports of them, for tests that read them."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from markdown_it import MarkdownIt
+
 from bench.analysis import statistics
-from bench.records import Record
+from bench.records import Record, Run
+from bench.reports.formats import markdown
+from bench.reports.report import Report
+from bench.validation import convert, plain
+
+HOSTILE = (
+    "a|b \\| c\n\n# heading\r\n<script>alert(1)</script> &lt; `code` [link](http://x.example) "
+    "Implementation.__init__() got *args, **options"
+)
 
 JAX = {
     "implementation": "keras_functional",
@@ -64,18 +74,55 @@ def processes(block_s: Sequence[float], **changes: Any) -> list[Record]:
     ]
 
 
-def run(**changes: Any) -> dict[str, Any]:
-    """What `run.json` holds."""
-    machine = {
-        "machine": "desk",
-        "cpu": "Example CPU",
-        "cpu_flags": ["avx2"],
-        "physical_cores": 1,
-        "logical_cores": 2,
-        "memory_gib": 8.0,
-        "gpus": [],
-        "os": "Linux",
-        "python": "3.11.7",
+SPEEDS = (1.0, 1.01, 0.99, 1.005, 0.995)  # seconds of a block in each process of a usual cell
+
+
+def slower(by: float, **changes: Any) -> list[Record]:
+    """As many processes as of SPEEDS, of a second run, whose steps take longer by a part."""
+    return processes([s * (1 + by) for s in SPEEDS], **{"run_id": "second"} | changes)
+
+
+def run(**changes: Any) -> Run:
+    """What `run.json` holds, checked as if it were read."""
+    values: dict[str, Any] = {
+        "run_id": "first",
+        "command": "resnet-bench run --impl torch_module",
+        "options": {},
+        "machine": {
+            "machine": "desk",
+            "cpu": "Example CPU",
+            "cpu_flags": ["avx2"],
+            "physical_cores": 1,
+            "logical_cores": 2,
+            "memory_gib": 8.0,
+            "gpus": [],
+            "os": "Linux",
+            "python": "3.11.7",
+        },
     }
-    command = "resnet-bench run --impl torch_module"
-    return {"run_id": "first", "command": command, "options": {}, "machine": machine} | changes
+    return convert(plain(values | changes), Run)
+
+
+def report(*records: Record, runs: Sequence[Run] | None = None, **changes: Any) -> Report:
+    """A report of these records and their runs; without `runs` of one, with `changes`."""
+    return Report(records, [run(**changes)] if runs is None else runs)
+
+
+def report_md(*records: Record, runs: Sequence[Run] | None = None, **changes: Any) -> str:
+    """The text of `report.md`, of what `report` takes."""
+    return markdown.render(report(*records, runs=runs, **changes))
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading of a report that begins with `heading`."""
+    return text.split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
+
+
+def table_cells(text: str, kind: str = "td") -> list[str]:
+    """The cells of tables in Markdown, as a reader sees them; `kind` th: those of headers."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    return [
+        "".join(part.content for part in tokens[index + 1].children or [])
+        for index, token in enumerate(tokens)
+        if token.type == f"{kind}_open"
+    ]

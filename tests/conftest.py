@@ -8,14 +8,27 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent, indent
-from typing import Any
+from typing import NamedTuple
 
 import psutil
 import pytest
 
 from bench.cells import Cell
-from bench.data import datasets as data
+from bench.data.sharing import prepare
 from bench.parent.child import Child
+from bench.worker.environment import Environment
+from bench.worker.protocol import (
+    Block,
+    BlockTimed,
+    Build,
+    Built,
+    Finish,
+    Finished,
+    Latency,
+    StepsTimed,
+    WarmedUp,
+    WarmUp,
+)
 
 FAULTY = """\
 import ctypes, json, os, signal, subprocess, sys, threading, time
@@ -53,7 +66,7 @@ def faulty(fake: Path) -> Callable[[str, str], Path]:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The digits as the workers map them."""
     folder = tmp_path_factory.mktemp("data") / "digits"
-    data.prepare(folder, name="digits", image_size=32, classes=10, data_dir=None, batch_size=64)
+    prepare(folder, name="digits", image_size=32, classes=10, data_dir=None, batch_size=64)
     return folder
 
 
@@ -86,28 +99,45 @@ def make_cell(fake: Path) -> Callable[..., Cell]:
 @pytest.fixture
 def start_child(
     make_cell: Callable[..., Cell], digits: Path, tmp_path: Path
-) -> Iterator[Callable[..., Child]]:
-    """Start the worker of what `make_cell` makes; all are ended after the test."""
+) -> Iterator[Callable[..., tuple[Child, Build]]]:
+    """Start a worker for what `make_cell` makes, and have its `build` ready; all workers are ended
+    after the test.
+    """
     children: list[Child] = []
 
-    def start(path: Path, **changes: object) -> Child:
-        children.append(Child(make_cell(path, **changes), digits, tmp_path / "log"))
-        return children[-1]
+    def start(path: Path, **changes: object) -> tuple[Child, Build]:
+        cell = make_cell(path, **changes)
+        children.append(Child(Environment.of(cell), tmp_path / "log"))
+        return children[-1], Build(cell=cell, data_folder=str(digits))
 
     yield start
     for child in children:
         child.end()
 
 
-@pytest.fixture
-def ask_all() -> Callable[..., dict[str, Any]]:
-    """All answers of a worker; no turn but the build, slow by nature, has over `timeout_s`."""
+class Answers(NamedTuple):
+    """All answers of a worker."""
 
-    def ask(child: Child, timeout_s: float = 60) -> dict[str, Any]:
-        answers = child.ask("build", 60) | child.ask("warm_up", timeout_s, steps=2)
-        answers |= child.ask("block", timeout_s, steps=child.cell.steps - 3)
-        answers |= child.ask("finish", timeout_s, weights_file=None)
-        return answers | child.ask("latency", timeout_s, steps=2)
+    built: Built
+    warmed_up: WarmedUp
+    block: BlockTimed
+    finished: Finished
+    latency: StepsTimed
+
+
+@pytest.fixture
+def ask_all() -> Callable[..., Answers]:
+    """Ask a worker all there is; no request but the build, slow by nature, has over `timeout_s`."""
+
+    def ask(started: tuple[Child, Build], timeout_s: float = 60) -> Answers:
+        child, build = started
+        return Answers(
+            child.ask(build, 60),
+            child.ask(WarmUp(steps=2), timeout_s),
+            child.ask(Block(steps=build.cell.steps - 3), timeout_s),
+            child.ask(Finish(), timeout_s),
+            child.ask(Latency(steps=2), timeout_s),
+        )
 
     return ask
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.analysis.contests import Summary
+from bench.analysis.contests import Contest, Summary
 from bench.analysis.statistics import Estimate, speed_ratio, step_s
 from bench.cells import Cell
 from bench.records import Record
@@ -16,7 +16,7 @@ BEGINNING = ("import_s", "build_s", "first_step_s", "warmup_s")
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Medians over the processes of a cell, of each over those that tell it."""
+    """Medians over the processes of a cell, each over those in which it was timed."""
 
     import_s: float
     build_s: float
@@ -32,16 +32,16 @@ class ColdStart:
 
 
 def cold_start(records: Sequence[Record]) -> ColdStart | None:
-    """What the processes of one cell took to begin; None where none of them tells."""
+    """What the processes of one cell took to begin; None where it was timed in none of them."""
     timed = [r for r in records if r.block_s and r.target_accuracy is None]
-    told = {
+    known = {
         name: [value for r in timed if (value := getattr(r, name)) is not None]
         for name in BEGINNING
     }
-    if not all(told[name] for name in BEGINNING[:3]):
+    if not all(known[name] for name in BEGINNING[:3]):
         return None
     return ColdStart(
-        **{name: statistics.median(values or [0.0]) for name, values in told.items()},
+        **{name: statistics.median(values or [0.0]) for name, values in known.items()},
         begun_steps=timed[0].steps - sum(timed[0].block_steps),
         step_s=statistics.median(statistics.median(step_s(r)) for r in timed),
     )
@@ -74,7 +74,7 @@ def break_even(late: ColdStart, early: ColdStart, speed: Estimate) -> Estimate:
     return Estimate(steps(speed.value), steps(speed.high), steps(speed.low))
 
 
-def overtakings(contest: Sequence[Summary]) -> list[Overtaking]:
+def overtakings(contest: Contest) -> list[Overtaking]:
     """Who overtakes whom: two modes of one implementation, and each compiled cell against the one
     that begins first.
     """
@@ -82,13 +82,13 @@ def overtakings(contest: Sequence[Summary]) -> list[Overtaking]:
     found = []
     for early, late in combinations(starts, 2):
         modes = _contender(late[0].cell) == _contender(early[0].cell)
-        told = modes or (late[0].cell.mode not in ("eager", "graph") and early is starts[0])
-        if told and (steps := _steps(late, early)):
+        compiled = late[0].cell.mode not in ("eager", "graph")
+        if (modes or (compiled and early is starts[0])) and (steps := _steps(late, early)):
             found.append(Overtaking(late[0], early[0], steps))
     return found
 
 
-def against_first(contest: Sequence[Summary]) -> dict[Cell, Estimate]:
+def against_first(contest: Contest) -> dict[Cell, Estimate]:
     """After how many steps each cell has overtaken the one of its contest that begins first."""
     starts = _starts(contest)
     found = {late[0].cell: _steps(late, starts[0]) for late in starts[1:]}
@@ -98,9 +98,9 @@ def against_first(contest: Sequence[Summary]) -> dict[Cell, Estimate]:
 Start = tuple[Summary, ColdStart]
 
 
-def _starts(contest: Sequence[Summary]) -> list[Start]:
+def _starts(contest: Contest) -> list[Start]:
     """Of the cells whose cold start is known, the first to begin first."""
-    starts = [(s, found) for s in contest if (found := cold_start(s.records))]
+    starts = [(s, found) for s in contest.summaries if (found := cold_start(s.records))]
     return sorted(starts, key=lambda start: start[1].begun_s)
 
 

@@ -1,13 +1,10 @@
-"""One cell over all its processes, and its place among those that it is compared with."""
+"""Contests: the cells that are ranked against each other, each summed up over its processes."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import combinations
-from operator import is_
-from typing import Any
 
 from bench.analysis.groups import judged_together, letters
 from bench.analysis.statistics import (
@@ -21,21 +18,30 @@ from bench.analysis.statistics import (
     speed_ratio,
 )
 from bench.cells import Cell
-from bench.records import Record
+from bench.records import Record, Run
+from bench.records.run import NoiseFloor
+
+Floors = Mapping[tuple[str, str], NoiseFloor]  # by run and device
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One cell over all its processes."""
+    """One cell over all its processes on one machine."""
 
     cell: Cell
+    machine: str
     processor: str
     records: tuple[Record, ...]  # those that are ok
     failures: tuple[Record, ...]
     throughput_images_per_s: Estimate | None
     speed_against_fastest: Estimate | None  # 1 for the fastest itself
-    verdict: str | None  # `fastest`, or against that; None where it cannot be told
-    group: str | None  # rows that share a letter cannot be told apart; None: nothing to tell by
+    verdict: str | None  # `fastest`, or against that; None: without an interval there is none
+    group: str | None  # rows that share a letter tie; None: without an interval there is none
+
+    @property
+    def to_target(self) -> bool:
+        """Whether the cell trains to a target accuracy, and is ranked by the time that it takes."""
+        return self.cell.target_accuracy is not None
 
     @property
     def seconds_to_target(self) -> Estimate | None:
@@ -53,113 +59,152 @@ class Summary:
         return statistics.median(values) if values else None
 
 
-def summarise(
-    records: Iterable[Record], runs: Iterable[Mapping[str, Any]] = ()
-) -> list[list[Summary]]:
-    """The cells of each contest on each machine, fastest first, those without a speed last.
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Cells that are ranked against each other: equal in all but the contender, on one machine."""
 
-    `runs` are the `run.json` of the records; the largest noise floor among them counts.
+    summaries: tuple[Summary, ...]  # the fastest first, those without a speed last
+    floor: Floor  # by number of processes, the difference up to which cells tie
+
+    @property
+    def fastest(self) -> Summary:
+        """The first of the ranking, also where nothing could be measured of any."""
+        return self.summaries[0]
+
+    @property
+    def cell(self) -> Cell:
+        """One of the cells, for what all of them share."""
+        return self.fastest.cell
+
+    @property
+    def label(self) -> str:
+        """`train resnet14 cpu 2 threads fp32 batch 64 adam digits 100 steps`."""
+        return self.cell.contest_label
+
+    @property
+    def machine(self) -> str:
+        """Name of the machine."""
+        return self.fastest.machine
+
+    @property
+    def processor(self) -> str:
+        """The chip that did the work."""
+        return self.fastest.processor
+
+    @property
+    def place(self) -> str:
+        """`desk, Example CPU`: the machine and the chip that did the work."""
+        return f"{self.machine}, {self.processor}"
+
+    @property
+    def to_target(self) -> bool:
+        """Whether cells are ranked by the time that they take to a target accuracy."""
+        return self.fastest.to_target
+
+    @cached_property
+    def ranked(self) -> tuple[Summary, ...]:
+        """The cells of which a process is ok, the fastest first."""
+        return tuple(summary for summary in self.summaries if summary.records)
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """The records that are ok, cell by cell."""
+        return tuple(record for summary in self.summaries for record in summary.records)
+
+    @cached_property
+    def failures(self) -> tuple[Record, ...]:
+        """The records that are not ok, cell by cell."""
+        return tuple(record for summary in self.summaries for record in summary.failures)
+
+
+def contests_of(records: Iterable[Record], runs: Iterable[Run] = ()) -> list[Contest]:
+    """The contests of records, in the order in which each has its first.
+
+    Where `runs` know several noise floors for a contest, the largest counts.
     """
-    global _last
-    records = list(records)
     floors = _floors(runs)
-    known, known_floors, summaries = _last
-    if len(known) != len(records) or floors != known_floors or not all(map(is_, known, records)):
-        summaries = _summarise(records, floors)
-        _last = records, deepcopy(floors), summaries
-    return summaries
-
-
-# All reports of a run ask for the same, and each pair of cells takes its time: what was asked last
-_last: tuple[list[Record], dict[tuple[str, str], Any], list[list[Summary]]] = ([], {}, [])
-
-
-def _summarise(
-    records: Sequence[Record], floors: Mapping[tuple[str, str], Any]
-) -> list[list[Summary]]:
     contests: dict[tuple[object, ...], dict[Cell, list[Record]]] = {}
     for record in records:
         contest = (record.machine, record.processor, *record.cell.contest)
         contests.setdefault(contest, {}).setdefault(record.cell, []).append(record)
     return [
-        _rank(cells, _floor_of((row for rows in cells.values() for row in rows), floors))
+        _ranked(cells, _floor_of((row for rows in cells.values() for row in rows), floors))
         for cells in contests.values()
     ]
 
 
-def floor_of(records: Iterable[Record], runs: Iterable[Mapping[str, Any]]) -> Floor:
-    """The largest noise floor among the runs that the records come from, by their `run.json`."""
+def floor_of(records: Iterable[Record], runs: Iterable[Run]) -> Floor:
+    """The largest noise floor that the `runs` of these records know."""
     return _floor_of(records, _floors(runs))
 
 
-def _floors(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
+def _floors(runs: Iterable[Run]) -> Floors:
     return {
-        (run["run_id"], device): floor
-        for run in runs
-        for device, floor in run.get("noise_floor", {}).items()
+        (run.run_id, device): floor for run in runs for device, floor in run.noise_floor.items()
     }
 
 
-def _floor_of(records: Iterable[Record], floors: Mapping[tuple[str, str], Any]) -> Floor:
+def _floor_of(records: Iterable[Record], floors: Floors) -> Floor:
     sources = {(record.run_id, record.device) for record in records}
-    known = [floor for source in sources if (floor := floors.get(source))]
-    return partial(_largest_floor, known)
+    return partial(_largest, [floors[source] for source in sources if source in floors])
 
 
-def _largest_floor(floors: Iterable[Mapping[str, Any]], processes: int) -> float:
+def _largest(floors: Iterable[NoiseFloor], processes: int) -> float:
     """Of comparisons of so many processes; where ratios are not kept, whatever their number."""
-    return max((_floor(known, processes) for known in floors), default=0.0)
+    return max(
+        (
+            noise_floor(floor.log_ratios, processes) if floor.log_ratios else floor.value
+            for floor in floors
+        ),
+        default=0.0,
+    )
 
 
-def _floor(known: Mapping[str, Any], processes: int) -> float:
-    logs = known.get("log_ratios")
-    return noise_floor(logs, processes) if logs else float(known["value"])
-
-
-def _rank(cells: dict[Cell, list[Record]], floor: Floor) -> list[Summary]:
+def _ranked(cells: Mapping[Cell, Sequence[Record]], floor: Floor) -> Contest:
     ok = {cell: [r for r in rows if r.status == "ok"] for cell, rows in cells.items()}
     speeds = {
         cell: estimate([s for r in rows if (s := r.throughput_images_per_s)])
         for cell, rows in ok.items()
     }
+    # Of processes that train to a target, those that did not fail may be the lucky ones
     raced = {
-        # of processes that train to a target, those that did not fail may be the lucky ones
         cell: [] if cell.target_accuracy and len(rows) < len(cells[cell]) else rows
         for cell, rows in ok.items()
     }
-    ranked = {cell: _rate(cell, raced[cell], speeds[cell]) for cell in cells}
-    order = _order(cells, raced, ranked)
+    rates = {cell: _rate(cell, raced[cell], speeds[cell]) for cell in cells}
+    order = _order(cells, raced, rates)
     compared = _compared([raced[cell] for cell in order], floor)
     apart = {pair for pair, found in compared.items() if found.verdict in ("faster", "slower")}
-    told = {row for pair, found in compared.items() if found.verdict for row in pair}
-    groups = letters(sorted(told), apart)
+    judged = {row for pair, found in compared.items() if found.verdict for row in pair}
+    groups = letters(sorted(judged), apart)
     summaries = []
     for row, cell in enumerate(order):
         against = compared.get((0, row))
-        first = Estimate(1.0) if row == 0 and ranked[cell] else None
-        ahead = "fastest" if row == 0 and first and row in told else None
+        itself = Estimate(1.0) if row == 0 and rates[cell] else None
+        leading = "fastest" if itself and row in judged else None
         summaries.append(
             Summary(
                 cell=cell,
+                machine=cells[cell][0].machine,
                 processor=cells[cell][0].processor,
                 records=tuple(ok[cell]),
                 failures=tuple(r for r in cells[cell] if r.status != "ok"),
                 throughput_images_per_s=speeds[cell],
-                speed_against_fastest=against.ratio if against else first,
-                verdict=against.verdict if against else ahead,
+                speed_against_fastest=against.ratio if against else itself,
+                verdict=against.verdict if against else leading,
                 group=groups.get(row),
             )
         )
-    return summaries
+    return Contest(tuple(summaries), floor)
 
 
 def _order(
-    cells: Iterable[Cell], raced: Mapping[Cell, Sequence[Record]], ranked: Mapping[Cell, float]
+    cells: Iterable[Cell], raced: Mapping[Cell, Sequence[Record]], rates: Mapping[Cell, float]
 ) -> list[Cell]:
     """Fastest first: by the ratio to the fastest of those that ran beside it, which a drift of the
-    machine leaves alone, and else by what each is `ranked` by.
+    machine leaves alone, and else by the `rates`.
     """
-    by_rate = sorted(cells, key=lambda cell: -ranked[cell])
+    by_rate = sorted(cells, key=lambda cell: -rates[cell])
     fastest, ratios = by_rate[0], {by_rate[0]: 1.0}
     for _ in by_rate:  # until none is ahead of it
         others = [cell for cell in by_rate if cell != fastest]
@@ -170,14 +215,14 @@ def _order(
             break
         fastest = ahead
 
-    def place(cell: Cell) -> tuple[bool, float]:
-        return cell != fastest, -ratios.get(cell, ranked[cell] / (ranked[fastest] or 1.0))
+    def rank(cell: Cell) -> tuple[bool, float]:
+        return cell != fastest, -ratios.get(cell, rates[cell] / (rates[fastest] or 1.0))
 
-    return sorted(by_rate, key=place)
+    return sorted(by_rate, key=rank)
 
 
 def _rate(cell: Cell, records: Sequence[Record], speed: Estimate | None) -> float:
-    """What a cell is ranked by, the larger the better; 0: it is not."""
+    """What a cell is ranked by, the larger the better; 0: it has no rank."""
     if cell.target_accuracy is None:
         return speed.value if speed else 0.0
     seconds = seconds_to_target(records)

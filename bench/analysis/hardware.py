@@ -5,20 +5,20 @@ compared: contender, model, workload, precision, batch size, optimizer, recipe, 
 file by their fingerprint, since folders differ from machine to machine), dataset, seed and steps.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.contests import Summary, floor_of
+from bench.analysis.contests import Contest, Summary, floor_of
 from bench.analysis.groups import judged_together
 from bench.analysis.statistics import Comparison
 from bench.analysis.unpaired import speed_ratio
 from bench.cells import CONTEST, Cell
+from bench.records import Run
+from bench.words import plural
 
 SHARED = tuple(name for name in CONTEST if name not in ("device", "threads"))
-
-Run = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Hardware:
     threads: int | None
 
     def __str__(self) -> str:
-        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        threads = f", {plural(self.threads, 'thread')}" if self.threads else ""
         return f"{self.machine} ({self.processor}{threads})"
 
     @property
@@ -40,14 +40,13 @@ class Hardware:
         return self.machine, self.processor, self.device
 
 
-Question = dict[Hardware, Sequence[Summary]]  # a contest for each hardware
+Question = dict[Hardware, Contest]  # the contests that differ in their hardware alone
 Key = tuple[Hardware, Cell]
 
 
-def hardware(summary: Summary) -> Hardware:
-    """Where a cell was measured."""
-    r = (*summary.records, *summary.failures)[0]
-    return Hardware(r.machine, r.processor, r.device, r.threads)
+def hardware(of: Summary | Contest) -> Hardware:
+    """Where a cell, or all cells of a contest, were measured."""
+    return Hardware(of.machine, of.processor, of.cell.device, of.cell.threads)
 
 
 def key(summary: Summary) -> Key:
@@ -55,31 +54,31 @@ def key(summary: Summary) -> Key:
     return hardware(summary), summary.cell
 
 
-def questions(contests: Sequence[Sequence[Summary]]) -> list[Question]:
+def questions(contests: Iterable[Contest]) -> list[Question]:
     """Contests that differ in their hardware alone, where they do and anything was measured."""
     found: dict[tuple[Any, ...], Question] = {}
     for contest in contests:
-        shared = _shared(contest)
-        found.setdefault(shared, {}).setdefault(hardware(contest[0]), contest)
+        found.setdefault(_shared(contest), {}).setdefault(hardware(contest), contest)
     return [
         on
         for on in found.values()
-        if len({each.kind for each in on}) > 1 and any(c[0].records for c in on.values())
+        if len({each.kind for each in on}) > 1
+        and any(contest.fastest.records for contest in on.values())
     ]
 
 
-def _shared(contest: Sequence[Summary]) -> tuple[Any, ...]:
-    cell = contest[0].cell
+def _shared(contest: Contest) -> tuple[Any, ...]:
+    cell = contest.cell
     shared = {name: getattr(cell, name) for name in SHARED}
     if cell.weights:
-        prints = (r.weights_sha256 for s in contest for r in s.records)
+        prints = (record.weights_sha256 for record in contest.records)
         shared["weights"] = next(filter(None, prints), Path(cell.weights).name)
     return tuple(shared.values())
 
 
 def baseline(on: Question, first: Hardware, named: str | None) -> Hardware | None:
-    """The hardware that others are held against: what was `named` by its machine or processor, or
-    else the `first` of all that was given. None where what was named has no part here.
+    """The hardware that others are held against: that whose machine or processor is `named`, or
+    else the `first` of the report. None where what is named was not measured here.
     """
     for each in on:
         if named in (each.machine, each.processor) or (named is None and each == first):

@@ -1,4 +1,4 @@
-"""Latency of single steps: how many a cell times, in which turns, and their percentiles."""
+"""Latency of single steps: how many a cell times, in which rounds, and their percentiles."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def latency_turns(steps: int, step_s: float) -> list[int]:
     return [base + 1] * more + [base] * (rounds - more)
 
 
-# percentile, and the samples below which it cannot be told
+# percentile, and the samples below which it is unknown
 QUANTILES = {
     **{"p5": (5, 20), "p25": (25, 1), "median": (50, 1), "p75": (75, 1)},
     **{"p95": (95, 20), "p99": (99, 100)},

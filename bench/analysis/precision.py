@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.analysis.contests import Summary, summarise
+from bench.analysis.contests import Contest, Summary, contests_of
 from bench.analysis.statistics import Estimate
 from bench.cells import Cell
 from bench.records import EXPECTED, Record, Run
@@ -39,16 +39,16 @@ def standings(
 
     Cells that cannot run here, of which there is nothing to measure, are left out.
     """
-    contests = []
-    for contest in summarise(records, [run]):
-        ends = [_end(summary, most) for summary in contest]
-        standings = [
-            _standing(summary, contest[0], end, ends[0], target, most)
-            for summary, end in zip(contest, ends, strict=True)
-            if summary.records or summary.failures[-1].status not in EXPECTED
-        ]
-        contests.append(standings)
-    return contests
+    return [_of_contest(each, target, most) for each in contests_of(records, [run])]
+
+
+def _of_contest(contest: Contest, target: float, most: int) -> list[Standing]:
+    fastest_ended = _end(contest.fastest, most)
+    return [
+        _standing(summary, contest.fastest, _end(summary, most), fastest_ended, target, most)
+        for summary in contest.summaries
+        if summary.records or summary.failures[-1].status not in EXPECTED
+    ]
 
 
 def _end(summary: Summary, most: int) -> str | None:

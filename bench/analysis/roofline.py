@@ -7,12 +7,11 @@ much: forward, and the gradients of inputs and weights. A framework that moves m
 memory sooner, never later.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from bench.cells import TRAINING, Cell
+from bench.records.run import Peak
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 
 ELEMENT_BYTES = {"bf16": 2, "fp16": 2}  # all others: 4
@@ -34,7 +33,7 @@ class Roofline:
         return "compute" if ahead else "bandwidth"
 
 
-def roofline(cell: Cell, peak: Mapping[str, Any]) -> Roofline | None:
+def roofline(cell: Cell, peak: Peak) -> Roofline | None:
     """The roofline of `cell` below the `peak` of its device; None for a model that is gone here."""
     if cell.model not in ARCHITECTURES:
         return None
@@ -42,9 +41,18 @@ def roofline(cell: Cell, peak: Mapping[str, Any]) -> Roofline | None:
     training = cell.workload in TRAINING
     flop = architecture.training_flops if training else architecture.forward_flops
     intensity = flop / image_bytes(architecture, cell.workload, cell.precision, cell.batch_size)
-    gflop_per_s, gb_per_s = peak["gflop_per_s"], peak["copy_gb_per_s"]
-    reached = min(gflop_per_s, intensity * gb_per_s)
-    return Roofline(intensity, gflop_per_s / gb_per_s, reached * 1e9 / flop)
+    reached = roof_gflop_per_s(peak, intensity)
+    return Roofline(intensity, ridge_flop_per_byte(peak), reached * 1e9 / flop)
+
+
+def ridge_flop_per_byte(peak: Peak) -> float:
+    """The intensity at which a machine copies and computes for equally long."""
+    return peak.gflop_per_s / peak.copy_gb_per_s
+
+
+def roof_gflop_per_s(peak: Peak, intensity_flop_per_byte: float) -> float:
+    """The most GFLOP/s that a program of this intensity can reach."""
+    return min(peak.gflop_per_s, intensity_flop_per_byte * peak.copy_gb_per_s)
 
 
 def image_bytes(

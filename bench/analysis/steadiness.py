@@ -101,7 +101,7 @@ class Leak(NamedTuple):
 
 
 def may_leak(record: Record, where: str) -> bool:
-    """False where the slope that the record keeps is too small already, which is told at once."""
+    """False where the slope that the record keeps is too small already, which is quick to see."""
     kib_per_step: float | None = getattr(record, f"{where}_leak_kib_per_step")
     return kib_per_step is None or kib_per_step * sum(record.block_steps) > LEAK_MIB * 1024
 

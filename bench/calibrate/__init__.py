@@ -1,1 +1,1 @@
-"""What workers are asked besides cells: certificates, peaks, noise floor, largest batch."""
+"""What workers are asked besides measuring: certificates, peaks, noise floor, largest batch."""

@@ -1,14 +1,15 @@
 """A model layer by layer: as it is defined, and as each framework has built it."""
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
-from pathlib import Path
 
-from bench.cells import Cell, obstacle
-from bench.parent.child import Child, Failure
+from bench.cells import Cell, Executable, obstacle
+from bench.parent.child import Failure, one_worker
+from bench.records.record import Status
+from bench.worker.environment import Environment
+from bench.worker.protocol import Describe
 from resnet_impls.architecture import Architecture, Shape
 
 TIMEOUT_S = 600.0  # for an import and a build, on the slowest machine
@@ -18,9 +19,9 @@ TIMEOUT_S = 600.0  # for an import and a build, on the slowest machine
 class Built:
     """A network as its framework built it: the shapes of its tensors, or why there is none."""
 
-    cell: Cell
+    executable: Executable
     tensors: Mapping[str, Shape] = field(default_factory=dict)
-    status: str = "ok"
+    status: Status = "ok"
     reason: str | None = None
 
 
@@ -34,21 +35,19 @@ class Difference:
 
 
 def build(cells: Sequence[Cell]) -> Iterator[Built]:
-    """Have each cell's worker build its network; it is neither run nor trained."""
+    """Have a worker build the network of each cell; it is neither run nor trained."""
     for cell in cells:
+        executable = replace(cell.executable, optimizer=cell.optimizer)
         if forbidden := obstacle(cell):
-            yield Built(cell, status=forbidden[0], reason=forbidden[1])
+            yield Built(executable, status=forbidden[0], reason=forbidden[1])
             continue
-        with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
-            child = Child(cell, None, Path(folder) / "log")
+        with one_worker(Environment.of(executable)) as child:
             try:
-                shapes = child.ask("describe", TIMEOUT_S)["tensors"]
+                answer = child.ask(Describe(executable=executable), TIMEOUT_S)
             except Failure as failure:
-                yield Built(cell, status=failure.status, reason=failure.reason)
+                yield Built(executable, status=failure.status, reason=failure.reason)
             else:
-                yield Built(cell, {name: tuple(shape) for name, shape in shapes.items()})
-            finally:
-                child.end()
+                yield Built(executable, answer.tensors)
 
 
 def tensors(architecture: Architecture) -> dict[str, Shape]:

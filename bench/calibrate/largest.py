@@ -5,52 +5,65 @@ reserve, so that it fails with an error long before the machine runs out of memo
 hold more images than the dataset has.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from bench.cells import LARGEST, Cell, obstacle
-from bench.data import datasets as data
-from bench.parent.child import Child, Failure
+from bench.data.sharing import open_folder
+from bench.parent.child import Failure, one_worker
 from bench.parent.memory_budget import MEMORY_FRACTION
+from bench.request.request import Request
+from bench.worker.environment import Environment
+from bench.worker.protocol import Build, WarmUp
 
 FIRST = 64  # what is tried first, then doubled or halved
 WIDTH = 0.05  # relative: from here on a closer answer is not worth a process
 
 
 def found(
-    asked: dict[str, Any],
+    request: Request,
     cells: Sequence[Cell],
     folders: Mapping[Cell, Path],
     timeout_s: float,
     say: Callable[[str], None],
-) -> tuple[list[Cell], dict[Cell, Path]]:
-    """`cells` and their data `folders`, with a number in each cell that asks for the largest batch.
+) -> Request:
+    """`request` with the largest batch of each of its `cells` that asks for one.
 
-    What is found is kept in `asked`, so that a run that is resumed goes on with the same numbers.
-    A cell that cannot run at all gets 1, and tells why when it is measured.
+    What it knows already is not searched for, so that a resumed run goes on with the same numbers.
+    A cell that cannot run here has none. `folders` hold each cell's data.
     """
-    if all(cell.batch_size != LARGEST for cell in cells):
-        return list(cells), dict(folders)
-    known = asked.setdefault("largest_batches", {})
-    numbered: dict[Cell, None] = {}
-    placed = {}
+    known = dict(request.largest_batches)
     for cell in cells:
-        actual = cell
-        if cell.batch_size == LARGEST:
-            name = f"{cell.implementation} {cell.label} {cell.contest_label}"
-            if name not in known and obstacle(cell) is None:
-                say(f"largest batch of {cell.label} {cell.contest_label}")
-                known[name] = _largest(cell, folders[cell], timeout_s, say)
-            actual = replace(cell, batch_size=known.get(name) or 1)
-        numbered[actual] = None
-        if cell in folders:
-            placed[actual] = folders[cell]
-    return list(numbered), placed
+        name = _name(cell)
+        if cell.batch_size == LARGEST and name not in known and obstacle(cell) is None:
+            say(f"largest batch of {cell.label} {cell.contest_label}")
+            known[name] = _largest(cell, folders[cell], timeout_s, say)
+    return replace(request, largest_batches=known)
+
+
+def numbered(
+    request: Request, cells: Sequence[Cell], folders: Mapping[Cell, Path]
+) -> tuple[list[Cell], dict[Cell, Path]]:
+    """`cells` and their data `folders`, with the number that was `found` in each cell that asks for
+    the largest batch.
+
+    A cell of which none is known gets 1: it cannot run, and says why when it is measured.
+    """
+    actual = {
+        cell: replace(cell, batch_size=request.largest_batches.get(_name(cell)) or 1)
+        if cell.batch_size == LARGEST
+        else cell
+        for cell in cells
+    }
+    placed = {actual[cell]: folders[cell] for cell in cells if cell in folders}
+    return list(dict.fromkeys(actual.values())), placed
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.implementation} {cell.label} {cell.contest_label}"
 
 
 def search(fits: Callable[[int], bool], most: int) -> int:
@@ -68,7 +81,7 @@ def search(fits: Callable[[int], bool], most: int) -> int:
 
 def _largest(cell: Cell, folder: Path, timeout_s: float, say: Callable[[str], None]) -> int:
     """The largest batch of one cell; every trial is shown."""
-    most = len(data.open_folder(folder).train_labels)
+    most = len(open_folder(folder).train_labels)
 
     def fits(size: int) -> bool:
         obstructed = trial(replace(cell, batch_size=size), folder, timeout_s)
@@ -86,13 +99,11 @@ def trial(cell: Cell, folder: Path, timeout_s: float) -> str | None:
     memory_mib = None
     if cell.device == "cpu":
         memory_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as temporary:
-        child = Child(cell, folder, Path(temporary) / "log", memory_mib)
+    build = Build(cell=cell, data_folder=str(folder), memory_mib=memory_mib)
+    with one_worker(Environment.of(cell)) as child:
         try:
-            child.ask("build", timeout_s)
-            child.ask("warm_up", timeout_s, steps=1)
+            child.ask(build, timeout_s)
+            child.ask(WarmUp(steps=1), timeout_s)
         except Failure as failure:
             return f"{failure.status}: {failure.reason}"
-        finally:
-            child.end()
     return None

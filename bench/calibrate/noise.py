@@ -1,7 +1,7 @@
 """The noise floor: the difference that a machine shows between a cell and itself.
 
 Two workers of the same cell are measured side by side as two contenders of a run are, in some pairs
-of fresh processes. What is learnt is kept for this machine, and later runs take it over.
+of fresh processes. The result is kept for this machine, and later runs take it over.
 """
 
 import hashlib
@@ -9,51 +9,65 @@ import json
 import math
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from msgspec import Meta
+
+from bench import files
 from bench.analysis.statistics import noise_floor
 from bench.cells import Cell, obstacle
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
-from bench.files import CACHE, keep
-from bench.machine import cpus
-from bench.machine import facts as machine
+from bench.files import CACHE
+from bench.machine import cpus, facts
 from bench.parent.child import Failure
-from bench.parent.measurement import Outcome
+from bench.parent.outcome import Outcome
 from bench.parent.schedule import Schedule
-from bench.request.matrix import matrix
+from bench.records.run import Machine, NoiseFloor
+from bench.request.matrix import cells_of
 from bench.request.profiles import PROFILES
+from bench.request.request import Request
+from bench.validation import HUGE, parse, plain
 
 PAIRS = 5
-FACTS = ("cpu", "physical_cores", "logical_cores", "memory_gib", "gpus")  # what a floor belongs to
+LARGEST_LOG = 2 * math.log(HUGE)  # of the ratio of two speeds
 CONTENDERS = ("torch_module", "flax_nnx", "tensorflow_module")  # the first that is there
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What a device showed between a cell and itself."""
+
+    contender: str
+    contest: str
+    # Of the speeds of each pair
+    log_ratios: Annotated[
+        tuple[Annotated[float, Meta(ge=-LARGEST_LOG, le=LARGEST_LOG)], ...], Meta(min_length=1)
+    ]
+    utc: str
 
 
 def cell(impl: str | None, device: str | None) -> Cell:
     """The cell to compare with itself. Raises UsageError where it is not one, or cannot run."""
-    device = device or ("cuda" if machine.gpus() else "cpu")
-    if device == "cuda" and not machine.gpus():
+    device = device or facts.default_device()
+    if device == "cuda" and not facts.gpus():
         raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
     load = PROFILES["quick"].load([device], ["resnet14"])
     for name in [impl] if impl else CONTENDERS:
-        cells = matrix(
-            impl=[name],
-            mode=None,
-            model=["resnet14"],
-            workload=["train"],
-            device=[device],
-            precision=["fp32"],
-            batch_size=[load.batch_size],
-            optimizer=["adam"],
-            dataset="digits",
-            seed=0,
+        request = Request(
+            impl=(name,),
+            workload=("train",),
+            device=(device,),
+            batch_size=(load.batch_size,),
             steps=load.steps,
-            threads=[cpus.cores()],
+            threads=(cpus.cores(),),
         )
+        cells = cells_of(request)
         if len(cells) > 1:
             labels = ", ".join(each.label.rpartition(" ")[0] for each in cells)
             raise UsageError(
@@ -81,63 +95,64 @@ def log_ratios(cell: Cell) -> Iterator[float]:
         ending.enter_context(closing(found))
         waiting: Outcome | None = None
         for _, outcome in found:
-            if outcome["status"] != "ok":
-                raise Failure(outcome["status"], outcome["reason"])
+            if outcome.status != "ok":
+                raise Failure(outcome.status, outcome.reason or "")
             if waiting is None:
                 waiting = outcome
                 continue
-            if waiting["cohort"] != outcome["cohort"]:
+            if waiting.cohort != outcome.cohort:
                 raise Failure("oom", "memory holds no two workers side by side; free some")
-            blocks = zip(waiting["block_s"], outcome["block_s"], strict=True)
-            yield math.log(statistics.median(ours / theirs for ours, theirs in blocks))
+            blocks = zip(waiting.blocks, outcome.blocks, strict=True)
+            ratios = [ours.timed.block_s / theirs.timed.block_s for ours, theirs in blocks]
+            yield math.log(statistics.median(ratios))
             waiting = None
 
 
 def remember(cell: Cell, logs: Sequence[float]) -> Path:
     """Keep what was measured of this machine, in place of what was known of the device."""
-    file = _file(machine.facts())
+    file = _file(facts.this_machine())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     found = _read(file) | {
-        cell.device: {
-            "contender": cell.label,
-            "contest": cell.contest_label,
-            "log_ratios": list(logs),
-            "utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        cell.device: Differences(cell.label, cell.contest_label, tuple(logs), now)
     }
-    keep(file, json.dumps(found, indent=2) + "\n")
+    files.remember(file, json.dumps(plain(found), indent=2) + "\n")
     return file
 
 
-def known(
-    devices: Iterable[str], replicates: int, machine_facts: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
+def known(devices: Iterable[str], replicates: int, machine: Machine) -> dict[str, NoiseFloor]:
     """The floors of comparisons with so many processes per cell, by device: the `noise_floor` of
     `run.json`. Devices that were never measured are left out.
     """
-    found = _read(_file(machine_facts))
+    found = _read(_file(machine))
     return {
-        device: {
-            "value": noise_floor(found[device]["log_ratios"], replicates),
-            "replicates": replicates,
-            **found[device],
-        }
+        device: NoiseFloor(
+            value=noise_floor(found[device].log_ratios, replicates),
+            replicates=replicates,
+            contender=found[device].contender,
+            contest=found[device].contest,
+            log_ratios=found[device].log_ratios,
+            utc=found[device].utc,
+        )
         for device in devices
         if device in found
     }
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, Differences]:
+    """What the cache holds, by device; nothing where it holds nothing that can be read."""
     try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return parse(file.read_bytes(), dict[str, Differences])
+    except (OSError, ValueError):
         return {}
-    try:
-        found: dict[str, Any] = json.loads(text)
-    except ValueError:
-        raise UsageError(f"{file}: is damaged; delete it") from None
-    return found
 
 
-def _file(machine_facts: Mapping[str, Any]) -> Path:
-    key = json.dumps({name: machine_facts[name] for name in FACTS}, sort_keys=True)
+def _file(machine: Machine) -> Path:
+    depends = {
+        "cpu": machine.cpu,
+        "physical_cores": machine.physical_cores,
+        "logical_cores": machine.logical_cores,
+        "memory_gib": machine.memory_gib,
+        "gpus": plain(machine.gpus),
+    }
+    key = json.dumps(depends, sort_keys=True)
     return CACHE / "noise" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -3,56 +3,60 @@
 import argparse
 from pathlib import Path
 
-from bench.compare import markdown as comparison
-from bench.compare.changes import changed
-from bench.compare.gate import judge, limits
-from bench.compare.sides import LeftOut, Pair, Side, hold, match, side
+from bench.cli.arguments import limit
 from bench.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is compared, with what, and what fails."""
+    add = parser.add_argument
+    add(
+        "base",
+        type=Path,
+        metavar="BASE",
+        help="the run to compare with: its folder, a folder of runs, or a records.jsonl",
+    )
+    add("new", nargs="+", type=Path, metavar="NEW", help="runs, each to be compared with BASE")
+    add(
+        "--control",
+        metavar="NAME",
+        help="an implementation that did not change and ran beside the others in BASE and NEW: "
+        "speeds are held against its, so that what the machine did between the runs cancels",
+    )
+    add(
+        "--fail-if",
+        nargs="+",
+        action="extend",
+        type=limit,
+        default=[],
+        metavar="LIMIT",
+        help="limits such as slower=3%%, memory=5%% or accuracy=1pt: exit with 1 where a cell is "
+        "surely worse, and by more than that",
+    )
+    add("--out", type=Path, metavar="FILE", help="write the comparison to this file too")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print each NEW against BASE; 1 where a cell is beyond what `--fail-if` allows, else 0."""
+    from bench.compare import markdown
+    from bench.compare.comparison import comparisons
+    from bench.compare.gate import limits
+    from bench.compare.sides import side
+
     given = limits(options.fail_if)
     base, *news = [side(path) for path in (options.base, *options.new)]
-    matched = [_matched(base, new, options.control) for new in news]
-    for new, pairs, left_out, _ in matched:
-        if not pairs and not left_out:
-            both = f"{base.name} and {new.name}"
-            raise UsageError(f"--control {options.control}: {both} have nothing else in common")
-        if not pairs and not any(each.broken for each in left_out):
-            first = left_out[0]
-            raise UsageError(
-                f"{base.name} and {new.name}: have no cell that can be compared "
-                f"({first.cell.label}: {first.reason})"
-            )
-    found = changed(base, [(new, pairs) for new, pairs, *_ in matched])
-    parts, failed = [], False
-    for (new, _, left_out, controls), cells in zip(matched, found, strict=True):
-        judgement = judge(cells, left_out, given)
-        failed = failed or bool(judgement.failed)
-        [moved] = changed(base, [(new, controls)])
-        parts.append(comparison.render(base, new, cells, left_out, judgement, given, moved))
-    reading = comparison.HELD if options.control else comparison.READING
-    text = "\n\n".join([*parts, reading]) + "\n"
+    found = comparisons(base, news, given, options.control)
+    text = markdown.render(found, given, controlled=options.control is not None)
     if options.out:
         _write(options.out, text)
     print(text, end="")
-    return 1 if failed else 0
-
-
-def _matched(
-    base: Side, new: Side, control: str | None
-) -> tuple[Side, list[Pair], list[LeftOut], list[Pair]]:
-    """NEW, what is compared of it, what is not, and the controls."""
-    pairs, left_out = match(base, new)
-    if control is None or not pairs:
-        return new, pairs, left_out, []
-    controls, held, without = hold(pairs, control)
-    return new, held, [*left_out, *without], controls
+    return 1 if any(each.judgement.failed for each in found) else 0
 
 
 def _write(path: Path, text: str) -> None:
+    from bench.files import write
+
     try:
-        write(path, text.encode())
+        write(path, text)
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None

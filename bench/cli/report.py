@@ -7,18 +7,22 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from bench.errors import UsageError, unknown
 from bench.files import write
-from bench.records import Record
+from bench.records import Record, Run
 from bench.records.folder import RunFolder, check_free
-from bench.records.merging import Merged, Run, merge
-from bench.reports.formats import index, markdown
-from bench.reports.write import rates, write_reports
+from bench.records.merging import merge
+
+if TYPE_CHECKING:  # imported where it is used, so that `--help` answers at once
+    from bench.reports.formats import index
+    from bench.reports.report import Report
 
 SIGNS = ("run.json", "records.jsonl")  # of a run's folder
+Source = tuple[Run, Sequence[Record]]
 
 
 @dataclass
@@ -30,39 +34,101 @@ class Found:
     runs: list[tuple[RunFolder, list[Record]]] = field(default_factory=list)
     unreadable: dict[Path, str] = field(default_factory=dict)  # and why
 
+    @property
+    def sources(self) -> list[Source]:
+        """The runs as `merge` takes them."""
+        return [(folder.run, rows) for folder, rows in self.runs]
 
-def report(options: argparse.Namespace) -> int:
-    """Derive reports again; returns 1 where a run below a folder cannot be read."""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which runs, and what is made of them."""
+    add = parser.add_argument
+    add(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="a run, or a folder whose runs get their reports again and an index",
+    )
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write the merged reports of all runs here, and nothing elsewhere",
+    )
+    add(
+        "--plots",
+        action="store_true",
+        help="write all plots as SVG and PNG files too, into the folder plots/",
+    )
+    add(
+        "--baseline",
+        metavar="MACHINE",
+        help="machine or processor to hold all others against (default: the first given)",
+    )
+    add(
+        "--machines",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of the price and power of machines, for images per price and per joule",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write reports again; returns 1 where a run below a folder cannot be read."""
+    from bench.reports.formats import markdown
+
     found = [_find(path) for path in options.folders]
-    every = merge(source for each in found for source in _sources(each))
-    if not every.records and all(each.alone for each in found):
+    merged = _report([source for each in found for source in each.sources])
+    if not merged.records and all(each.alone for each in found):
         raise UsageError(f"{', '.join(map(str, options.folders))}: no records yet")
-    told = _annotations(options, every.records)
+    every = _annotated(merged, options)
     left_out = {path: reason for each in found for path, reason in each.unreadable.items()}
     if options.out:
         also = [f"{path} was left out, since it cannot be read" for path in left_out]
-        runs = _runs(every, told, also)
-        _write_merged(options.out, every.records, runs, options.plots)
-        print(markdown.render(every.records, runs), end="")
-        rendered = [every.records]
+        every = replace(every, remarks=[*every.remarks, *also])
+        _write_merged(options.out, every, options.plots)
+        print(markdown.render(every), end="")
+        shown = [every]
     else:
-        for each in found:
-            for folder, rows in each.runs:
-                _rewrite(folder, rows, told, options.plots)
-            if not each.alone:
-                print(_write_index(each), end="")
-        alone = [source for each in found if each.alone for source in _sources(each)]
-        together = merge(alone)
-        rendered = [together.records, *(rows for each in found for _, rows in each.runs)]
+        shown = [report for each in found for report in _rewrite(each, every, options.plots)]
+        alone = [source for each in found if each.alone for source in each.sources]
         if len(alone) == len(found) == 1:
             print((found[0].path / "report.md").read_text(encoding="utf-8"), end="")
-        elif together.records:
-            print(markdown.render(together.records, _runs(together, told)), end="")
+        elif alone:
+            together = _annotated_like(every, _report(alone))
+            shown.append(together)
+            if together.records:
+                print(markdown.render(together), end="")
     for reason in left_out.values():
         print(f"resnet-bench: left out {reason}", file=sys.stderr)
-    for line in [*every.remarks, *_without_effect(options, rendered)]:
-        print(f"resnet-bench: look out: {line}", file=sys.stderr)
+    for line in [*merged.remarks, *_without_effect(options, shown)]:
+        print(f"resnet-bench: warning: {line}", file=sys.stderr)
     return 1 if left_out else 0
+
+
+def _report(sources: Iterable[Source]) -> "Report":
+    """The report of runs put together."""
+    from bench.reports.report import Report
+
+    merged = merge(sources)
+    return Report(merged.records, merged.runs, remarks=merged.remarks)
+
+
+def _annotated(report: "Report", options: argparse.Namespace) -> "Report":
+    """With what the user adds. Raises UsageError for machines that no record is of."""
+    from bench.reports import rates
+
+    names = dict.fromkeys(name for r in report.records for name in (r.machine, r.processor))
+    if options.baseline is not None and options.baseline not in names:
+        what = unknown("machine or processor", options.baseline, names)
+        raise UsageError(f"--baseline {options.baseline}: {what}")
+    known = rates.read(options.machines, report.records) if options.machines else {}
+    return replace(report, baseline=options.baseline, rates=known)
+
+
+def _annotated_like(other: "Report", report: "Report") -> "Report":
+    return replace(report, baseline=other.baseline, rates=other.rates)
 
 
 def _find(path: Path) -> Found:
@@ -82,10 +148,6 @@ def _find(path: Path) -> Found:
     return found
 
 
-def _sources(found: Found) -> list[tuple[Run, list[Record]]]:
-    return [(folder.run, rows) for folder, rows in found.runs]
-
-
 def _is_run(path: Path) -> bool:
     return any(os.path.exists(path / sign) for sign in SIGNS)  # not Path: a name may be too long
 
@@ -101,69 +163,71 @@ def _runs_below(path: Path) -> Iterator[Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
 
 
-def _annotations(options: argparse.Namespace, records: Sequence[Record]) -> Run:
-    """What the user adds to every run. Raises UsageError for machines that nobody measured."""
-    names = dict.fromkeys(name for r in records for name in (r.machine, r.processor))
-    if options.baseline is not None and options.baseline not in names:
-        what = unknown("machine or processor", options.baseline, names)
-        raise UsageError(f"--baseline {options.baseline}: {what}")
-    known = rates.read(options.machines, records) if options.machines else {}
-    return {"rates": known, "baseline": options.baseline}
-
-
-def _without_effect(options: argparse.Namespace, rendered: Iterable[Sequence[Record]]) -> list[str]:
+def _without_effect(options: argparse.Namespace, reports: Iterable["Report"]) -> list[str]:
     """One line where options were given that compare hardware, and no report has more than one."""
     given = {"--baseline": options.baseline, "--machines": options.machines}
     named = " and ".join(option for option, value in given.items() if value)
-    kinds = [{(r.machine, r.processor, r.device) for r in records} for records in rendered]
+    kinds = [{(r.machine, r.processor, r.device) for r in each.records} for each in reports]
     if not named or any(len(kind) > 1 for kind in kinds):
         return []
     return [f"{named} changed nothing: no report here has two machines; merge runs by --out"]
 
 
-def _runs(merged: Merged, told: Run, also: Sequence[str] = ()) -> list[Run]:
-    return [{**run, **told, "remarks": [*merged.remarks, *also]} for run in merged.runs]
+def _write_merged(out: Path, report: "Report", plots: bool) -> None:
+    from bench.reports.write import write_reports
 
-
-def _write_merged(out: Path, records: Sequence[Record], runs: Sequence[Run], plots: bool) -> None:
     check_free(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_reports(out, records, runs, plots)
+        write_reports(out, report, plots)
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be written ({error})") from None
 
 
-def _rewrite(folder: RunFolder, rows: Sequence[Record], told: Run, plots: bool) -> None:
-    one = merge([(folder.run, rows)])
-    try:
-        write_reports(folder.path, one.records, _runs(one, told), plots)
-    except OSError as error:
-        raise UsageError(f"{folder.path}: reports cannot be written ({error})") from None
+def _rewrite(found: Found, every: "Report", plots: bool) -> "list[Report]":
+    """Write the reports of each run of a folder, annotated as `every` is, and its index, which is
+    printed; returns the reports.
+    """
+    from bench.reports.formats import index
+    from bench.reports.write import write_reports
+
+    reports, entries = [], []
+    for folder, rows in found.runs:
+        report = _annotated_like(every, _report([(folder.run, rows)]))
+        try:
+            write_reports(folder.path, report, plots)
+        except OSError as error:
+            raise UsageError(f"{folder.path}: reports cannot be written ({error})") from None
+        reports.append(report)
+        files = [name for name in index.FILES if (folder.path / name).exists()]
+        entries.append(index.Entry(_below(found, folder.path), report, files))
+    if not found.alone:
+        entries += [_unreadable(found, path, reason) for path, reason in found.unreadable.items()]
+        _write_index(found.path, entries)
+    return reports
 
 
-def _write_index(found: Found) -> str:
-    """Write the index of a folder; returns its Markdown."""
-    entries = [_entry(found.path, folder.path, folder.run, rows) for folder, rows in found.runs]
-    entries += [
-        _entry(found.path, path, None, (), reason) for path, reason in found.unreadable.items()
-    ]
+def _unreadable(found: Found, path: Path, reason: str) -> "index.Entry":
+    from bench.reports.formats import index
+
+    # reports of an earlier state would be no answer
+    files = [name for name in index.FILES if name in SIGNS and (path / name).exists()]
+    reason = reason.removeprefix(f"{path}: ").replace(f"{path}{os.sep}", "")
+    return index.Entry(_below(found, path), None, files, reason)
+
+
+def _below(found: Found, path: Path) -> PurePosixPath:
+    return PurePosixPath(path.relative_to(found.path).as_posix())
+
+
+def _write_index(path: Path, entries: "Sequence[index.Entry]") -> None:
+    from bench.reports.formats import index
+
     text = index.markdown(entries)
     try:
-        write(found.path / "index.md", text)
+        write(path / "index.md", text)
         if any("report.html" in entry.files for entry in entries):
-            write(found.path / "index.html", index.page(entries))
+            write(path / "index.html", index.page(entries))
     except OSError as error:
-        raise UsageError(f"{found.path}: the index cannot be written ({error})") from None
-    return text
-
-
-def _entry(
-    top: Path, path: Path, run: Run | None, rows: Sequence[Record], reason: str | None = None
-) -> index.Entry:
-    files = [name for name in index.FILES if (path / name).exists()]
-    if reason:  # reports of an earlier state would be no answer
-        files = [name for name in files if name in SIGNS]
-        reason = reason.removeprefix(f"{path}: ").replace(f"{path}{os.sep}", "")
-    relative = PurePosixPath(path.relative_to(top).as_posix())
-    return index.Entry(relative, run, merge([(run, rows)]).records if run else rows, files, reason)
+        raise UsageError(f"{path}: the index cannot be written ({error})") from None
+    print(text, end="")

@@ -15,7 +15,7 @@ from bench.processes import ENDING
 
 if TYPE_CHECKING:
     from bench.cli.terminal import Display
-    from bench.parent.measurement import Task
+    from bench.parent.outcome import Task
     from bench.run.run import Ended
 
 

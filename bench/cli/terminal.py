@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.parent.measurement import Task
+from bench.parent.outcome import Task
 from bench.records import Record
 
 STYLES = {"ok": "green", "unavailable": "yellow", "unsupported": "yellow"}  # all others: red

@@ -1,12 +1,14 @@
-"""One run against another, as Markdown that fits into a comment on a pull request."""
+"""Comparisons as Markdown that fits into a comment on a pull request."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.compare.changes import TIMES, WORDS, Change, Changed
+from bench.compare.comparison import Comparison
 from bench.compare.gate import Judgement, label, limit_text
 from bench.compare.sides import LeftOut, Side
 from bench.records import Record
-from bench.reports.text import code_version, escape, number, table
+from bench.reports.text import escape, number, table
+from bench.words import plural
 
 READING = """\
 **speed** is NEW's over BASE's, with its 95 % interval over processes (Welch's t). Processes of
@@ -27,36 +29,32 @@ MACHINE = ("machine", "processor")  # facts that make another machine
 FACTS = ("physical_cores", "logical_cores", "memory_gib", "os")
 
 
-def render(
-    base: Side,
-    new: Side,
-    cells: Sequence[Changed],
-    left_out: Sequence[LeftOut],
-    judgement: Judgement,
-    limits: Mapping[str, float],
-    controls: Sequence[Changed] = (),
-) -> str:
-    """The answer first, then the tables, then what was left out and what else differs.
+def render(comparisons: Sequence[Comparison], limits: Mapping[str, float], controlled: bool) -> str:
+    """Each comparison, then how to read them; `controlled`: speeds are held against a control."""
+    parts = [_comparison(each, limits) for each in comparisons]
+    return "\n\n".join([*parts, HELD if controlled else READING]) + "\n"
 
-    `controls`: what speeds are held against, and how its own changed.
-    """
+
+def _comparison(comparison: Comparison, limits: Mapping[str, float]) -> str:
+    """The answer first, then the tables, then what was left out and what else differs."""
+    base, new, cells = comparison.base, comparison.new, comparison.cells
     differing, same = _facts(base, new, cells)
     sections = [
         f"## {escape(new.name)} against {escape(base.name)}",
         _machine(differing),
-        _answer(cells, left_out),
-        *_verdicts(judgement, limits),
+        _answer(cells, comparison.left_out),
+        *_verdicts(comparison.judgement, limits),
         *_tables(cells),
-        _controls(controls),
+        _controls(comparison.controls),
     ]
-    if left_out:
-        lines = [f"- {label(each.cell)}: {escape(each.reason)}" for each in left_out]
+    if comparison.left_out:
+        lines = [f"- {label(each.cell)}: {escape(each.reason)}" for each in comparison.left_out]
         sections.append("### Left out\n\n" + "\n".join(lines))
     if remarks := _remarks(base, new, cells):
         sections.append("### Remarks\n\n" + "\n".join(f"- {escape(each)}" for each in remarks))
     rows = [[name, *values] for name, values in differing.items()]
     rows += _settings(cells)
-    text = table(["", "BASE", "NEW"], rows) if rows else "Nothing that is known."
+    text = table(["difference", "BASE", "NEW"], rows) if rows else "Nothing that is known."
     sections.append(f"### What differs\n\n{text}")
     if same:
         stated = ", ".join(f"{name} {value}" for name, value in same.items())
@@ -81,14 +79,14 @@ def _answer(cells: Sequence[Changed], left_out: Sequence[LeftOut]) -> str:
         cell.changes[what].verdict for cell in cells for what in TIMES if what in cell.changes
     ]
     counts = [
-        f"{verdicts.count(told)} {name}"
-        for told, name in (
+        f"{verdicts.count(verdict)} {name}"
+        for verdict, name in (
             *(("slower", "slower"), ("faster", "faster"), ("tie", "tied")),
             (None, "without an interval, of which nothing can be said"),
         )
-        if told in verdicts
+        if verdict in verdicts
     ]
-    text = f"Speed of {len(cells)} cell{'s' * (len(cells) != 1)}: {', '.join(counts) or 'unknown'}"
+    text = f"Speed of {plural(len(cells), 'cell')}: {', '.join(counts) or 'unknown'}"
     return f"{text}; {len(left_out)} left out." if left_out else f"{text}."
 
 
@@ -114,7 +112,7 @@ def _tables(cells: Sequence[Changed]) -> list[str]:
     parts = []
     for (machine, contest), rows in contests.items():
         known = [what for what in COLUMNS if any(what in row.changes for row in rows)]
-        header = ["", *(column for what in known for column in COLUMNS[what])]
+        header = ["contender", *(column for what in known for column in COLUMNS[what])]
         body = [
             [row.pair.cell.label, *(text for what in known for text in _texts(what, row))]
             for row in rows
@@ -149,11 +147,11 @@ def _texts(what: str, cell: Changed) -> list[str]:
         return ["–"] * len(COLUMNS[what])
     if what == "speed":
         return [_speeds(change), _ratio(change), change.verdict or "–"]
-    told = f" {change.verdict}" if change.verdict in WORDS[what] else ""
+    word = f" {change.verdict}" if change.verdict in WORDS[what] else ""
     if what == "accuracy":
-        points = f"{-100 * change.loss:+.1f} pt{told}"
+        points = f"{-100 * change.loss:+.1f} pt{word}"
         return [f"{change.base:.1%} → {change.new:.1%} ({points})"]
-    grown = f"{100 * change.loss:+.1f} %{told}"
+    grown = f"{100 * change.loss:+.1f} %{word}"
     digits = 1 if what == "time to target" else 0
     return [f"{number(change.base, digits)} → {number(change.new, digits)} ({grown})"]
 
@@ -214,13 +212,13 @@ def _known(side: Side, rows: Sequence[Record]) -> dict[str, str]:
                 found.setdefault(name, {})[str(value)] = None
 
     ids = {row.run_id for row in rows}
-    runs = [run for run in side.runs if run["run_id"] in ids]
+    runs = [run for run in side.runs if run.run_id in ids]
     note("run", (row.run_id for row in rows))
     note("machine", (row.machine for row in rows))
     note("processor", (row.processor for row in rows))
     for name in FACTS:
-        note(name, (run["machine"].get(name) for run in runs))
-    note("resnet-bench", map(code_version, runs))
+        note(name, (getattr(run.machine, name) for run in runs))
+    note("resnet-bench", (run.code_version for run in runs))
     for row in rows:
         for package, version in row.versions.items():
             note(package, [version])
@@ -229,7 +227,7 @@ def _known(side: Side, rows: Sequence[Record]) -> dict[str, str]:
 
 
 def _settings(cells: Sequence[Changed]) -> list[list[str]]:
-    """Settings in force that a cell had in one run and not in the other, and who had them."""
+    """Effective settings that a cell had in one run and not in the other, and who had them."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for cell in cells:
         ours, theirs = (

@@ -3,7 +3,7 @@
 Rows are compared only where all that defines the work is equal; whatever is not is named.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from bench.analysis.statistics import speed_ratios
 from bench.cells import Cell
 from bench.errors import UsageError, unknown
-from bench.records import EXPECTED, Record, reading
+from bench.records import EXPECTED, Record, Run, reading
 from bench.records.folder import RunFolder
 
 Key = tuple[Cell, str | None]  # and the machine, where a side has several
@@ -23,7 +23,7 @@ class Side:
 
     name: str
     records: list[Record]
-    runs: list[Mapping[str, Any]]  # the `run.json` beside the rows, where there is one
+    runs: list[Run]  # of the `run.json` beside the rows, where there is one
     remarks: list[str] = field(default_factory=list)
 
 
@@ -59,7 +59,7 @@ class LeftOut:
 def side(path: Path) -> Side:
     """Read one argument of `compare`. Raises UsageError where it holds no records."""
     rows: dict[tuple[Any, ...], Record] = {}
-    runs: list[Mapping[str, Any]] = []
+    runs: list[Run] = []
     remarks: list[str] = []
     given = 0
     for file in reading.files(path):
@@ -170,7 +170,7 @@ def _failure(side: Side, rows: Sequence[Record]) -> str:
     return f"{len(failed)} of {len(rows)} processes in {side.name}: {', '.join(reasons)}"
 
 
-def _nearest(key: Key, others: Mapping[Key, Any], lack: Side) -> str:
+def _nearest(key: Key, others: Iterable[Key], lack: Side) -> str:
     """In what the most similar cell of the side that lacks this one differs."""
     cell, machine = key
     found = []

@@ -15,10 +15,11 @@ from bench.analysis.steadiness import leak
 from bench.calibrate import certify
 from bench.cells import Cell
 from bench.data.sharing import shared_data
-from bench.machine import facts as machine
-from bench.machine import gpu
-from bench.records import Record
-from bench.request.matrix import matrix
+from bench.machine import facts, gpu
+from bench.records.record import Record
+from bench.records.run import Run
+from bench.request.matrix import cells_of
+from bench.request.request import Request
 from bench.run.measure import measure
 
 PLANTED = Path(__file__).with_name("planted")
@@ -68,22 +69,20 @@ class Fault:
 
 def examine() -> Iterator[Finding]:
     """Run all self-tests, in about a minute; what needs a GPU or a framework says so without."""
-    faults = [fault for fault in FAULTS if fault.device == "cpu" or machine.gpus()]
+    faults = [fault for fault in FAULTS if fault.device == "cpu" or facts.gpus()]
     cells = list(dict.fromkeys(cell for fault in faults for cell in fault.cells))
     with (
         tempfile.TemporaryDirectory(prefix="resnet-bench-") as logs,
         shared_data(cells, None) as folders,
     ):
-        found = measure(
-            [(cell, 0) for cell in cells],
-            folders,
-            {},
+        run = Run(
             run_id="doctor",
-            machine_facts=machine.facts(),
-            logs=Path(logs),
-            timeout_s=TIMEOUT_S,
-            seed=0,
+            command="resnet-bench doctor",
+            options=Request(),
+            machine=facts.this_machine(),
         )
+        tasks = [(cell, 0) for cell in cells]
+        found = measure(run, tasks, folders, {}, logs=Path(logs), timeout_s=TIMEOUT_S)
         records = {record.cell: record for record in found}
     for fault in FAULTS:
         verdict = "not run"
@@ -102,12 +101,13 @@ def examine() -> Iterator[Finding]:
 def _tf32(where: str, file: str, device: str) -> Finding:
     """Whether the timed half of a certificate tells TF32 from fp32, and no other half does."""
     test, planted = f"TF32 under the label fp32, {where}", "convolutions keep 10 bits of mantissa"
-    if device == "cuda" and not machine.gpus():
+    if device == "cuda" and not facts.gpus():
         return Finding(test, planted, NO_GPU, "not run")
     if device == "cuda" and (gpu.visible()[0].compute_capability() or TF32) < TF32:
         return Finding(test, planted, "this GPU has no TF32", "not run")
-    cell = _cell(file, "train", device, 64)
-    [certificate] = [c for _, c in certify.certify([cell], timeout_s=600, remembered=False) if c]
+    executable = _cell(file, "train", device, 64).executable
+    found = certify.certify([executable], timeout_s=600, remembered=False)
+    [certificate] = [certificate for _, certificate in found if certificate]
     failure = certificate.timed.failure or ""
     if failure.startswith("unavailable"):
         return Finding(test, planted, f"needs a framework: {failure}", "not run")
@@ -117,19 +117,16 @@ def _tf32(where: str, file: str, device: str) -> Finding:
 
 
 def _cell(file: str, workload: str, device: str, batch_size: int) -> Cell:
-    [cell] = matrix(
-        impl=[str(PLANTED / file)],
-        mode=["eager"],
-        model=["resnet14"],
-        workload=[workload],
-        device=[device],
-        precision=["fp32"],
-        batch_size=[batch_size],
-        optimizer=["sgd"],
-        dataset="digits",
-        seed=0,
+    request = Request(
+        impl=(str(PLANTED / file),),
+        mode=("eager",),
+        workload=(workload,),
+        device=(device,),
+        batch_size=(batch_size,),
+        optimizer=("sgd",),
         steps=STEPS,
     )
+    [cell] = cells_of(request)
     return cell
 
 

@@ -1,6 +1,6 @@
 """What tells the article's pair apart, and how much each difference matters.
 
-`python -m bench.certificate.article` computes the effects anew, in float64 on the problem of the
+`python -m bench.identity.article` computes the effects anew, in float64 on the problem of the
 certificate, and writes them to `article_effects.json`, which reports quote (it takes some minutes).
 """
 
@@ -131,7 +131,7 @@ def sentence(effect: Effect) -> str:
     return ", ".join(stated) or "no effect beyond rounding"
 
 
-def exhibited(implementations: Iterable[str]) -> bool:
+def of_the_pair(implementations: Iterable[str]) -> bool:
     """Whether one of the article's pair is among them."""
     return not {"article_torch", "article_keras"}.isdisjoint(implementations)
 

@@ -15,7 +15,8 @@ class Half:
 
     @property
     def passed(self) -> bool:
-        return self.failure is None and not self.failed
+        """Whether there are checks, and none of them failed."""
+        return self.failure is None and bool(self.checks) and not self.failed
 
     @property
     def failed(self) -> list[Check]:
@@ -27,6 +28,8 @@ class Half:
         """`passed`, or the first check that failed and by how much."""
         if self.failure:
             return f"failed: {self.failure}"
+        if not self.checks:
+            return "failed: nothing was checked"
         if not self.failed:
             return f"passed in {self.instead}, no float64 there" if self.instead else "passed"
         # a missing tensor says little of how far the functions are apart: the next check does
@@ -63,4 +66,5 @@ class Certificate:
 
     @property
     def passed(self) -> bool:
+        """Whether both halves are."""
         return self.float64.passed and self.timed.passed

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from bench.data.recipes import stretches
 from bench.identity.limits import LIMITS, ROUNDING_ROOM
 from bench.identity.problem import STEPS, Problem, Solution, learning_rates
-from bench.worker.workloads import Train
 from resnet_impls.contract import Implementation, skipped_steps
 from resnet_impls.weights import Weights
 
@@ -84,10 +84,10 @@ def _errors(
     yield "logits of infer", relative(trained.infer(1), solution.logits)
     trained.place(images, labels)
 
-    training = Train(trained, rates)
+    losses = np.empty(0, np.float32)
     for earlier, step in pairwise((0, *STEPS)):
-        training.run(step - earlier)
-        losses = np.concatenate(training.losses)
+        before = rates[max(0, earlier - 1)]  # the rate in force
+        losses = np.append(losses, train(trained, before, rates[earlier:step]))
         ours, theirs = trained.weights(), solution.weights[step]
         yield "loss of step 1", relative(losses[:1], solution.losses[:1])
         for what, names in (
@@ -113,6 +113,23 @@ def _errors(
     norm, reference_norm = np.linalg.norm(g), np.linalg.norm(reference)
     yield "gradient direction", float(1 - g @ reference / (norm * reference_norm))
     yield "gradient norm", float(abs(norm / reference_norm - 1))
+
+
+def train(implementation: Implementation, rate: float, rates: Iterable[float]) -> np.ndarray:
+    """One optimizer step at each of `rates`, in which `rate` is in force at first; losses (steps,).
+
+    As in a run, the rate is set only where it changes. Raises ValueError for too few or too many
+    losses.
+    """
+    losses = []
+    for each, steps in stretches(rates):
+        if each != rate:
+            implementation.set_learning_rate(each)
+            rate = each
+        losses.append(implementation.train(steps))
+        if np.shape(losses[-1]) != (steps,):
+            raise ValueError(f"train({steps}) returned losses of shape {np.shape(losses[-1])}")
+    return np.concatenate(losses)
 
 
 def odd(loaded: Weights, start: Weights) -> int:

@@ -1,7 +1,6 @@
-"""What a certificate asks: weights, batches, and the reference's answer to them.
+"""The problem of a certificate: weights and batches, and the reference's solution.
 
-`python -m bench.certificate.problem MODEL OPTIMIZER RECIPE FILE` works one out, in a process of its
-own.
+`python -m bench.identity.problem MODEL OPTIMIZER RECIPE FILE` works one out, in a subprocess.
 """
 
 import sys
@@ -36,7 +35,7 @@ DECIDED_BATCH = 4  # images, for batch norms whose statistics are of more than a
 
 @dataclass(frozen=True)
 class Problem:
-    """What both sides are given: numbers that float32 holds exactly."""
+    """Weights and batches for implementation and reference, all of which float32 holds exactly."""
 
     architecture: Architecture
     weights: Weights
@@ -46,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solution:
-    """What the reference makes of it."""
+    """The reference's results on a problem."""
 
     logits: np.ndarray  # (B, classes), of the first batch in evaluation mode
     losses: np.ndarray  # (20,)
@@ -130,11 +129,12 @@ def decide(architecture: Architecture, weights: Weights, stream: np.random.Gener
 
 def learning_rates(optimizer: str, recipe: str) -> list[float]:
     """The learning rate of each of the 20 steps."""
-    return list(RECIPES[recipe].learning_rates(RATES[optimizer], STEPS[-1]))
+    rates: list[float] = RECIPES[recipe].learning_rates(RATES[optimizer], STEPS[-1]).tolist()
+    return rates
 
 
 def solve(problem: Problem, optimizer: str, recipe: str) -> Solution:
-    """What the reference makes of the problem, in float64."""
+    """Solve a problem with the reference, in float64."""
     rates = learning_rates(optimizer, recipe)
     images, labels = problem.images, problem.labels
     trained = Reference(

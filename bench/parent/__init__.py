@@ -1,4 +1,4 @@
-"""The parent's side of measuring: it starts workers, gives them turns, and sleeps meanwhile.
+"""The parent's side of measuring: it starts workers, sends them requests, and sleeps meanwhile.
 
-No framework is imported here; `bench.channel` is the wire to `bench.worker`.
+No framework is imported here; `bench.worker.protocol` is the wire to a worker.
 """

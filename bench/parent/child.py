@@ -1,35 +1,24 @@
-"""One worker as its parent sees it: started, asked for turns, suspended between them, ended."""
+"""One worker as its parent sees it: started, sent requests, suspended between them, ended."""
 
 import contextlib
-import math
 import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.cells import Cell
+from bench import processes
 from bench.machine import cpus
 from bench.parent.suspension import Suspension
+from bench.records.record import Status
+from bench.worker import protocol
 from bench.worker.channel import Channel, ChannelClosed
-
-# The positive numbers, or lists of them, that the answer to each turn must hold.
-ANSWERS = {
-    "build": ("import_s", "build_s", "host_baseline_mib"),
-    "warm_up": ("first_step_s", "host_mib"),
-    "block": ("block_s",),
-    "evaluate": ("evaluation_s",),
-    "finish": ("host_peak_mib",),
-    "latency": ("latency_ms",),
-    "audit": (),
-    "certify": (),
-    "describe": (),
-    "probe": ("gflop_per_s", "copy_gb_per_s"),
-}
+from bench.worker.environment import Environment, temporary_files
+from bench.worker.protocol import A, Build, Failed, WorkerRequest
 
 # How often a waiting parent looks whether the worker still lives: a worker's own children may hold
 # the channel open after its death.
@@ -40,36 +29,33 @@ LAST_LOOK_S = 0.1  # for an answer that is there when the time is up, as after a
 class Failure(Exception):
     """A worker that will not answer any more: its `status` and `reason` for the record."""
 
-    def __init__(self, status: str, reason: str) -> None:
+    def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
 
 
 class Child:
-    """A worker process that runs only while it is asked something.
+    """A worker process that runs only while it has a request to answer.
 
     It leads a process group within our session, so that a signal reaches whatever it starts, and
-    the kernel ends a suspended group (SIGHUP, SIGCONT) should this process be killed. It may
-    allocate `memory_mib` at most where that is given.
+    the kernel ends a suspended group (SIGHUP, SIGCONT) should this process be killed.
     """
 
-    def __init__(
-        self, cell: Cell, data_folder: Path | None, log: Path, memory_mib: float | None = None
-    ) -> None:
+    def __init__(self, environment: Environment, log: Path) -> None:
         ours, theirs = socket.socketpair()
-        self.cell = cell
-        self.memory_mib = memory_mib
+        self.limited = False  # in the memory that it may allocate
         self.channel = Channel(ours)
         self.ended = False
         self.temporary = tempfile.TemporaryDirectory(
             prefix="resnet-bench-",
             ignore_cleanup_errors=True,  # a process that is being killed may still write
         )
-        with theirs, log.open("ab") as output, cpus.confined(cell.threads):
+        variables = environment.variables() | temporary_files(self.temporary.name)
+        with theirs, log.open("ab") as output, cpus.confined(environment.threads):
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.worker", str(theirs.fileno())],
-                env={**os.environ, **environment(cell), **temporary_files(self.temporary.name)},
+                processes.command("bench.worker", str(theirs.fileno())),
+                env={**os.environ, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -77,45 +63,43 @@ class Child:
                 process_group=0,
             )
         self.suspension = Suspension(self.process.pid)
-        folder = data_folder and str(data_folder)
-        self.channel.send({"cell": cell.as_dict(), "data_folder": folder, "memory_mib": memory_mib})
 
-    def ask(self, turn: str, timeout_s: float, **request: Any) -> dict[str, Any]:
-        """Let the worker run for one turn, and return its answer.
+    def ask(self, request: WorkerRequest[A], timeout_s: float) -> A:
+        """Let the worker run until it has answered, and return its answer.
 
         Raises Failure where the worker reports an error, dies, gives no answer in `timeout_s`
         seconds, or answers nonsense.
         """
-        self.begin(turn, **request)
-        return self.answer(turn, timeout_s)
+        self.begin(request)
+        return self.answer(request, timeout_s)
 
-    def begin(self, turn: str, **request: Any) -> None:
-        """Let the worker run for one turn, whose `answer` is to be fetched."""
+    def begin(self, request: WorkerRequest[Any]) -> None:
+        """Let the worker run for one request, whose `answer` the caller fetches."""
+        if isinstance(request, Build):
+            self.limited = request.memory_mib is not None
         self.suspension.end()
         self._signal(signal.SIGCONT)
         with contextlib.suppress(ChannelClosed):  # `answer` will say so
-            self.channel.send({"turn": turn, **request})
+            self.channel.send(protocol.encode(request))
 
-    def answer(self, turn: str, timeout_s: float) -> dict[str, Any]:
-        """What comes of the turn that was begun, as `ask` returns it; the worker is suspended."""
+    def answer(self, request: WorkerRequest[A], timeout_s: float) -> A:
+        """The answer to a request that was begun, as `ask` returns it; the worker is suspended."""
+        name = request.name
         try:
-            answer = self._wait(time.monotonic() + timeout_s)
+            answer = protocol.answer_of(self._wait(time.monotonic() + timeout_s), request)
         except TimeoutError:
-            raise Failure("timeout", f"its {turn} did not end within {timeout_s:g} s") from None
+            raise Failure("timeout", f"its {name} did not end within {timeout_s:g} s") from None
         except ChannelClosed:
             death = self._death()
             # some runtimes do not survive an allocation that fails
-            limited = self.memory_mib is not None and death.startswith("killed")
-            raise Failure("oom" if limited else "crashed", f"{death} during its {turn}") from None
+            status: Status = "oom" if self.limited and death.startswith("killed") else "crashed"
+            raise Failure(status, f"{death} during its {name}") from None
         except ValueError as error:
-            raise Failure("crashed", f"answered its {turn} with garbage: {error}") from None
+            raise Failure("crashed", f"answered its {name} with garbage: {error}") from None
         self._signal(signal.SIGSTOP)
         self.suspension.begin()
-        if "status" in answer:
-            raise Failure(str(answer["status"]), str(answer.get("reason")))
-        for name in ANSWERS[turn]:
-            if not is_positive(answer.get(name)):
-                raise Failure("crashed", f"its {turn} answered {name} = {answer.get(name)!r:.80}")
+        if isinstance(answer, Failed):
+            raise Failure(answer.status, answer.reason)
         return answer
 
     def end(self) -> None:
@@ -127,7 +111,7 @@ class Child:
             self.channel.close()
             self.temporary.cleanup()
 
-    def _wait(self, deadline: float) -> dict[str, Any]:
+    def _wait(self, deadline: float) -> bytes:
         """Sleep until the answer is there, waking now and then to see that the worker lives."""
         while True:
             remaining = deadline - time.monotonic()
@@ -158,8 +142,12 @@ class Child:
             os.killpg(self.process.pid, number)
 
 
-def is_positive(value: Any) -> bool:
-    """Whether `value` is a finite number above 0, or a list of such."""
-    if isinstance(value, list):
-        return bool(value) and all(map(is_positive, value))
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+@contextlib.contextmanager
+def one_worker(environment: Environment) -> Iterator[Child]:
+    """A worker beside no other, whose log nobody keeps; it ends with the context."""
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
+        child = Child(environment, Path(folder) / "log")
+        try:
+            yield child
+        finally:
+            child.end()

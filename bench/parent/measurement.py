@@ -1,93 +1,201 @@
-"""A task under way: its worker, its turns, and what becomes of their answers."""
+"""A task under way: its worker, the requests to it, and its answers so far."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from bench.cells import Cell
 from bench.machine.state import Watch
-from bench.parent import to_target as reaching
+from bench.parent import to_target
 from bench.parent.child import Child, Failure
+from bench.parent.outcome import BlockSeen, MachineState, Outcome, Task
+from bench.validation import convert
+from bench.worker.protocol import (
+    Audit,
+    Block,
+    Build,
+    Built,
+    Evaluate,
+    Evaluated,
+    Finish,
+    Finished,
+    Latency,
+    WarmedUp,
+    WarmUp,
+    WorkerRequest,
+)
 
 MIN_BLOCKS = 10  # where there are steps enough
 
-Task = tuple[Cell, int]  # a cell and its replicate
-Outcome = dict[str, Any]  # what was learnt, by the names of Record's fields
+OnRequest = Callable[[Task, str, int], None]  # a worker begins to answer: task, name, steps
 
 
 class Measurement:
-    """A task under way: its worker, and what that has told so far."""
+    """A task under way: its worker, and the worker's answers so far.
 
-    def __init__(self, task: Task, child: Child) -> None:
+    Each method sends one request and keeps its answer. It returns False where the worker failed,
+    which is then ended.
+    """
+
+    def __init__(self, task: Task, child: Child, timeout_s: float, on_request: OnRequest) -> None:
         self.task = task
         self.child = child
+        self.timeout_s = timeout_s
+        self.on_request = on_request
         self.watch = Watch(task[0].device, child.process.pid, task[0].threads)
-        self.values: Outcome = {"block_steps": [], "block_s": [], "latency_ms": []}
+        self.failure: Failure | None = None
+        self.faults: list[str] = []
+        self.built: Built | None = None
+        self.built_alone = True
+        self.warmed_up: WarmedUp | None = None
+        self.blocks: list[BlockSeen] = []
+        self.evaluations: list[Evaluated] = []
+        self.finished: Finished | None = None
+        self.latency_ms: list[float] = []
+        self.machine_state = MachineState()
+        self.steady: bool | None = None
 
-    def turn(self, turn: str, timeout_s: float, **request: Any) -> bool:
-        """Have the worker do one turn and keep its answer; False where it failed, and is ended."""
-        if turn == "block":
+    def begin_build(self, data_folder: Path) -> None:
+        """Have the network built; `end_build` fetches the answer."""
+        cell, replicate = self.task
+        self.building = Build(
+            cell=to_target.of_process(cell, replicate), data_folder=str(data_folder)
+        )
+        self._announce(self.building)
+        self.child.begin(self.building)
+
+    def end_build(self, *, alone: bool) -> bool:
+        """Whether the network is built; `alone`: beside no other."""
+        with self._failing():
+            self.built_alone = alone
+            self.built = self.child.answer(self.building, self.timeout_s)
+        return self.failure is None
+
+    def warm_up(self, steps: int) -> bool:
+        """The first step, and `steps` more."""
+        with self._failing():
+            request = WarmUp(steps=steps)
+            self._announce(request, steps)
+            self.warmed_up = self.child.ask(request, self.timeout_s)
+        return self.failure is None
+
+    def block(self, steps: int) -> bool:
+        """One timed block of `steps` steps, and what the machine did meanwhile."""
+        with self._failing():
+            request = Block(steps=steps)
+            self._announce(request, steps)
             self.watch.begin()
-        elif turn == "finish":
-            self.values |= self.watch.summary()
-        self.child.begin(turn, **request)
-        return self.keep(turn, timeout_s, **request)
+            timed = self.child.ask(request, self.timeout_s)
+            seen = self.watch.end(timed.cpu_s)
+            self.blocks.append(
+                BlockSeen(
+                    steps,
+                    timed,
+                    own_cores=seen["block_own_cores"],
+                    other_cores=seen["block_other_cores"],
+                    stolen_cores=seen["block_stolen_cores"],
+                    energy_j=seen["block_j"],
+                )
+            )
+        return self.failure is None
 
-    def keep(self, turn: str, timeout_s: float, **request: Any) -> bool:
-        """As `turn`, of a turn that was begun."""
+    def evaluate(self) -> bool:
+        """The accuracy that the blocks so far led to."""
+        with self._failing():
+            request = Evaluate()
+            self._announce(request)
+            self.evaluations.append(self.child.ask(request, self.timeout_s))
+        return self.failure is None
+
+    def finish(self, weights_file: Path | None) -> bool:
+        """What all blocks led to; the weights go to a file where one is given."""
+        with self._failing():
+            request = Finish(weights_file=str(weights_file) if weights_file else None)
+            self._announce(request)
+            self.machine_state = convert(self.watch.summary(), MachineState)
+            self.finished = self.child.ask(request, self.timeout_s)
+        return self.failure is None
+
+    def latency(self, steps: int) -> bool:
+        """`steps` single steps, each timed."""
+        with self._failing():
+            request = Latency(steps=steps)
+            self._announce(request, steps)
+            self.latency_ms += self.child.ask(request, self.timeout_s).latency_ms
+        return self.failure is None
+
+    def audit(self) -> bool:
+        """Whether the times can be true, by the worker's checks and by its suspensions."""
+        with self._failing():
+            request = Audit(step_s=self.step_s)
+            self._announce(request)
+            self.faults += self.child.ask(request, self.timeout_s).faults
+            if fault := self.child.suspension.fault:
+                self.faults.append(fault)
+        return self.failure is None
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Keep the failure of the worker where it fails within, and end it."""
         try:
-            answer = self.child.answer(turn, timeout_s)
+            yield
         except Failure as failure:
             self.child.end()
-            self.values |= {"status": failure.status, "reason": failure.reason}
-            return False
-        if turn == "block":
-            self.values["block_steps"].append(request["steps"])
-            self.values["block_s"].append(answer["block_s"])
-            seen = self.watch.end(answer["cpu_s"])
-            kinds = ("host_mib", "device_mib", "wait_s", "place_s")
-            seen |= {f"block_{name}": answer[name] for name in kinds if name in answer}
-            for name, value in seen.items():
-                self.values.setdefault(name, []).append(value)
-        elif turn == "evaluate":
-            reaching.note(self.task[0], self.values, answer)
-        elif turn == "latency":
-            self.values["latency_ms"] += answer["latency_ms"]
-        elif turn == "audit":
-            faults = [*answer["faults"], self.child.suspension.fault]
-            if reason := "; ".join(filter(None, faults)):
-                self.values |= {"status": "uncertified", "reason": reason}
-        else:
-            self.values |= answer
-        if turn == "finish":
-            self.values["status"] = "ok"
-        return True
+            self.failure = failure
+
+    def _announce(self, request: WorkerRequest[Any], steps: int = 0) -> None:
+        self.on_request(self.task, request.name, steps)
 
     @property
     def host_mib(self) -> float:
         """Resident memory after the warm-up, when everything has been allocated."""
-        return float(self.values["host_mib"])
+        assert self.warmed_up is not None
+        return self.warmed_up.host_mib
 
     @property
     def block_step_s(self) -> list[float]:
         """Seconds per step of each block so far."""
-        pairs = zip(self.values["block_s"], self.values["block_steps"], strict=True)
-        return [seconds / steps for seconds, steps in pairs]
+        return [block.step_s for block in self.blocks]
 
     @property
     def step_s(self) -> float:
         """Seconds per step so far, in blocks or else while warming up: to choose lengths by."""
-        if self.values["block_s"]:
-            return sum(self.values["block_s"]) / sum(self.values["block_steps"])
-        steps, warmup_s = warm_up_steps(self.task[0].steps), self.values["warmup_s"]
-        return warmup_s / steps if warmup_s else self.values["first_step_s"]
+        if self.blocks:
+            seconds = sum(block.timed.block_s for block in self.blocks)
+            return seconds / sum(block.steps for block in self.blocks)
+        assert self.warmed_up is not None
+        steps, warmup_s = warm_up_steps(self.task[0].steps), self.warmed_up.warmup_s
+        return warmup_s / steps if warmup_s else self.warmed_up.first_step_s
 
     @property
-    def outcome(self) -> tuple[Task, Outcome]:
-        """What becomes a record."""
-        return self.task, {
-            name: value
-            for name, value in self.values.items()
-            if name != "host_mib" and not (isinstance(value, list) and None in value)
-        }
+    def approach(self) -> to_target.Approach | None:
+        """How close the worker has come to its target accuracy; None without a target."""
+        cell = self.task[0]
+        if cell.target_accuracy is None or self.warmed_up is None:
+            return None
+        timed = [(block.steps, block.timed.block_s) for block in self.blocks]
+        return to_target.approach(
+            cell.target_accuracy, self.warmed_up.first_step_s, timed, self.evaluations
+        )
+
+    def outcome(self, cohort: str) -> Outcome:
+        """What has become of the task, whose worker is done or has failed."""
+        approach = self.approach
+        reason = "; ".join(self.faults) or (approach.shortfall if approach else None)
+        return Outcome(
+            status=self.failure.status if self.failure else "uncertified" if self.faults else "ok",
+            reason=self.failure.reason if self.failure else reason,
+            cohort=cohort,
+            built=self.built,
+            built_alone=self.built_alone,
+            warmed_up=self.warmed_up,
+            blocks=tuple(self.blocks),
+            approach=approach,
+            finished=self.finished,
+            latency_ms=tuple(self.latency_ms),
+            machine_state=self.machine_state,
+            steady=self.steady,
+        )
 
 
 def warm_up_steps(steps: int) -> int:

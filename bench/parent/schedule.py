@@ -1,15 +1,15 @@
 """Which worker measures next. Knows nothing of frameworks, and sleeps while a worker works.
 
-Cells that will be compared with each other form a cohort: their workers live side by side, and
-take turns in rounds whose order is shuffled. In each round every worker runs one block, of the same
-number of steps, while all others are suspended, so that a drift of the machine cancels in the ratio
-of two cells.
+Cells that will be compared with each other form a cohort: their workers live side by side, and run
+in rounds whose order is shuffled. In each round every worker runs one block, of the same number of
+steps, while all others are suspended, so that a drift of the machine cancels in the ratio of two
+cells.
 """
 
 import random
 import secrets
 import statistics
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -20,9 +20,12 @@ from bench.analysis.latency import latency_turns
 from bench.analysis.steadiness import settled
 from bench.cells import TRAINING, Cell, obstacle
 from bench.machine import cpus
-from bench.parent import to_target as reaching
+from bench.parent import to_target
 from bench.parent.child import Child
-from bench.parent.measurement import Measurement, Outcome, Task, split, warm_up_steps
+from bench.parent.measurement import Measurement, OnRequest, split, warm_up_steps
+from bench.parent.memory_budget import MemoryBudget
+from bench.parent.outcome import Outcome, Task
+from bench.worker.environment import Environment
 
 # Of a log; file systems allow 255, and the name of weights may hold that of those they began with
 LONGEST_NAME = 160
@@ -52,7 +55,7 @@ class Schedule:
     logs: Path
     timeout_s: float
     seed: int
-    on_turn: Callable[[Task, str, int], None] = lambda task, turn, steps: None
+    on_request: OnRequest = lambda task, name, steps: None
     weights: Path | None = None  # the folder that trained weights are saved in
 
     def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
@@ -69,7 +72,8 @@ class Schedule:
                 if found is None:
                     pending.append(task)
                 elif task[1] == 0:  # once is enough: no other process would fare better
-                    yield task, dict(zip(("status", "reason"), found, strict=True))
+                    status, reason = found
+                    yield task, Outcome(status=status, reason=reason)
             # The first to start can stay slower than the others, by the memory that it finds:
             # every second replicate starts in the reverse order of the one before.
             random.Random(f"seed {self.seed}, pair {replicate // 2}").shuffle(pending)
@@ -78,97 +82,83 @@ class Schedule:
             while pending:
                 cohort = secrets.token_hex(4)  # not by the seed: a resumed run draws that again
                 with ExitStack() as ending:
-                    for task, outcome in self._cohort(pending, order, ending):
-                        yield task, outcome | {"cohort": cohort}
+                    for measurement in self._cohort(pending, order, ending):
+                        yield measurement.task, measurement.outcome(cohort)
 
     def _cohort(
         self, pending: list[Task], order: random.Random, ending: ExitStack
-    ) -> Iterator[tuple[Task, Outcome]]:
-        """Take as many of `pending` as memory holds, and measure them side by side."""
+    ) -> Iterator[Measurement]:
+        """Take as many of `pending` as memory holds, and measure them side by side; yields each
+        when it is done or has failed.
+        """
         live: list[Measurement] = []
-        room = MemoryBudget(pending[0][0].device)
-        while pending and (more := room.for_more(live)):
-            built = []
+        budget = MemoryBudget(pending[0][0].device)
+        while pending and (more := budget.for_more(live)):
             for measurement in self._built(pending, more, ending):
-                if "status" in measurement.values:
-                    yield measurement.outcome
-                else:
-                    built.append(measurement)
-            for measurement in built:
                 cell = measurement.task[0]
                 warm_up = 0 if cell.target_accuracy else warm_up_steps(cell.steps)
-                if self._turn(measurement, "warm_up", steps=warm_up):
+                if measurement.failure is None and measurement.warm_up(warm_up):
                     live.append(measurement)
                 else:
-                    yield measurement.outcome
+                    yield measurement
 
         for steps in _blocks(live):
-            going = [m for m in live if "reached_steps" not in m.values]
+            going = [m for m in live if m.approach is None or not m.approach.reached]
             for measurement in order.sample(going, len(going)):
-                if not self._block(measurement, steps):
+                if not _block(measurement, steps):
                     live.remove(measurement)
-                    yield measurement.outcome
+                    yield measurement
 
         for measurement in tuple(live):
-            file = self._weights_file(measurement.task)
-            if not self._turn(measurement, "finish", weights_file=file):
+            if not measurement.finish(self._weights_file(measurement.task)):
                 live.remove(measurement)
-                yield measurement.outcome
+                yield measurement
 
-        for turns in _latency_rounds(live):
+        for round_ in _latency_rounds(live):
             for measurement in order.sample(live, len(live)):
-                steps = turns[measurement]
-                if steps and not self._turn(measurement, "latency", steps=steps):
+                steps = round_[measurement]
+                if steps and not measurement.latency(steps):
                     live.remove(measurement)
-                    yield measurement.outcome
+                    yield measurement
 
-        steady = _steady(live)
-        for measurement, is_steady in zip(live, steady, strict=True):
-            self._turn(measurement, "audit", step_s=measurement.step_s)
+        for measurement, steady in zip(live, _steady(live), strict=True):
+            measurement.steady = steady
+            measurement.audit()
             measurement.child.end()
-            measurement.values["steady"] = is_steady
-            yield measurement.outcome
+            yield measurement
 
-    def _built(self, pending: list[Task], room: int, ending: ExitStack) -> list[Measurement]:
-        """The next of `pending`, as many as have `room`, each with its network or its failure.
+    def _built(self, pending: list[Task], most: int, ending: ExitStack) -> list[Measurement]:
+        """The next of `pending`, `most` at most, each with its network or its failure.
 
         First replicates are built one by one, and that is timed. To save time the others are built
-        side by side, one on each of their processors; how long that took is then told of none.
+        side by side, one on each of their processors; no record says how long that took.
         """
         first, replicate = pending[0]
         at_once = 1 if replicate == 0 else first.threads or len(cpus.allowed())
         batch = []
-        for cell, replicate in pending[: min(room, at_once)]:
-            log = self.logs / f"{_slug(cell)}-{replicate}.log"
-            child = Child(reaching.of_process(cell, replicate), self.data_folders[cell], log)
+        for cell, replicate in pending[: min(most, at_once)]:
+            child = Child(Environment.of(cell), self.logs / f"{_slug(cell)}-{replicate}.log")
             ending.callback(child.end)
-            batch.append(Measurement((cell, replicate), child))
+            task = (cell, replicate)
+            batch.append(Measurement(task, child, self.timeout_s, self.on_request))
         del pending[: len(batch)]
         for measurement in batch:
-            self.on_turn(measurement.task, "build", 0)
-            measurement.child.begin("build")
+            measurement.begin_build(self.data_folders[measurement.task[0]])
         for measurement in batch:
-            measurement.keep("build", self.timeout_s)
-            if len(batch) > 1:
-                measurement.values |= dict.fromkeys(("import_s", "build_s"))
+            measurement.end_build(alone=len(batch) == 1)
         return batch
 
-    def _weights_file(self, task: Task) -> str | None:
+    def _weights_file(self, task: Task) -> Path | None:
         cell, replicate = task
         if self.weights is None or cell.workload not in TRAINING:
             return None
-        return str(self.weights.absolute() / f"{_slug(cell)}-{replicate}.safetensors")
+        return self.weights.absolute() / f"{_slug(cell)}-{replicate}.safetensors"
 
-    def _block(self, measurement: Measurement, steps: int) -> bool:
-        """A block, and the accuracy that it led to where that is what decides when to stop."""
-        done = self._turn(measurement, "block", steps=steps)
-        if done and measurement.task[0].target_accuracy:
-            return self._turn(measurement, "evaluate")
-        return done
 
-    def _turn(self, measurement: Measurement, turn: str, **request: Any) -> bool:
-        self.on_turn(measurement.task, turn, request.get("steps", 0))
-        return measurement.turn(turn, self.timeout_s, **request)
+def _block(measurement: Measurement, steps: int) -> bool:
+    """A block, and the accuracy that it led to where that decides when to stop."""
+    done = measurement.block(steps)
+    return measurement.evaluate() if done and measurement.task[0].target_accuracy else done
 
 
 def _blocks(live: Sequence[Measurement]) -> list[int]:
@@ -176,7 +166,7 @@ def _blocks(live: Sequence[Measurement]) -> list[int]:
     if not live:
         return []
     if live[0].task[0].target_accuracy:
-        return reaching.blocks(live[0].task[0])
+        return to_target.blocks(live[0].task[0])
     steps = live[0].task[0].steps
     timed = steps - 1 - warm_up_steps(steps)
     step_s = statistics.median(measurement.step_s for measurement in live)

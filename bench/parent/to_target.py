@@ -1,17 +1,18 @@
-"""Training until the test images are classified well enough: what an evaluation tells.
+"""Training until the test images are classified well enough.
 
-A cell trains in blocks of `evaluate_every` steps, and is evaluated after each, beside the clock.
+A cell trains in blocks of `evaluate_every` steps, and is evaluated after each, while no clock runs.
 """
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bench.cells import Cell
+from bench.worker.protocol import Evaluated
 
 
 def of_process(cell: Cell, replicate: int) -> Cell:
-    """What a process is given: training to a target begins from another seed in each, since the
-    steps that it takes vary with that.
+    """The cell that a process trains: to a target, each begins from a seed of its own, since the
+    number of steps varies with it.
     """
     if cell.target_accuracy is None:
         return cell
@@ -28,23 +29,55 @@ def blocks(cell: Cell) -> list[int]:
     return [steps for steps in found if steps]
 
 
-def note(cell: Cell, values: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Add an evaluation to what is known of a process, by the names of Record's fields.
+@dataclass(frozen=True)
+class Approach:
+    """How close a process has come to its target accuracy."""
 
-    Until the target is reached, `reason` says how far it has got.
-    """
-    target = cell.target_accuracy
-    assert target is not None
-    accuracies = values.setdefault("accuracies", [])
-    accuracies.append(answer["accuracy"])
-    values["evaluation_s"] = values.get("evaluation_s", 0.0) + answer["evaluation_s"]
-    steps = 1 + sum(values["block_steps"])
-    if answer["accuracy"] >= target:
-        values["reason"] = None
-        values["reached_steps"] = steps
-        values["reached_train_s"] = values["first_step_s"] + sum(values["block_s"])
-    else:
-        values["reason"] = (
-            f"not reached: test accuracy {max(accuracies):.4g} at best in {steps} steps, of the "
-            f"target {target:.4g}"
+    target: float
+    evaluations: tuple[Evaluated, ...]  # one after each block
+    steps: int  # that have been trained
+    train_s: float  # of training alone, first step included
+
+    @property
+    def reached(self) -> bool:
+        """Whether the last evaluation was at the target."""
+        return bool(self.evaluations) and self.evaluations[-1].accuracy >= self.target
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """Of each evaluation, fractions of the test images."""
+        return tuple(each.accuracy for each in self.evaluations)
+
+    @property
+    def evaluation_s(self) -> float | None:
+        """Seconds of all evaluations; None where there was none."""
+        return sum(each.evaluation_s for each in self.evaluations) if self.evaluations else None
+
+    @property
+    def shortfall(self) -> str | None:
+        """How far it has come, where the target is not reached."""
+        if self.reached or not self.evaluations:
+            return None
+        return (
+            f"not reached: test accuracy {max(self.accuracies):.4g} at best in {self.steps} "
+            f"steps, of the target {self.target:.4g}"
         )
+
+
+def approach(
+    target: float,
+    first_step_s: float,
+    timed: Sequence[tuple[int, float]],
+    evaluations: Sequence[Evaluated],
+) -> Approach:
+    """How close a process has come by its blocks, each as (steps, seconds).
+
+    A block that was not evaluated does not count.
+    """
+    counted = timed[: len(evaluations)]
+    return Approach(
+        target,
+        tuple(evaluations),
+        1 + sum(steps for steps, _ in counted),
+        first_step_s + sum(seconds for _, seconds in counted),
+    )

@@ -1,4 +1,4 @@
-"""Several runs as one set of records: what is given twice counts once, and conflicts are named."""
+"""Several runs as one set of records: a repeated row counts once, conflicts are named."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,11 +6,12 @@ from typing import Any
 
 from bench.records.record import Record
 from bench.records.run import Run
+from bench.words import plural
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Records that each count once, the `run.json` of their runs, and what there is to say."""
+    """Records that each count once, their runs, and remarks on what did not fit together."""
 
     records: list[Record]
     runs: list[Run]
@@ -18,14 +19,14 @@ class Merged:
 
 
 def merge(sources: Iterable[tuple[Run, Sequence[Record]]]) -> Merged:
-    """Put runs together, in the order given; each comes as its `run.json` and its records.
+    """Put runs together, in the order given; each comes with its records.
 
     A row is known by run, machine, cell and number of its process. Equal ones count once; of those
     that contradict each other the first counts. Different runs of one name (begun at another time,
     or on another machine) are told apart by a number behind it, since cohorts are known by it.
     """
     kept: dict[tuple[Any, ...], Record] = {}
-    runs: dict[tuple[Any, ...], Run] = {}
+    runs: dict[tuple[str, str | None, str], Run] = {}
     repeated: dict[str, int] = {}
     contrary: dict[str, list[Record]] = {}
     remarks: list[str] = []
@@ -38,8 +39,8 @@ def merge(sources: Iterable[tuple[Run, Sequence[Record]]]) -> Merged:
             if namesakes:
                 runs[identity] = replace(run, run_id=f"{name} ({namesakes + 1})")
                 remarks.append(
-                    f"{namesakes + 1} different runs are called {name}: that of {identity[1]} on "
-                    f"{identity[2]} is shown as {runs[identity].run_id}"
+                    f"{namesakes + 1} different runs are called {name}: that of {run.utc} on "
+                    f"{run.machine.machine} is shown as {runs[identity].run_id}"
                 )
         shown = runs[identity].run_id
         for record in records:
@@ -50,57 +51,58 @@ def merge(sources: Iterable[tuple[Run, Sequence[Record]]]) -> Merged:
                 repeated[shown] = repeated.get(shown, 0) + 1
             elif first is not record:
                 contrary.setdefault(shown, []).append(record)
-    remarks += [
-        f"{count} row{_s(count)} of {name} {'were' if count > 1 else 'was'} given more than once, "
-        f"and count{'s' if count == 1 else ''} once"
-        for name, count in repeated.items()
-    ]
-    remarks += [
-        f"{len(rows)} row{_s(len(rows))} of {name} contradict{'s' if len(rows) == 1 else ''} what "
-        f"was given before of the same cell and process (the first: {rows[0].cell.label}, "
-        f"{rows[0].cell.contest_label}, process {rows[0].replicate}): what was given first counts"
-        for name, rows in contrary.items()
-    ]
-    merged = Merged(list(kept.values()), list(runs.values()), remarks)
-    merged.remarks.extend(ambiguous_machines(merged.records, merged.runs))
-    return merged
+    remarks += [_repeated(name, count) for name, count in repeated.items()]
+    remarks += [_contrary(name, rows) for name, rows in contrary.items()]
+    remarks += ambiguous_machines(kept.values(), runs.values())
+    return Merged(list(kept.values()), list(runs.values()), remarks)
 
 
 def _key(record: Record) -> tuple[Any, ...]:
     return record.run_id, record.machine, record.processor, record.cell, record.replicate
 
 
-def _s(count: int) -> str:
-    return "s" if count > 1 else ""
+def _repeated(run_id: str, count: int) -> str:
+    verbs = ("was", "counts") if count == 1 else ("were", "count")
+    return (
+        f"{plural(count, 'row')} of {run_id} {verbs[0]} given more than once, and {verbs[1]} once"
+    )
+
+
+def _contrary(run_id: str, rows: Sequence[Record]) -> str:
+    verb = "contradicts" if len(rows) == 1 else "contradict"
+    first = f"{rows[0].cell.label}, {rows[0].cell.contest_label}, process {rows[0].replicate}"
+    return (
+        f"{plural(len(rows), 'row')} of {run_id} {verb} an earlier row of the same cell and "
+        f"process (the first: {first}); the row that was given first counts"
+    )
 
 
 def ambiguous_machines(records: Iterable[Record], runs: Iterable[Run]) -> list[str]:
     """One line for each machine's name that stands for different hardware."""
-    hardware: dict[str, dict[str, list[str]]] = {}
+    hardware: dict[str, dict[str, list[str]]] = {}  # machine -> its hardware -> runs
     for run in runs:
         facts = run.machine
-        gpus = ", ".join(gpu.name for gpu in facts.gpus) or "no GPU"
         described = (
-            f"{facts.cpu} with {facts.physical_cores} cores "
-            f"({facts.logical_cores} logical) and {gpus}"
+            f"{facts.cpu}, {facts.physical_cores} cores ({facts.logical_cores} logical), "
+            f"GPU {facts.gpu_names}"
         )
         hardware.setdefault(facts.machine, {}).setdefault(described, []).append(run.run_id)
-    chips: dict[str, dict[str, list[str]]] = {}
+    ambiguous = {machine: found for machine, found in hardware.items() if len(found) > 1}
+    chips: dict[tuple[str, str], dict[str, list[str]]] = {}  # machine, device -> chip -> runs
     for record in records:
-        by_chip = chips.setdefault(f"{record.machine} {record.device}", {})
-        named = by_chip.setdefault(record.processor, [])
-        if record.run_id not in named:
-            named.append(record.run_id)
-    told = [(name, found) for name, found in hardware.items() if len(found) > 1]
-    names = [name for name, _ in told]
-    told += [
-        (name, found)
-        for name, found in chips.items()
-        if len(found) > 1 and name.rpartition(" ")[0] not in names
+        by_chip = chips.setdefault((record.machine, record.device), {})
+        of_chip = by_chip.setdefault(record.processor, [])
+        if record.run_id not in of_chip:
+            of_chip.append(record.run_id)
+    named = list(ambiguous.items())
+    named += [
+        (f"{machine} {device}", found)
+        for (machine, device), found in chips.items()
+        if len(found) > 1 and machine not in ambiguous
     ]
     return [
         f"{name} is the name of different hardware: "
         + "; ".join(f"{what} in {', '.join(where)}" for what, where in found.items())
         + ". Rows are kept apart by processor and threads alone; name machines by --machine-name"
-        for name, found in told
+        for name, found in named
     ]

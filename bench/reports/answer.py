@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.analysis.contests import Summary
-from bench.reports.sections import time_to
+from bench.analysis.contests import Contest, Summary
+from bench.reports.report import Report
 from bench.reports.text import escape, interval
 
 SHOWN = 3  # slower contenders that an answer names, beside the slowest
-FEW = 4  # contests that are answered one by one
 
 WORKLOADS = {
     "train": "Training",
@@ -17,34 +16,33 @@ WORKLOADS = {
     "train-to": "Training to an accuracy",
 }
 
-Contest = Sequence[Summary]
 
-
-def opening(contests: Sequence[Contest]) -> str:
-    """One sentence for each contest, or where they are many one for each workload."""
-    if len(contests) <= FEW:
-        return "\n".join(f"- {answer(contest)}" for contest in contests)
-    lines = []
+def answers(report: Report) -> list[str]:
+    """One sentence for each contest, or where they are many one for each workload; Markdown."""
+    if not report.many:
+        return [answer(contest) for contest in report.contests]
+    sentences = []
     for workload, word in WORKLOADS.items():
-        if of := [contest for contest in contests if contest[0].cell.workload == workload]:
-            places = "; ".join(dict.fromkeys(place(contest[0]) for contest in of))
-            lines.append(f"- **{word}**: {escape(counted(of))}. (on {escape(places)})")
-    return "\n".join(lines)
+        if of := [contest for contest in report.contests if contest.cell.workload == workload]:
+            places = "; ".join(dict.fromkeys(contest.place for contest in of))
+            sentences.append(f"**{word}**: {escape(counted(of))}. (on {escape(places)})")
+    return sentences
 
 
 def answer(contest: Contest) -> str:
-    """One sentence: what is fastest, by how much, and what ties with it."""
-    first = contest[0]
-    where = f"({escape(first.cell.contest_label)}, on {escape(place(first))})"
-    title = f"**{WORKLOADS[first.cell.workload]}**: "
-    if time_to.is_one(contest):
-        return f"{title}{time_to.answer(contest)}. {where}"
-    if not first.throughput_images_per_s:
-        return f"{title}nothing could be measured. {where}"
-    best, *others = (s for s in contest if s.throughput_images_per_s)
+    """One sentence: what is fastest, by how much, and what ties with it; Markdown."""
+    sentence = _of_times(contest) if contest.to_target else _of_speeds(contest)
+    where = f"({escape(contest.label)}, on {escape(contest.place)})"
+    return f"**{WORKLOADS[contest.cell.workload]}**: {sentence}. {where}"
+
+
+def _of_speeds(contest: Contest) -> str:
+    if not contest.fastest.throughput_images_per_s:
+        return "nothing could be measured"
+    best, *others = (s for s in contest.summaries if s.throughput_images_per_s)
     speed = achieved(best)
-    ties, slower, untold = (
-        [s for s in others if s.verdict == told] for told in ("tie", "slower", None)
+    ties, slower, undecided = (
+        [s for s in others if s.verdict == verdict] for verdict in ("tie", "slower", None)
     )
     name = escape(best.cell.label)
     if ties:
@@ -56,13 +54,13 @@ def answer(contest: Contest) -> str:
         text = f"{name} ran at {speed}"
     if slower:
         text += f"; slower {'is' if len(slower) == 1 else 'are'} {_slower(slower)}"
-    if untold:
-        names = ", ".join(escape(s.cell.label) for s in untold)
+    if undecided:
+        names = ", ".join(escape(s.cell.label) for s in undecided)
         text += f"; without an interval nothing can be said of {names}"
-    return f"{title}{text}. {where}"
+    return text
 
 
-def _slower(slower: Contest) -> str:
+def _slower(slower: Sequence[Summary]) -> str:
     """The next few, and how far down it goes."""
     shown = [f"{escape(s.cell.label)} ({interval(s.speed_against_fastest, 2)}×)" for s in slower]
     if len(shown) <= SHOWN + 1:
@@ -70,24 +68,33 @@ def _slower(slower: Contest) -> str:
     return f"{', '.join(shown[:SHOWN])} and {len(shown) - SHOWN} more, down to {shown[-1]}"
 
 
-def place(summary: Summary) -> str:
-    """`desk, Example CPU`: the machine and the chip that did the work."""
-    record = (*summary.records, *summary.failures)[0]
-    return f"{record.machine}, {summary.processor}"
-
-
-def heading(contest: Contest, contests: Sequence[Contest]) -> str:
-    """What a contest is called among others, as plain text: with its place where they are many."""
-    label = contest[0].cell.contest_label
-    several = len({place(each[0]) for each in contests}) > 1
-    return f"{label}, on {place(contest[0])}" if several else label
+def _of_times(contest: Contest) -> str:
+    """Which contender reaches the target first, in what time, and what ties with it."""
+    arrived = [s for s in contest.summaries if s.seconds_to_target]
+    if not arrived:
+        return "no contender reached the target in every process"
+    best, *others = arrived
+    text = f"{escape(best.cell.label)} needed {interval(best.seconds_to_target, 1)} s of training"
+    kinds = (("tie", "tied with it"), ("slower", "slower"), (None, "without a verdict"))
+    for verdict, words in kinds:
+        labels = [
+            f"{escape(s.cell.label)} ({interval(s.seconds_to_target, 1)} s)"
+            for s in others
+            if s.verdict == verdict
+        ]
+        if labels:
+            text += f"; {words}: {', '.join(labels)}"
+    missed = [escape(s.cell.label) for s in contest.ranked if s not in arrived]
+    if missed:
+        text += f"; not always there within {best.cell.steps} steps: {', '.join(missed)}"
+    return text
 
 
 def leaders(contest: Contest) -> list[Summary]:
     """The fastest and what ties with it, or a contender that is alone; none where nothing was
-    measured, or nothing can be told.
+    measured, or where there is no verdict.
     """
-    measured = [s for s in contest if achieved(s)]
+    measured = [s for s in contest.summaries if achieved(s)]
     if len(measured) > 1 and not measured[0].verdict:
         return []
     return [*measured[:1], *(s for s in measured[1:] if s.verdict == "tie")]
@@ -95,7 +102,7 @@ def leaders(contest: Contest) -> list[Summary]:
 
 def achieved(summary: Summary) -> str | None:
     """What a contender is ranked by, with its unit; None where there is nothing."""
-    if time_to.is_one([summary]):
+    if summary.to_target:
         return f"{interval(time, 1)} s to target" if (time := summary.seconds_to_target) else None
     speed = summary.throughput_images_per_s
     return f"{interval(speed)} images/s" if speed else None
@@ -104,23 +111,26 @@ def achieved(summary: Summary) -> str | None:
 def counted(contests: Sequence[Contest]) -> str:
     """`torch_module eager is ahead, or ties with what is, in 5 of 6 contests, X in 2`."""
     wins = Counter(s.cell.label for contest in contests for s in leaders(contest))
-    if not wins:
-        none = "said of" if any(achieved(contest[0]) for contest in contests) else "measured in"
-        return f"nothing could be {none} {len(contests)} contests"
-    (first, most), *others = wins.most_common()
-    text = f"{first} is ahead, or ties with what is, in {most} of {len(contests)} contests"
-    return text + "".join(f", {label} in {count}" for label, count in others)
+    if wins:
+        (first, most), *others = wins.most_common()
+        text = f"{first} is ahead, or ties with what is, in {most} of {len(contests)} contests"
+        return text + "".join(f", {label} in {count}" for label, count in others)
+    if any(achieved(contest.fastest) for contest in contests):
+        return f"there is no verdict in any of {len(contests)} contests"
+    return f"nothing could be measured in {len(contests)} contests"
 
 
 def brief(contests: Sequence[Contest]) -> str:
     """Each workload in a few words, as plain text."""
     lines = []
     for workload, word in WORKLOADS.items():
-        of = [contest for contest in contests if contest[0].cell.workload == workload]
-        if len(of) == 1 and (speed := achieved(of[0][0])):
+        of = [contest for contest in contests if contest.cell.workload == workload]
+        if len(of) == 1 and (speed := achieved(of[0].fastest)):
             best = leaders(of[0])
-            names = ", ".join(s.cell.label for s in best or of[0][:1]) + " tie" * (len(best) > 1)
-            lines.append(f"{word}: {names}, {speed}" + " (no verdict)" * (not best))
+            names = ", ".join(s.cell.label for s in best or [of[0].fastest])
+            lines.append(
+                f"{word}: {names}{' tie' * (len(best) > 1)}, {speed}{' (no verdict)' * (not best)}"
+            )
         elif of:
             lines.append(f"{word}: {counted(of)}")
     return "; ".join(lines) or "nothing was measured"

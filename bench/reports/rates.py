@@ -8,23 +8,35 @@ power_w = 45            # while it computes
 ```
 """
 
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import msgspec
 
 from bench.analysis.hardware import Hardware
 from bench.errors import UsageError, unknown
 from bench.records import Record
-
-KEYS = ("price_per_hour", "currency", "power_w")
-
-Rates = Mapping[str, Mapping[str, Any]]  # name of a machine or processor -> its keys
+from bench.validation import Positive, convert
 
 
-def read(path: Path, records: Iterable[Record]) -> Rates:
-    """The rates of the machines and processors of `records`.
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Price and power of a machine; None where they are not stated."""
+
+    price_per_hour: Positive | None = None  # in `currency`
+    currency: Annotated[str, msgspec.Meta(pattern=r"\S")] | None = None
+    power_w: Positive | None = None
+
+
+NUMBER = "a finite number above 0 (and below 1e15)"
+KEYS = {"price_per_hour": NUMBER, "currency": "a name such as 'EUR'", "power_w": NUMBER}
+
+
+def read(path: Path, records: Iterable[Record]) -> dict[str, Rate]:
+    """The rates of the machines and processors of `records`, by name.
 
     Raises UsageError that names the file, the entry and the remedy.
     """
@@ -37,46 +49,42 @@ def read(path: Path, records: Iterable[Record]) -> Rates:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--machines {path}: is not TOML ({error})") from None
     known = dict.fromkeys(name for r in records for name in (r.machine, r.processor))
-    for name, entry in entries.items():
-        if name not in known:
-            quotes = " (a name with dots or spaces is written in quotes)" * _nested(entry)
-            wrong = unknown("machine or processor", name, known)
-            raise UsageError(f"--machines {path}: {wrong}{quotes}")
-        if not isinstance(entry, dict):
-            raise UsageError(
-                f"--machines {path}: {name} = {entry!r} is no table: write [{name}], and below it "
-                f"{', '.join(KEYS)}"
-            )
-        if mistake := _mistake(entry):
-            raise UsageError(f"--machines {path}: [{name}]: {mistake}")
-    return entries
+    try:
+        return {name: _rate(name, entry, known) for name, entry in entries.items()}
+    except ValueError as error:
+        raise UsageError(f"--machines {path}: {error}") from None
 
 
-def _nested(entry: object) -> bool:
-    """Whether TOML took a name with dots, such as `[host.example.com]`, for tables in tables."""
-    return isinstance(entry, dict) and any(isinstance(value, dict) for value in entry.values())
-
-
-def _mistake(entry: Mapping[str, Any]) -> str | None:
-    """What is wrong with the keys of an entry, and what would be right; None where nothing is."""
+def _rate(name: str, entry: object, known: Iterable[str]) -> Rate:
+    """Raises ValueError that says what is wrong with an entry, and what would be right."""
+    if name not in known:
+        # TOML takes a name with dots, such as [host.example.com], for tables in tables
+        nested = isinstance(entry, dict) and any(isinstance(each, dict) for each in entry.values())
+        quotes = " (a name with dots or spaces is written in quotes)" * nested
+        raise ValueError(unknown("machine or processor", name, known) + quotes)
+    if not isinstance(entry, dict):
+        keys = ", ".join(KEYS)
+        raise ValueError(f"{name} = {entry!r} is no table: write [{name}], and below it {keys}")
     for key, value in entry.items():
         if key not in KEYS:
-            return unknown("key", key, KEYS)
-        if key == "currency":
-            if not isinstance(value, str) or not value.strip():
-                return f"currency = {value!r} is no name: write one such as 'EUR'"
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{key} = {value!r} is not a number: write one above 0"
-        elif not 0 < value < math.inf:
-            return f"{key} = {value!r}: must be finite and above 0"
-    if ("price_per_hour" in entry) != ("currency" in entry):
-        return "price_per_hour and currency go together: give both, or neither"
-    return None
+            raise ValueError(f"[{name}]: {unknown('key', key, KEYS)}")
+        try:
+            convert({key: value}, Rate)
+        except ValueError:
+            raise ValueError(f"[{name}]: {key} = {value!r}: must be {KEYS[key]}") from None
+    rate = convert(entry, Rate)
+    if (rate.price_per_hour is None) != (rate.currency is None):
+        both = "price_per_hour and currency go together: give both, or neither"
+        raise ValueError(f"[{name}]: {both}")
+    return rate
 
 
-def rate(rates: Rates, on: Hardware, key: str) -> Any:
-    """What is said of a machine, or else of its processor; None: nothing."""
-    for name in (on.machine, on.processor):
-        if key in rates.get(name, {}):
-            return rates[name][key]
-    return None
+def rate_of(rates: Mapping[str, Rate], on: Hardware) -> Rate:
+    """What is stated of a machine, and else of its processor, key by key."""
+    machine, processor = rates.get(on.machine, Rate()), rates.get(on.processor, Rate())
+    priced = machine if machine.price_per_hour else processor
+    return Rate(
+        price_per_hour=priced.price_per_hour,
+        currency=priced.currency,
+        power_w=machine.power_w or processor.power_w,
+    )

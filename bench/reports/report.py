@@ -8,6 +8,8 @@ from bench.analysis.contests import Contest, contests_of
 from bench.records import Record, Run
 from bench.reports.rates import Rate
 
+FEW = 4  # contests that are answered one by one, and lie open
+
 
 @dataclass(frozen=True)
 class Report:
@@ -23,3 +25,17 @@ class Report:
     def contests(self) -> Sequence[Contest]:
         """The contests, each with its verdicts, which take their time: worked out once."""
         return contests_of(self.records, self.runs)
+
+    @property
+    def many(self) -> bool:
+        """Whether there are too many contests to show each of them openly."""
+        return len(self.contests) > FEW
+
+    def name_of(self, contest: Contest) -> str:
+        """What a contest is called, as plain text: with its place where there are several."""
+        return f"{contest.label}, on {contest.place}" if self.several_places else contest.label
+
+    @cached_property
+    def several_places(self) -> bool:
+        """Whether a contest is known by its label only together with its place."""
+        return len({contest.place for contest in self.contests}) > 1

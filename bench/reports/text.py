@@ -3,25 +3,40 @@
 import html
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from bench.analysis.statistics import Estimate
 
+SPECIAL = r"[\\`*<>&|~]|(?<![^\W_])_|_(?![^\W_])"  # in any place
 LONG = 20  # lines of a section that a reader would rather open than scroll past
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; columns of figures, which begin with a digit or a dash, are set right."""
+    """A Markdown table of plain text, header and body; columns whose every cell begins with a digit
+    or a dash hold figures, and are set right.
+    """
     rows = [[escape(cell) for cell in row] for row in rows]
     figures = [all(re.match(r"[-–\d]", row[index]) for row in rows) for index in range(len(header))]
-    lines = [header, ["---:" if each and rows else "---" for each in figures], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rule = ["---:" if each and rows else "---" for each in figures]
+    return "\n".join(map(table_row, [[escape(name) for name in header], rule, *rows]))
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """One line of a Markdown table, of cells that are Markdown already."""
+    return f"| {' | '.join(cells)} |"
 
 
 def escape(text: str) -> str:
     """Text from outside, kept from acting as Markdown or HTML."""
-    special = r"[\\`*<>&|~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])"
+    return _escaped(text, rf"{SPECIAL}|\](?=[(\[:])")
+
+
+def link(text: str, address: str) -> str:
+    """A link of plain text to an address, which is quoted as in URLs already."""
+    return f"[{_escaped(text, rf'{SPECIAL}|[][]')}]({address})"
+
+
+def _escaped(text: str, special: str) -> str:
     return re.sub(f"({special})", r"\\\1", " ".join(text.split()))
 
 
@@ -67,9 +82,3 @@ def interval(estimate: Estimate | None, digits: int | None = None) -> str:
         return number(estimate.value, digits)
     low, high = number(estimate.low, digits), number(estimate.high, digits)
     return f"{number(estimate.value, digits)} [{low}, {high}]"
-
-
-def code_version(run: Mapping[str, Any]) -> str | None:
-    """`0.1.0 (commit 8eec895f1c2a)`: what made a run, by its `run.json`; None where unknown."""
-    version, commit = run.get("resnet_bench"), run.get("commit")
-    return f"{version} (commit {commit})" if version and commit else version

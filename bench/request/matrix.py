@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import product
+from typing import TypeVar
 
 from bench.cells import (
     DATASETS,
@@ -16,6 +17,7 @@ from bench.cells import (
     TRAINING,
     WORKLOADS,
     Cell,
+    Executable,
     implementation,
 )
 from bench.errors import UsageError, unknown
@@ -54,11 +56,14 @@ def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
     return list(chosen.values())
 
 
-def named(cells: Iterable[Cell], impl: Sequence[str]) -> set[Cell]:
-    """Those of `cells` whose contender `--impl` asks for by its name, and not by `all` alone."""
+Subject = TypeVar("Subject", Cell, Executable)
+
+
+def named(subjects: Iterable[Subject], impl: Sequence[str]) -> set[Subject]:
+    """Those whose implementation `--impl` asks for by its name, and not by `all` alone."""
     asked = contenders([name for name in impl if name != "all"])
     by_name = {(_implementation(row), backend.name) for row, backend in asked}
-    return {cell for cell in cells if (cell.implementation, cell.backend) in by_name}
+    return {each for each in subjects if (each.implementation, each.backend) in by_name}
 
 
 def _implementation(row: Implementation) -> str:

@@ -1,4 +1,5 @@
-"""The worker's side of measuring: `python -m bench.worker` is one cell in a fresh process.
+"""The worker's side of measuring: `python -m bench.worker` is one worker in a fresh process.
 
-Frameworks are imported here alone, and in the pipelines of `bench.inputs`.
+Frameworks are imported here alone, and in the pipelines of `bench.data.feeds`. `protocol` says what
+a worker may be asked and what it answers.
 """

@@ -1,8 +1,4 @@
-"""The child: one cell in a fresh process.
-
-The parent asks for turns and this process answers each: `build`, then `warm_up`, then `block` as
-often as it likes, then `finish`, `latency` and `audit`. Between turns it is suspended.
-"""
+"""A worker: a fresh process that answers its parent's requests, and is suspended between them."""
 
 import ctypes
 import os
@@ -11,34 +7,34 @@ import socket
 import sys
 import traceback
 
-from bench.cells import Cell
-from bench.worker import memory
+from bench.worker import memory, protocol
 from bench.worker.channel import Channel, ChannelClosed
+from bench.worker.protocol import AnyRequest, Build, Certify, Describe, Failed, ProbePeaks
 from bench.worker.worker import Worker
 
 # Keras imports these wherever it finds them, which on JAX nearly doubles the time that its import
-# takes: they are here for our parent's sake, and no part of it.
+# takes: they are installed for our parent, and are no part of Keras.
 OURS = ("pandas", "sklearn")
 
-# What a framework's error says when it is memory that ran out.
+# What a framework's error says when memory has run out
 OUT_OF_MEMORY = (
     *("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory"),
     *("oom when allocating", "alloc_failed", "failed to allocate memory"),
 )
 
 
-def diagnose(error: BaseException) -> tuple[str, str]:
-    """(status, reason) of what an implementation raised."""
+def diagnose(error: BaseException) -> Failed:
+    """Status and reason of what an implementation raised."""
     text = str(error).encode("utf-8", "replace").decode()  # half a character is no JSON elsewhere
     lines = text.strip().splitlines() or [type(error).__name__]
     reason = f"{type(error).__name__}: {lines[0][:300]}"
     if isinstance(error, ImportError):
-        return "unavailable", lines[0][:300]
+        return Failed(status="unavailable", reason=lines[0][:300])
     if isinstance(error, NotImplementedError):
-        return "unsupported", lines[0][:300]
+        return Failed(status="unsupported", reason=lines[0][:300])
     if isinstance(error, MemoryError) or any(words in text.lower() for words in OUT_OF_MEMORY):
-        return "oom", reason
-    return "crashed", reason
+        return Failed(status="oom", reason=reason)
+    return Failed(status="crashed", reason=reason)
 
 
 def die_with_parent() -> None:
@@ -51,29 +47,39 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+def prepare(request: AnyRequest) -> None:
+    """Do what must be done before the first answer imports anything."""
+    match request:
+        case Build(cell=subject) | Certify(executable=subject) | Describe(executable=subject):
+            users = subject.implementation.endswith(".py")  # whose author may want them
+        case ProbePeaks():
+            users = False
+        case _:  # not the first
+            return
+    if isinstance(request, Build):
+        memory.limit(request.memory_mib)
+    if not users:
+        sys.modules.update(dict.fromkeys(OURS))  # type: ignore[arg-type]  # not to be found
+
+
 def main() -> int:
+    """Answer requests until the parent has no more of them; 1 where one could not be met."""
     die_with_parent()
     connection = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(connection.fileno(), False)
     channel = Channel(connection)
+    worker = Worker()
     try:
-        job = channel.receive()
-        memory.limit(job.get("memory_mib"))
-        cell = Cell(**job["cell"])
-        if not cell.implementation.endswith(".py"):  # whose author may want them
-            sys.modules.update(dict.fromkeys(OURS))  # type: ignore[arg-type]  # not to be found
-        worker = Worker(cell, job["data_folder"])
         while True:
-            request = channel.receive()
-            turn = getattr(worker, request.pop("turn"))
+            request = protocol.request_of(channel.receive())
             try:
-                reply = turn(**request)
+                prepare(request)
+                line = protocol.encode(worker.answer(request))
             except BaseException as error:
                 traceback.print_exc()
-                status, reason = diagnose(error)
-                channel.send({"status": status, "reason": reason})
+                channel.send(protocol.encode(diagnose(error)))
                 return 1
-            channel.send(reply)
+            channel.send(line)
     except ChannelClosed:  # the parent has what it wants, or is gone
         return 0
 

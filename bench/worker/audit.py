@@ -1,8 +1,7 @@
-"""What a worker finds out about itself, outside all that is timed: whether its times can be true.
+"""Whether a worker's times can be true: checks that it runs on itself, outside all that is timed.
 
-Calls of an implementation are to return when their work is done, training is to move every
-parameter, inference is to compute what `predict` does, and nothing is to be compiled once the
-warm-up is over.
+Calls of an implementation must return when their work is done, training must move every parameter,
+inference must compute what `predict` does, and nothing must be compiled after the warm-up.
 """
 
 import sys
@@ -29,22 +28,22 @@ JAX_COMPILES = "/jax/core/compile/backend_compile_duration"
 
 
 class Audit:
-    """Begun before the first step, with the weights that the steps start from."""
+    """Begins before the first step, with the weights that the steps start from."""
 
     def __init__(self, architecture: Architecture, weights: Weights) -> None:
         self.start = {name: _print(weights[name]) for name in architecture.parameters}
 
     def warm(self) -> None:
-        """The warm-up is over: whatever is compiled from now on is compiled while timed."""
+        """The warm-up is over: whatever compiles from now on does so while it is timed."""
         self.compilations = Compilations()
 
     def faults(
         self, workload: Train | Infer, data: Dataset, batch_size: int, step_s: float
     ) -> list[str]:
-        """What shows that the times measured are no times of the work: each a sentence.
+        """Why the measured times are not those of the work: a sentence for each reason.
 
-        `step_s` is the time of a step, as it was measured. Runs more steps, so that nothing of the
-        workload may be wanted afterwards.
+        `step_s` is the measured time of a step. This runs more steps, so that the workload is of no
+        use afterwards.
         """
         faults = []
         implementation = workload.implementation
@@ -59,6 +58,7 @@ class Audit:
                 )
         else:
             images = data.test_images.take(range(batch_size), axis=0, mode="wrap")
+            labels = data.test_labels.take(range(batch_size), mode="wrap")
             call, probe = "infer", partial(implementation.predict, images)
         steps = min(MOST_STEPS, max(1, round(PROBED_S / step_s)))
         left = work_left(lambda: workload.run(steps), probe)
@@ -68,7 +68,7 @@ class Audit:
                 "until the device is idle"
             )
         if isinstance(workload, Infer):
-            implementation.place(images[None], data.test_labels[None, :batch_size])
+            implementation.place(images[None], labels[None])
             error = relative(implementation.infer(1), implementation.predict(images))
             if not error <= SAME:
                 faults.append(

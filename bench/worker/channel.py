@@ -1,12 +1,11 @@
-"""The wire between parent and worker: one JSON object a line, over a socket of its own.
+"""The wire between parent and worker: one message a line, over a socket of its own.
 
 Standard output and standard error belong to the frameworks; nothing here reads them.
+`protocol` says what a line may be.
 """
 
-import json
 import socket
 import time
-from typing import Any
 
 
 class ChannelClosed(Exception):
@@ -20,19 +19,18 @@ class Channel:
         self.connection = connection
         self.buffer = b""
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Send one object. Raises ChannelClosed where nobody listens any more."""
+    def send(self, line: bytes) -> None:
+        """Send a line without a newline. Raises ChannelClosed where nobody listens any more."""
         self.connection.settimeout(None)
         try:
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
+            self.connection.sendall(line + b"\n")
         except OSError as error:
             raise ChannelClosed(str(error)) from None
 
-    def receive(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Sleep until one object has arrived.
+    def receive(self, timeout_s: float | None = None) -> bytes:
+        """Sleep until one line has arrived, and return it without its newline.
 
-        Raises TimeoutError after `timeout_s` seconds, ChannelClosed where the other side is gone,
-        ValueError where what came is not one JSON object.
+        Raises TimeoutError after `timeout_s` seconds, ChannelClosed where the other side is gone.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while b"\n" not in self.buffer:
@@ -48,13 +46,7 @@ class Channel:
                 raise ChannelClosed("end of file")
             self.buffer += received
         line, _, self.buffer = self.buffer.partition(b"\n")
-        try:
-            message = json.loads(line)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-        if not isinstance(message, dict):
-            raise ValueError(f"{line[:80]!r} is not a JSON object")
-        return message
+        return line
 
     def close(self) -> None:
         self.connection.close()

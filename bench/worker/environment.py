@@ -1,8 +1,9 @@
 """The environment that a worker is started with: what libraries read before they are imported."""
 
 import os
+from dataclasses import dataclass
 
-from bench.cells import Cell
+from bench.cells import Cell, Executable
 from bench.machine import cpus
 
 # Beginnings of the names of variables that tell libraries how to compute
@@ -13,35 +14,59 @@ LIBRARIES = (
 )
 
 
-def environment(cell: Cell) -> dict[str, str]:
-    """Settings that a framework reads from its environment, before it is imported."""
-    settings = {
-        "JAX_PLATFORMS": cell.device,
-        # Take GPU memory as needed: several workers live side by side on one device.
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        # Let glibc keep freed memory: returned after each step, it would have to be mapped and
-        # cleared again in the next, which makes PyTorch's inference up to 1.7 times as slow.
-        "MALLOC_MMAP_THRESHOLD_": str(largest_mmap_threshold()),
-        "MALLOC_TRIM_THRESHOLD_": "4294967296",
-        "PYTHONUNBUFFERED": "1",
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, and so machine.gpus
-    }
-    # At most so much; by itself 0.75, where others take all. JAX refuses both names together.
-    if "XLA_CLIENT_MEM_FRACTION" not in os.environ:
-        settings["XLA_PYTHON_CLIENT_MEM_FRACTION"] = "0.95"
-    settings |= cpus.variables(cell.threads)
-    users = cell.implementation.endswith(".py")  # whose author chooses
-    if cell.backend in ("tensorflow", "jax", "torch") and not users:
-        settings["KERAS_BACKEND"] = cell.backend
-        settings["KERAS_TORCH_DEVICE"] = cell.device  # by itself it would take a Mac's GPU
-    if cell.precision == "fp64":
-        settings["JAX_ENABLE_X64"] = "true"
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-    settings["CUDA_VISIBLE_DEVICES"] = visible[0] if cell.device == "cuda" else ""
-    if cell.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32
-        settings |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
-    return settings
+@dataclass(frozen=True)
+class Environment:
+    """All that the environment of a worker depends on."""
+
+    device: str
+    precision: str
+    threads: int | None = None  # CPUs that the worker may use; None: not chosen
+    keras_backend: str | None = None  # None: a user's file, whose author chooses, or no Keras
+
+    @classmethod
+    def of(cls, subject: Cell | Executable) -> "Environment":
+        """The environment in which a cell is measured, or an executable certified."""
+        chosen = subject.backend if subject.backend in ("tensorflow", "jax", "torch") else None
+        return cls(
+            device=subject.device,
+            precision=subject.precision,
+            threads=subject.threads if isinstance(subject, Cell) else None,
+            keras_backend=None if subject.implementation.endswith(".py") else chosen,
+        )
+
+    def variables(self) -> dict[str, str]:
+        """What we set of the environment, before a framework that reads it is imported."""
+        settings = {
+            "JAX_PLATFORMS": self.device,
+            # Take GPU memory as needed: several workers live side by side on one device.
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            # Let glibc keep freed memory: returned after each step, it would have to be mapped and
+            # cleared again in the next, which makes PyTorch's inference up to 1.7 times as slow.
+            "MALLOC_MMAP_THRESHOLD_": str(largest_mmap_threshold()),
+            "MALLOC_TRIM_THRESHOLD_": "4294967296",
+            "PYTHONUNBUFFERED": "1",
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, and so machine.gpu
+        }
+        # At most so much; by itself 0.75, where others take all. JAX refuses both names together.
+        if "XLA_CLIENT_MEM_FRACTION" not in os.environ:
+            settings["XLA_PYTHON_CLIENT_MEM_FRACTION"] = "0.95"
+        settings |= cpus.variables(self.threads)
+        if self.keras_backend:
+            settings["KERAS_BACKEND"] = self.keras_backend
+            settings["KERAS_TORCH_DEVICE"] = self.device  # by itself it would take a Mac's GPU
+        if self.precision == "fp64":
+            settings["JAX_ENABLE_X64"] = "true"
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+        settings["CUDA_VISIBLE_DEVICES"] = visible[0] if self.device == "cuda" else ""
+        if self.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32
+            settings |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+        return settings
+
+    def library_variables(self) -> dict[str, str]:
+        """The part of the environment that libraries read: what the user set, and what we set."""
+        users = {name: value for name, value in os.environ.items() if name.startswith(LIBRARIES)}
+        return users | self.variables()
 
 
 def largest_mmap_threshold() -> int:
@@ -54,12 +79,6 @@ def largest_mmap_threshold() -> int:
         return 2**32
     old = name == "glibc" and tuple(map(int, version.split(".")[:2])) < (2, 35)
     return 2**25 if old else 2**32
-
-
-def libraries_environment(cell: Cell) -> dict[str, str]:
-    """What the environment of a worker tells its libraries: what the user set, and what we set."""
-    users = {name: value for name, value in os.environ.items() if name.startswith(LIBRARIES)}
-    return users | environment(cell)
 
 
 def temporary_files(folder: str) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 import importlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,14 @@ from bench.cells import Cell
 from bench.data.augmentation import Batch, draws
 from bench.data.datasets import Dataset
 from bench.machine import cpus
-from bench.worker.workloads import Train
+from bench.worker.workloads import Result, Train
 from resnet_impls.contract import Implementation
 
 SAMPLED = 3072  # values of an image of 32 by 32
 
 
 def start(cell: Cell, data: Dataset) -> Iterator[Batch] | None:
-    """Start the pipeline that a cell asks for, if it does; what comes is decided by the seed."""
+    """Start the pipeline of a cell that has one; the seed decides which batches it yields."""
     if cell.input is None:
         return None
     module = importlib.import_module(f"bench.data.feeds.{cell.input}_feed")
@@ -31,11 +31,11 @@ def start(cell: Cell, data: Dataset) -> Iterator[Batch] | None:
 
 
 class TrainFed(Train):
-    """Optimizer steps, each over the batch that an input pipeline hands over when it is wanted.
+    """Optimizer steps, each over a batch that an input pipeline hands over within the step.
 
-    What is waited for, and the way of a batch to the device, belong to the step. `drawn` tells once
-    more which batches those should be. Fingerprints of what came are compared with theirs; to take
-    one adds some microseconds to a step.
+    The wait for a batch and its way to the device belong to the step. `drawn` yields the batches
+    that the pipeline should hand over; both sides' fingerprints are compared after the last step.
+    Taking one adds some microseconds to a step.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class TrainFed(Train):
         """Nothing is placed ahead of its step; what the next block takes is counted from 0."""
         self.wait_s = self.place_s = 0.0
 
-    def spent(self) -> dict[str, float]:
+    def spent_s(self) -> tuple[float | None, float | None]:
         """Seconds since `prepare` of waiting for batches, and of placing them on the device."""
-        return {"wait_s": self.wait_s, "place_s": self.place_s}
+        return self.wait_s, self.place_s
 
     def _run(self, steps: int) -> None:
         losses = []
@@ -73,13 +73,13 @@ class TrainFed(Train):
             self.seen.append(sample_print(len(self.seen), images, labels))
         self.losses.append(np.concatenate(losses))
 
-    def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
+    def outcome(self, data: Dataset, batch_size: int) -> Result:
         """As of any training. Raises ValueError too where the pipeline fed what was not drawn."""
         for step, found in enumerate(self.seen):
             if found != sample_print(step, *next(self.drawn)):
                 raise ValueError(f"the input pipeline fed what was not drawn, at step {step + 1}")
-        known = {"data_sha256": sha256("".join(self.seen).encode()).hexdigest()}
-        return super().outcome(data, batch_size) | known
+        digest = sha256("".join(self.seen).encode()).hexdigest()
+        return replace(super().outcome(data, batch_size), data_sha256=digest)
 
 
 def sample_print(step: int, images: np.ndarray, labels: np.ndarray) -> str:

@@ -26,12 +26,6 @@ def host_peak_mib() -> float:
     return peak / MIB if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux
 
 
-def held_mib(device: str, backend: str) -> dict[str, float | None]:
-    """What this process holds now, `host_mib` and `device_mib`; None where nobody tells."""
-    used = device_mib(backend) if device == "cuda" else None
-    return {"host_mib": host_mib(), "device_mib": used}
-
-
 def limit(mib: float | None) -> None:
     """Let allocations of this process fail once it holds `mib` MiB; nothing where that is None.
 
@@ -77,7 +71,7 @@ def device_mib(backend: str) -> float | None:
         import jax
 
         used = (jax.local_devices()[0].memory_stats() or {}).get("bytes_in_use")
-    return None if used is None else used / MIB
+    return None if used is None else float(used) / MIB
 
 
 def forget_device_peak(backend: str, mode: str) -> None:
@@ -103,15 +97,17 @@ def device_peak_mib(backend: str) -> tuple[float | None, float | None]:
     if backend == "torch":
         import torch
 
-        return torch.cuda.max_memory_allocated() / MIB, torch.cuda.max_memory_reserved() / MIB
+        used, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+        return float(used) / MIB, float(reserved) / MIB
     if backend == "tensorflow":
         import tensorflow
 
-        return tensorflow.config.experimental.get_memory_info("GPU:0")["peak"] / MIB, None
+        return float(tensorflow.config.experimental.get_memory_info("GPU:0")["peak"]) / MIB, None
     if backend == "jax":
         import jax
 
         counts = jax.local_devices()[0].memory_stats() or {}
-        used, reserved = counts.get("peak_bytes_in_use"), counts.get("peak_pool_bytes")
-        return used and used / MIB, reserved and reserved / MIB
+        peaks = (counts.get("peak_bytes_in_use"), counts.get("peak_pool_bytes"))
+        used_mib, reserved_mib = (None if peak is None else float(peak) / MIB for peak in peaks)
+        return used_mib, reserved_mib
     return None, None

@@ -1,4 +1,4 @@
-"""The child's part of a machine's peak rates: multiply and copy, in the fastest of the libraries.
+"""A worker measures a machine's peak rates: it multiplies and copies by the fastest library.
 
 A data sheet would say more than any program reaches. What counts here is the best that a plain
 matrix product, and a plain copy, get from the device in this environment. The matrices are random:
@@ -16,6 +16,7 @@ import psutil
 
 from bench.cells import installed
 from bench.worker.memory import finds_cuda
+from bench.worker.protocol import PeaksProbed
 
 SIZES = {"cpu": (512, 1024, 2048, 4096, 8192), "cuda": (2048, 4096, 8192, 16384)}
 COPY_BYTES = 2**29  # far more than caches hold
@@ -34,8 +35,8 @@ class Library:
     copy: Callable[[int], Run]  # so many bytes
 
 
-def best(device: str, precision: str) -> dict[str, Any]:
-    """The best rates found, in GFLOP/s and GB/s (bytes read and bytes written), and by whom.
+def best(device: str, precision: str) -> PeaksProbed:
+    """The best rates found, in GFLOP/s and GB/s (bytes read and bytes written), and the library.
 
     Raises NotImplementedError where nothing is installed that computes so.
     """
@@ -51,11 +52,11 @@ def best(device: str, precision: str) -> dict[str, Any]:
     if not found:
         raise NotImplementedError("neither PyTorch nor JAX is there to multiply")
     multiplied = max(found)
-    return {
-        "gflop_per_s": multiplied[0] / 1e9,
-        "library": multiplied[2],
-        "copy_gb_per_s": max(copied for _, copied, _ in found) / 1e9,
-    }
+    return PeaksProbed(
+        gflop_per_s=multiplied[0] / 1e9,
+        library=multiplied[2],
+        copy_gb_per_s=max(copied for _, copied, _ in found) / 1e9,
+    )
 
 
 def fastest(

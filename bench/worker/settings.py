@@ -1,4 +1,4 @@
-"""The ledger of a row: the settings that were in force, read back from what really ran.
+"""The effective settings of a row, read back from what really ran.
 
 Names are stable and values are short words. A setting that is not known is left out. Facts of an
 engine are read here; what only an implementation knows comes from its method `settings`, if it has
@@ -10,24 +10,25 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from bench.cells import Cell
 from bench.machine import cpus
+from resnet_impls import contract
+from resnet_impls.contract import Implementation
 
 TASKS = Path("/proc/self/task")
 KEEPS_FREED = 1 << 30  # bytes: a threshold from here on is never reached by a step
 
 
-def read(cell: Cell, implementation: object) -> dict[str, str]:
+def read(cell: Cell, implementation: Implementation) -> dict[str, str]:
     """Every setting that is known of a warm implementation in this process."""
     settings = {"cpus": str(len(cpus.allowed())), "malloc": malloc()}
     if cell.device == "cuda":
         settings["gpu_memory"] = gpu_memory(cell.backend)
     if engine := engine_of(cell):
         settings |= ENGINES[engine](cell.device)
-    if hasattr(implementation, "settings"):
-        settings |= {str(name): str(value) for name, value in implementation.settings().items()}
+    told = contract.settings(implementation)
+    settings |= {str(name): str(value) for name, value in told.items()}  # as a user's file may not
     if cell.workload == "infer":
         settings.pop("optimizer", None)  # there is one, but nothing calls it
     return {name: value for name, value in sorted(settings.items()) if value}
@@ -131,7 +132,7 @@ def jax(device: str) -> dict[str, str]:
     return found
 
 
-ENGINES: dict[str, Callable[[str], dict[str, Any]]] = {
+ENGINES: dict[str, Callable[[str], dict[str, str]]] = {
     "torch": torch,
     "tensorflow": tensorflow,
     "jax": jax,

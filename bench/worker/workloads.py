@@ -1,18 +1,28 @@
-"""What is done inside a block, and what is learnt once all blocks are done."""
+"""What a worker does inside a block, and what the blocks led to."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from itertools import groupby, islice
-from typing import Any
+from itertools import islice
 
 import numpy as np
 
 from bench.data.augmentation import Batch
 from bench.data.datasets import Dataset
+from bench.data.recipes import stretches
 from resnet_impls.contract import Implementation
 from resnet_impls.weights import fingerprint
 
 FINGERPRINTED = 8  # batches of a feed; how many are fed may differ from process to process
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the steps of a workload led to."""
+
+    losses: tuple[float, ...] = ()  # of every step
+    test_accuracy: float | None = None  # fraction of the test images
+    data_sha256: str | None = None  # of what was fed while training
 
 
 class Train:
@@ -44,9 +54,11 @@ class Train:
             images, labels = map(np.stack, zip(*batches, strict=True))
             self.implementation.place(images, labels)
 
-    def spent(self) -> dict[str, float]:
-        """What of a block was no training; nothing here."""
-        return {}
+    def spent_s(self) -> tuple[float | None, float | None]:
+        """Seconds of a block that its input took: waiting for batches, and placing them; None
+        where batches are placed before it.
+        """
+        return None, None
 
     def run(self, steps: int) -> None:
         """Take the next `steps` steps, without a pause but where the learning rate changes; those
@@ -54,11 +66,11 @@ class Train:
         """
         done, last = sum(map(len, self.losses)), len(self.rates) - 1
         rates = (self.rates[min(step, last)] for step in range(done, done + steps))
-        for rate, equal in groupby(rates):
+        for rate, count in stretches(rates):
             if rate != self.rate:
                 self.implementation.set_learning_rate(rate)
                 self.rate = rate
-            self._run(len(list(equal)))
+            self._run(count)
 
     def _run(self, steps: int) -> None:
         losses = self.implementation.train(steps)
@@ -66,7 +78,7 @@ class Train:
         if np.shape(losses) != (steps,):
             raise ValueError(f"train({steps}) returned losses of shape {np.shape(losses)}")
 
-    def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
+    def outcome(self, data: Dataset, batch_size: int) -> Result:
         """Losses of all steps and the accuracy of the state they led to.
 
         Raises ValueError where a loss is not a finite number.
@@ -75,14 +87,11 @@ class Train:
         if not np.isfinite(losses).all():
             step = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
             raise ValueError(f"the training loss became {losses[step - 1]} at step {step}")
-        learnt: dict[str, Any] = {
-            "losses": [float(loss) for loss in losses],
-            "final_loss": float(losses[-1]),
-            "test_accuracy": accuracy(self.implementation, data, batch_size),
-        }
-        if self.feed:
-            learnt["data_sha256"] = sha256("".join(self.fed).encode()).hexdigest()
-        return learnt
+        return Result(
+            losses=tuple(map(float, losses)),
+            test_accuracy=accuracy(self.implementation, data, batch_size),
+            data_sha256=sha256("".join(self.fed).encode()).hexdigest() if self.feed else None,
+        )
 
 
 class Infer:
@@ -95,22 +104,22 @@ class Infer:
     def prepare(self, steps: int) -> None:
         """Nothing: the batches are where they belong."""
 
-    def spent(self) -> dict[str, float]:
+    def spent_s(self) -> tuple[float | None, float | None]:
         """As of training."""
-        return {}
+        return None, None
 
     def run(self, steps: int) -> None:
         self.logits = self.implementation.infer(steps)
 
-    def outcome(self, data: Dataset, batch_size: int) -> dict[str, Any]:
+    def outcome(self, data: Dataset, batch_size: int) -> Result:
         """The accuracy of weights that were loaded; untrained ones have none worth a column.
 
         Raises ValueError where the last pass gave no logits.
         """
         _checked("infer", self.logits, batch_size)
         if not self.trained:
-            return {}
-        return {"test_accuracy": accuracy(self.implementation, data, batch_size)}
+            return Result()
+        return Result(test_accuracy=accuracy(self.implementation, data, batch_size))
 
 
 def accuracy(implementation: Implementation, data: Dataset, batch_size: int) -> float:

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from bench.analysis.cold_start import ColdStart, against_first, break_even, cold_start, overtakings
-from bench.analysis.contests import Summary, summarise
+from bench.analysis.contests import Contest, contests_of
 from bench.analysis.statistics import Estimate
 from bench.records import Record
 from bench.reports.formats import csv as tables
-from bench.reports.formats import markdown
-from builders import JAX, TENSORFLOW, record, run, timed
+from builders import JAX, TENSORFLOW, record, report, report_md, timed
 
 COMPILED = {"mode": "compiled"}
 
@@ -35,8 +34,8 @@ def starting(begun_s: float, step_s: list[float], **changes: Any) -> list[Record
     ]
 
 
-def contest(*records: Record) -> list[Summary]:
-    (found,) = summarise(records)
+def contest(*records: Record) -> Contest:
+    (found,) = contests_of(records)
     return found
 
 
@@ -119,13 +118,13 @@ def test_reports_say_when() -> None:
     compiled = starting(10.0, [0.05, 0.0502, 0.0508], **COMPILED)
     slower = starting(12.0, [0.3, 0.31, 0.32], **JAX)
     records = [*eager, *compiled, *slower]
-    text = markdown.render(records, [run()]).split("## Cold start")[1]
+    text = report_md(*records).split("## Cold start")[1]
     expected = r"torch_module compiled overtakes torch_module eager after 16\d \[16\d, 17\d\] steps"
     assert re.search(expected, text)
     assert "keras_functional[jax] compiled never overtakes torch_module eager" in text
     rows = {
         r["mode"] + r["backend"]: r
-        for r in csv.DictReader(io.StringIO(tables.summary(records, [])))
+        for r in csv.DictReader(io.StringIO(tables.summary(report(*records))))
     }
     assert 165 < float(rows["compiledtorch"]["break_even_steps"]) < 175
     assert float(rows["compiledjax"]["break_even_steps"]) == math.inf
@@ -134,9 +133,9 @@ def test_reports_say_when() -> None:
 
 def test_a_tie_per_step_says_from_when_at_the_earliest() -> None:
     eager, compiled = starting(1.0, [0.1, 0.11, 0.1]), starting(2.0, [0.11, 0.1, 0.101], **COMPILED)
-    text = markdown.render([*eager, *compiled], [run()]).split("## Cold start")[1]
+    text = report_md(*eager, *compiled).split("## Cold start")[1]
     assert "is not seen to overtake torch_module eager: after" in text
 
 
 def test_old_records_that_tell_nothing_have_no_section() -> None:
-    assert "Cold start" not in markdown.render([timed([1.0])], [run()])
+    assert "Cold start" not in report_md(timed([1.0]))

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.request.matrix import matrix
-from bench.worker.environment import environment
+from bench.worker.environment import Environment
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 
 OPERATIONS = ("forward", "input gradient", "kernel gradient")
@@ -86,12 +85,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    [cell] = matrix(
-        impl=["flax_nnx"], mode=None, model=[options.model], workload=["infer"], device=["cpu"],
-        precision=["fp32"], batch_size=[options.batch], optimizer=["sgd"], dataset="synthetic",
-        seed=0, steps=1, threads=[len(os.sched_getaffinity(0))],
-    )  # fmt: skip
-    os.environ |= environment(cell)  # before either is imported
+    threads = len(os.sched_getaffinity(0))
+    os.environ |= Environment("cpu", "fp32", threads).variables()  # before either is imported
 
     stream = np.random.default_rng(0)
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)

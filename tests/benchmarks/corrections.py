@@ -23,8 +23,9 @@ from pathlib import Path
 from bench.analysis.statistics import estimate
 from bench.cells import DEVICES, Cell
 from bench.data.sharing import shared_data
-from bench.request.matrix import matrix
-from bench.worker.environment import environment
+from bench.request.matrix import cells_of
+from bench.request.request import Request
+from bench.worker.environment import Environment
 
 UNPADDED = ("if conv.stride > 1 and conv.padding:", "if False:")  # leaves stride 2 to "same"
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -53,19 +54,14 @@ CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
 
 def cell_of(contender: str, device: str) -> Cell:
     """Training of `contender` as the default run on a CPU does it."""
-    return matrix(
-        impl=[contender],
-        mode=None,
-        model=["resnet14"],
-        workload=["train"],
-        device=[device],
-        precision=["fp32"],
-        batch_size=[64],
-        optimizer=["adam"],
-        dataset="digits",
-        seed=0,
+    request = Request(
+        impl=(contender,),
+        workload=("train",),
+        device=(device,),
+        batch_size=(64,),
         steps=10_000,  # more than are ever run
-    )[0]
+    )
+    return cells_of(request)[0]
 
 
 def variant(cell: Cell, phrases: tuple[tuple[str, str], ...], file: Path) -> Cell:
@@ -92,11 +88,11 @@ def variants(contender: str, device: str, folder: Path) -> dict[str, Cell]:
 
 def measure(contender: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Correction -> ratio of step times, with over without, in this process."""
-    from bench.worker.worker import Worker
+    from bench.worker.measured import MeasuredCell
 
     device, steps = options.device, options.steps
     cells = {"": cell_of(contender, device), **variants(contender, device, folder)}
-    workers = {what: Worker(cell, options.data) for what, cell in cells.items()}
+    workers = {what: MeasuredCell(cell, Path(options.data)) for what, cell in cells.items()}
     order = random.sample(list(workers), len(workers))  # places in memory are by lot, too
     for what in order:
         workers[what].build()
@@ -104,8 +100,8 @@ def measure(contender: str, folder: Path, options: argparse.Namespace) -> dict[s
         workers[what].warm_up(2 * steps)
     ratios: dict[str, list[float]] = defaultdict(list)
     for _ in range(options.rounds):
-        turns = random.sample(list(workers), len(workers))
-        block_s = {what: workers[what].block(steps)["block_s"] for what in turns}
+        order = random.sample(list(workers), len(workers))
+        block_s = {what: workers[what].block(steps).block_s for what in order}
         for what in cells.keys() - {""}:
             ratios[what].append(block_s[""] / block_s[what])
     return {what: statistics.median(ratios[what]) for what in cells if what}
@@ -132,7 +128,7 @@ def main() -> None:
         with shared_data([cell], None) as data:
             command += [f"--steps={options.steps}", f"--data={data[cell]}"]
             for _ in range(options.processes):
-                environ = {**os.environ, **environment(cell)}
+                environ = {**os.environ, **Environment.of(cell).variables()}
                 told = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
                 for what, ratio in json.loads(told.stdout.splitlines()[-1]).items():
                     ratios[what].append(ratio)

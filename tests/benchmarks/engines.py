@@ -19,8 +19,9 @@ from bench.cells import Cell
 from bench.data.sharing import shared_data
 from bench.parent.child import Child
 from bench.parent.measurement import Measurement
-from bench.request.matrix import matrix
-from bench.worker.environment import environment
+from bench.request.matrix import cells_of
+from bench.request.request import Request
+from bench.worker.environment import Environment
 
 TIMEOUT_S = 600.0
 BARE_ENGINE = Path(__file__).with_name("bare_engine.py")
@@ -29,19 +30,14 @@ ENGINES = ("onnxruntime_engine", "openvino_engine", "torch_export", "litert_engi
 
 def cell(name: str) -> Cell:
     """Batched inference of resnet14 by `name`."""
-    return matrix(
-        impl=[name],
-        mode=None,
-        model=["resnet14"],
-        workload=["infer"],
-        device=["cpu"],
-        precision=["fp32"],
-        batch_size=[64],
-        optimizer=["adam"],
-        dataset="digits",
-        seed=0,
+    request = Request(
+        impl=(name,),
+        workload=("infer",),
+        device=("cpu",),
+        batch_size=(64,),
         steps=10_000,  # more than are ever run
-    )[0]
+    )
+    return cells_of(request)[0]
 
 
 class Bare:
@@ -50,7 +46,7 @@ class Bare:
     def __init__(self, which: Cell, data: Path, options: list[str]) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(BARE_ENGINE), which.implementation, str(data), *options],
-            env={**os.environ, **environment(which)},
+            env={**os.environ, **Environment.of(which).variables()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,17 +70,19 @@ class Bare:
 
 def ratio(which: Cell, data: Path, log: Path, rounds: int, steps: int, options: list[str]) -> float:
     """The worker's step time over the script's, of one process each: the median of the rounds."""
-    measurement = Measurement((which, 0), Child(which, data, log))
-    measurement.turn("build", TIMEOUT_S)
-    measurement.turn("warm_up", TIMEOUT_S, steps=10)
+    child = Child(Environment.of(which), log)
+    measurement = Measurement((which, 0), child, TIMEOUT_S, lambda task, name, steps: None)
+    measurement.begin_build(data)
+    assert measurement.end_build(alone=True)
+    assert measurement.warm_up(10)
     bare = Bare(which, data, options)
     ratios = []
     for index in range(rounds):
         pair = {}
         for side in ("worker", "bare") if index % 2 else ("bare", "worker"):
             if side == "worker":
-                assert measurement.turn("block", TIMEOUT_S, steps=steps)
-                pair[side] = float(measurement.values["block_s"][-1])
+                assert measurement.block(steps)
+                pair[side] = measurement.blocks[-1].timed.block_s
             else:
                 pair[side] = bare.block_s(steps)
         ratios.append(pair["worker"] / pair["bare"])

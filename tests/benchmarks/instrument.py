@@ -4,8 +4,9 @@
 step time of the one over the other, across pairs of processes as in a run, and the parent's
 processor time and memory while both measure.
 
-`python tests/benchmarks/instrument.py turn` alternates blocks that are asked for and no more with
-blocks that are watched as in a run: what a turn takes beyond its block, and of the parent's time.
+`python tests/benchmarks/instrument.py request` alternates blocks that are requested and no more
+with blocks that are watched as in a run: what a request takes beyond its block, and of the parent's
+time.
 
 `python tests/benchmarks/instrument.py drift` measures a cell against itself, interleaved block by
 block and one after the other: the error of the ratio, whose true value is 1.
@@ -30,43 +31,42 @@ from bench.cells import Cell
 from bench.data.sharing import shared_data
 from bench.parent.child import Child
 from bench.parent.measurement import Measurement
-from bench.request.matrix import matrix
-from bench.worker.environment import environment
+from bench.request.matrix import cells_of
+from bench.request.request import Request
+from bench.worker.environment import Environment
+from bench.worker.protocol import Block
 
 TIMEOUT_S = 600.0
 BLOCK_STEPS = 10  # about as long as the blocks of a run
 BARE_LOOP = Path(__file__).with_name("bare_loop.py")
 
-CELL: Cell = matrix(
-    impl=["torch_module"],
-    mode=None,
-    model=["resnet14"],
-    workload=["train"],
-    device=["cpu"],
-    precision=["fp32"],
-    batch_size=[64],
-    optimizer=["adam"],
-    dataset="digits",
-    seed=0,
+REQUEST = Request(
+    impl=("torch_module",),
+    workload=("train",),
+    device=("cpu",),
+    batch_size=(64,),
     steps=10_000,  # more than are ever run
-)[0]
+)
+CELL: Cell = cells_of(REQUEST)[0]
+ENVIRONMENT = Environment.of(CELL)
 
 
 class Worker:
     """A warmed-up worker of CELL."""
 
     def __init__(self, data: Path, log: Path) -> None:
-        self.measurement = Measurement((CELL, 0), Child(CELL, data, log))
-        self.measurement.turn("build", TIMEOUT_S)
-        self.measurement.turn("warm_up", TIMEOUT_S, steps=10)
+        child = Child(ENVIRONMENT, log)
+        self.measurement = Measurement((CELL, 0), child, TIMEOUT_S, lambda task, name, steps: None)
+        self.measurement.begin_build(data)
+        assert self.measurement.end_build(alone=True)
+        assert self.measurement.warm_up(10)
 
     def block_s(self) -> float:
-        assert self.measurement.turn("block", TIMEOUT_S, steps=BLOCK_STEPS)
-        return float(self.measurement.values["block_s"][-1])
+        assert self.measurement.block(BLOCK_STEPS)
+        return self.measurement.blocks[-1].timed.block_s
 
     def unwatched_block_s(self) -> float:
-        answer = self.measurement.child.ask("block", TIMEOUT_S, steps=BLOCK_STEPS)
-        return float(answer["block_s"])
+        return self.measurement.child.ask(Block(steps=BLOCK_STEPS), TIMEOUT_S).block_s
 
     def end(self) -> None:
         self.measurement.child.end()
@@ -78,7 +78,7 @@ class BareLoop:
     def __init__(self, data: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(BARE_LOOP), str(data)],
-            env={**os.environ, **environment(CELL)},
+            env={**os.environ, **ENVIRONMENT.variables()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -135,9 +135,9 @@ def _ratio(worker: Worker, bare: BareLoop, rounds: int) -> float:
     return statistics.median(ratios)
 
 
-def turn(data: Path, log: Path, rounds: int) -> None:
+def request(data: Path, log: Path, rounds: int) -> None:
     worker = Worker(data, log)
-    ways = {"asked for": worker.unwatched_block_s, "watched": worker.block_s}
+    ways = {"requested": worker.unwatched_block_s, "watched": worker.block_s}
     beyond_ms: dict[str, list[float]] = {way: [] for way in ways}
     parent_ms: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -175,7 +175,7 @@ def drift(data: Path, log: Path, rounds: int, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("cost", "turn", "drift"))
+    parser.add_argument("what", choices=("cost", "request", "drift"))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -183,8 +183,8 @@ def main() -> None:
         log = Path(folder) / "log"
         if options.what == "cost":
             cost(folders[CELL], log, options.rounds, options.repeats)
-        elif options.what == "turn":
-            turn(folders[CELL], log, options.rounds)
+        elif options.what == "request":
+            request(folders[CELL], log, options.rounds)
         else:
             drift(folders[CELL], log, options.rounds, options.repeats)
 

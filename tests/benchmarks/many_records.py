@@ -5,7 +5,6 @@ lists as long as those of the standard profile, in contests of 25 contenders and
 """
 
 import argparse
-import json
 import random
 import resource
 import subprocess
@@ -17,8 +16,11 @@ from itertools import count, islice, product
 from pathlib import Path
 from typing import Any
 
-from bench.machine import facts as machine
-from bench.records import Record
+from bench.cells import Workload
+from bench.machine.facts import this_machine
+from bench.records import Machine, Record, Run
+from bench.records.folder import RunFolder
+from bench.request.request import Request
 
 STEPS, BLOCKS, LATENCIES = 400, 22, 100
 NAMES = ("torch_module", "tensorflow_module", "flax_nnx", "keras_functional", "keras_subclass")
@@ -30,11 +32,11 @@ SETTINGS = {
 }
 
 
-def records(facts: dict[str, object], replicates: int = 10) -> Iterator[Record]:
+def records(machine: Machine, replicates: int = 10) -> Iterator[Record]:
     """Rows without end, contest after contest, as a run would leave them."""
     draw = random.Random(0)
     for contest in count():
-        workload = ("train", "infer")[contest % 2]
+        workload: Workload = "infer" if contest % 2 else "train"
         for replicate, (name, mode) in product(range(replicates), product(NAMES, MODES)):
             step_s = 0.02 * draw.lognormvariate(0, 0.02) * (1 + 0.01 * NAMES.index(name))
             blocks = [17 * step_s * draw.lognormvariate(0, 0.05) for _ in range(BLOCKS)]
@@ -45,8 +47,8 @@ def records(facts: dict[str, object], replicates: int = 10) -> Iterator[Record]:
             yield Record(
                 run_id="many",
                 utc="2026-01-01T00:00:00+00:00",
-                machine=str(facts["machine"]),
-                processor=str(facts["cpu"]),
+                machine=machine.machine,
+                processor=machine.cpu,
                 implementation=name,
                 framework="some",
                 backend="torch",
@@ -93,12 +95,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=10_000)
     options = parser.parse_args()
-    facts = machine.facts()
+    machine = this_machine()
+    run = Run(run_id="many", command="resnet-bench run", options=Request(), machine=machine)
     with tempfile.TemporaryDirectory() as name:
-        run = {"run_id": "many", "command": "resnet-bench run", "options": {}, "machine": facts}
-        Path(name, "run.json").write_text(json.dumps(run), encoding="utf-8")
+        RunFolder.create(Path(name), run)
         with Path(name, "records.jsonl").open("w", encoding="utf-8") as file:
-            for record in islice(records(facts), options.records):
+            for record in islice(records(machine), options.records):
                 file.write(record.to_json() + "\n")
             size_mib = file.tell() / 2**20
         start = time.perf_counter()

@@ -24,9 +24,10 @@ from bench.analysis.statistics import compare
 from bench.calibrate import noise
 from bench.cells import Cell
 from bench.data.sharing import shared_data
-from bench.machine import facts as machine
-from bench.records import Record
-from bench.request.matrix import matrix
+from bench.machine.facts import this_machine
+from bench.records import Record, Run
+from bench.request.matrix import cells_of
+from bench.request.request import Request
 from bench.run.measure import measure
 
 PLAIN = "from resnet_impls.torch_module import Implementation\n"
@@ -78,46 +79,35 @@ def implementations(folder: Path, slowdown: float, copies: int) -> tuple[list[Pa
     return written
 
 
-def cells(paths: list[Path], steps: int, batch: int) -> list[Cell]:
-    return matrix(
-        impl=[str(path) for path in paths],
-        mode=["eager"],
-        model=["resnet14"],
-        workload=["train"],
-        device=["cpu"],
-        precision=["fp32"],
-        batch_size=[batch],
-        optimizer=["sgd"],
-        dataset="digits",
-        seed=0,
+def request(paths: list[Path], steps: int, batch: int, seed: int = 0) -> Request:
+    return Request(
+        impl=tuple(map(str, paths)),
+        mode=("eager",),
+        workload=("train",),
+        device=("cpu",),
+        batch_size=(batch,),
+        optimizer=("sgd",),
         steps=steps,
+        seed=seed,
     )
 
 
 def ours(options: argparse.Namespace, folder: Path) -> None:
     plain_files, slowed_files = implementations(folder, options.slowdown, options.copies)
-    plain = cells(plain_files, options.steps, options.batch)
-    slowed = cells(slowed_files, options.steps, options.batch)
+    plain = cells_of(request(plain_files, options.steps, options.batch))
+    slowed = cells_of(request(slowed_files, options.steps, options.batch))
     counts: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
     measured_s = []
-    found = noise.known(["cpu"], options.replicates, machine.facts())
-    floors = {"": 0.0} | {
-        f", floor {known['value']:.2%}": known["value"] for known in found.values()
-    }
-    for run in range(options.runs):
+    machine = this_machine()
+    found = noise.known(["cpu"], options.replicates, machine)
+    floors = {"": 0.0} | {f", floor {known.value:.2%}": known.value for known in found.values()}
+    for seed in range(options.runs):
+        asked = request([*plain_files, *slowed_files], options.steps, options.batch, seed)
+        run = Run(run_id=str(seed), command="verdicts.py", options=asked, machine=machine)
         rows: dict[Cell, list[Record]] = {cell: [] for cell in (*plain, *slowed)}
         tasks = [(cell, index) for cell in rows for index in range(options.replicates)]
         with shared_data(rows, None) as data_folders:
-            for record in measure(
-                tasks,
-                data_folders,
-                {},
-                run_id=str(run),
-                machine_facts=machine.facts(),
-                logs=folder,
-                timeout_s=600,
-                seed=run,
-            ):
+            for record in measure(run, tasks, data_folders, {}, logs=folder, timeout_s=600):
                 assert record.status == "ok", record.reason
                 rows[record.cell].append(record)
         pairs = {
@@ -127,10 +117,12 @@ def ours(options: argparse.Namespace, folder: Path) -> None:
         every = [pair for of_kind in pairs.values() for pair in of_kind]
         for by, floor in floors.items():
             alone = {(a, b): compare(rows[a], rows[b], floor) for a, b in every}
-            told = {pair: found for pair, found in alone.items() if found}
-            together = judged_together(told)
+            compared = {pair: found for pair, found in alone.items() if found}
+            together = judged_together(compared)
             for kind, of_kind in pairs.items():
-                counts[f"{kind}, each for itself{by}"] += Counter(told[p].verdict for p in of_kind)
+                counts[f"{kind}, each for itself{by}"] += Counter(
+                    compared[p].verdict for p in of_kind
+                )
                 counts[f"{kind}, as reported{by}"] += Counter(together[p].verdict for p in of_kind)
         measured_s += [sum(sum(r.block_s) for cell in pair for r in rows[cell]) for pair in every]
         for kind, verdicts in counts.items():

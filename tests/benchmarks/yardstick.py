@@ -19,7 +19,6 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -27,8 +26,9 @@ import numpy as np
 
 from bench.analysis.statistics import estimate
 from bench.cells import DEVICES, Cell
-from bench.request.matrix import contenders, matrix
-from bench.worker.environment import environment
+from bench.request.matrix import cells_of, contenders
+from bench.request.request import Request
+from bench.worker.environment import Environment
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights
 
@@ -47,19 +47,20 @@ Blocks = dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]]  # train, 
 
 def cells(names: list[str], device: str) -> list[Cell]:
     """Each contender in each of its modes on this machine."""
-    options: dict[str, object] = {"workload": ["train"], "device": [device], "precision": ["fp32"]}
-    options |= {"optimizer": ["adam"], "dataset": "digits", "seed": 0, "steps": 1, "mode": None}
-    return [
-        cell
-        for name in names
-        for cell in matrix(
-            impl=[name],
-            model=["resnet50" if name.startswith("torchvision") else "resnet14"],
-            batch_size=[4 if name.startswith("torchvision") else 64],
-            all_modes=not name.startswith("torchvision"),
-            **options,  # type: ignore[arg-type]
+    found = []
+    for name in names:
+        large = name.startswith("torchvision")
+        request = Request(
+            impl=(name,),
+            model=("resnet50" if large else "resnet14",),
+            workload=("train",),
+            device=(device,),
+            batch_size=(4 if large else 64,),
+            steps=1,
+            all_modes=not large,
         )
-    ]
+        found += cells_of(request)
+    return found
 
 
 def sides(cell: Cell) -> Blocks:
@@ -143,7 +144,7 @@ def main() -> None:
         command = [sys.executable, __file__, f"{cell.implementation}[{cell.backend}]"]
         command += ["--mode", cell.mode, "--rounds", str(options.rounds)]
         command += ["--steps", str(options.steps), "--device", cell.device]
-        environ = os.environ | environment(replace(cell, threads=None)) | {"YARDSTICK": "1"}
+        environ = os.environ | Environment.of(cell.executable).variables() | {"YARDSTICK": "1"}
         ratios: dict[str, list[float]] = defaultdict(list)
         for _ in range(options.processes):
             told = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.calibrate import largest
 from bench.cells import LARGEST, Cell
-from bench.parent.child import Child, Failure
+from bench.parent.child import Failure, one_worker
 from bench.records.reading import read
+from bench.request.request import Request
+from bench.worker.environment import Environment
+from bench.worker.protocol import Build, WarmUp
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 MakeFaulty = Callable[[str, str], Path]
@@ -38,18 +40,18 @@ def test_the_search_ends_within_its_width(capacity: int, most: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the limit")
 def test_a_worker_that_needs_more_memory_than_it_may_have_is_out_of_memory(
-    make_cell: Callable[..., Cell], faulty: MakeFaulty, digits: Path, tmp_path: Path
+    make_cell: Callable[..., Cell], faulty: MakeFaulty, digits: Path
 ) -> None:
     bodies = {
         "asks": "def train(self, steps): self.more = np.empty(8 << 30, np.uint8)",
         "aborts": "def train(self, steps): os.abort()",
     }
     for name, body in bodies.items():
-        child = Child(make_cell(faulty(name, body)), digits, tmp_path / "log", 4096)
-        child.ask("build", 60)
-        with pytest.raises(Failure) as failure:
-            child.ask("warm_up", 60, steps=1)
-        child.end()
+        cell = make_cell(faulty(name, body))
+        with one_worker(Environment.of(cell)) as child:
+            child.ask(Build(cell=cell, data_folder=str(digits), memory_mib=4096.0), 60)
+            with pytest.raises(Failure) as failure:
+                child.ask(WarmUp(steps=1), 60)
         assert failure.value.status == "oom"
 
 
@@ -94,15 +96,16 @@ def test_what_never_fits_gets_1_and_what_cannot_run_is_not_tried(
     full, fixed = make_cell(batch_size=LARGEST), make_cell(batch_size=8)
     unsupported = make_cell(batch_size=LARGEST, precision="tf32")
     folders = {full: digits, fixed: digits}
-    asked: dict[str, Any] = {}
-    cells, placed = largest.found(asked, [full, fixed, unsupported], folders, 60, lines.append)
+    every = [full, fixed, unsupported]
+    request = largest.found(Request(), every, folders, 60, lines.append)
+    cells, placed = largest.numbered(request, every, folders)
     assert cells == [
         make_cell(batch_size=1),
         fixed,
         make_cell(batch_size=1, precision="tf32"),
     ]
     assert placed == {cells[0]: digits, fixed: digits}
-    assert list(asked["largest_batches"].values()) == [0]
+    assert list(request.largest_batches.values()) == [0]
     assert "  1 does not: oom: none left" in lines
 
 
@@ -112,6 +115,17 @@ def test_a_batch_of_all_images_ends_the_search(
     lines: list[str] = []
     monkeypatch.setattr(largest, "trial", lambda cell, folder, timeout_s: None)
     cell = make_cell(batch_size=LARGEST)
-    cells, _ = largest.found({}, [cell], {cell: digits}, 60, lines.append)
+    request = largest.found(Request(), [cell], {cell: digits}, 60, lines.append)
+    cells, _ = largest.numbered(request, [cell], {cell: digits})
     assert [cell.batch_size for cell in cells] == [1437]
     assert lines[-1] == "  largest: 1437, all training images of digits"
+
+
+def test_what_was_found_once_is_not_searched_for_again(
+    make_cell: Callable[..., Cell], digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(largest, "trial", lambda cell, folder, timeout_s: None)
+    cell = make_cell(batch_size=LARGEST)
+    request = largest.found(Request(), [cell], {cell: digits}, 60, lambda line: None)
+    monkeypatch.setattr(largest, "trial", lambda *arguments: pytest.fail("tried"))
+    assert largest.found(request, [cell], {cell: digits}, 60, lambda line: None) == request

@@ -13,8 +13,7 @@ import pytest
 
 from bench import __version__
 from bench.cells import Cell, obstacle
-from bench.cli.main import COMMANDS, main
-from bench.cli.main import parser
+from bench.cli.main import COMMANDS, main, parser
 from bench.cli.request import request_of
 
 # Should one of them be taken after all, it does not take long

@@ -12,8 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.analysis.contests import summarise
-from bench.cells import Cell
+from bench.cells import INPUTS, NATIVE_INPUTS, Cell
 from bench.data.augmentation import Batch, Draw, augmented, cut, draws
 from bench.data.feeds.numpy_feed import feed
 from bench.data.sharing import open_folder
@@ -21,16 +20,18 @@ from bench.parent.child import Child
 from bench.parent.schedule import by_contest
 from bench.records.reading import read
 from bench.reports.sections import inputs
-from bench.request.matrix import matrix
+from bench.request.matrix import cells_of
+from bench.request.request import Request
 from bench.worker.fed import TrainFed, sample_print
-from builders import timed
+from bench.worker.protocol import Block, Build, WarmUp
+from builders import report, timed
 from fake_implementation import Implementation
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights
 
 MakeFaulty = Callable[[str, str], Path]
-StartChild = Callable[..., Child]
-AskAll = Callable[..., dict[str, Any]]
+StartChild = Callable[..., tuple[Child, Build]]
+AskAll = Callable[..., Any]
 Eventually = Callable[[Callable[[], bool]], bool]
 Survivors = Callable[[list[psutil.Process]], list[psutil.Process]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -49,8 +50,7 @@ def test_every_pipeline_feeds_the_bytes_that_were_drawn(
     name: str, start_child: StartChild, ask_all: AskAll, faulty: MakeFaulty, digits: Path
 ) -> None:
     path = faulty("keeps", KEEPS)
-    child = start_child(path, workload="train+input", input=name, steps=STEPS, seed=3)
-    answers = ask_all(child)
+    answers = ask_all(start_child(path, workload="train+input", input=name, steps=STEPS, seed=3))
     data = open_folder(digits)
     stream = augmented(data.train_images, data.train_labels, 64, seed=3)
     batches = list(islice(stream, STEPS))
@@ -59,24 +59,24 @@ def test_every_pipeline_feeds_the_bytes_that_were_drawn(
     assert fed[: len(wanted)] == wanted
 
     prints = [sample_print(step, *batch) for step, batch in enumerate(batches)]
-    assert answers["data_sha256"] == sha256("".join(prints).encode()).hexdigest()
-    assert len(answers["losses"]) == STEPS
-    assert answers["losses"][-1] < answers["losses"][0]
-    assert answers["place_s"] > 0
-    assert answers["wait_s"] + answers["place_s"] < answers["block_s"]
+    assert answers.finished.data_sha256 == sha256("".join(prints).encode()).hexdigest()
+    assert len(answers.finished.losses) == STEPS
+    assert answers.finished.losses[-1] < answers.finished.losses[0]
+    assert answers.block.place_s > 0
+    assert answers.block.wait_s + answers.block.place_s < answers.block.block_s
 
 
 def test_processes_of_a_pipeline_are_suspended_and_end_with_their_worker(
     start_child: StartChild, fake: Path, eventually: Eventually, survivors: Survivors
 ) -> None:
-    child = start_child(fake, workload="train+input", input="torch", steps=10)
-    child.ask("build", 120)
-    child.ask("warm_up", 60, steps=1)
+    child, build = start_child(fake, workload="train+input", input="torch", steps=10)
+    child.ask(build, 120)
+    child.ask(WarmUp(steps=1), 60)
     helpers = psutil.Process(child.process.pid).children(recursive=True)
     assert helpers
     stopped = psutil.STATUS_STOPPED
     assert eventually(lambda: all(helper.status() == stopped for helper in helpers))
-    child.ask("block", 60, steps=8)
+    child.ask(Block(steps=8), 60)
     assert eventually(lambda: all(helper.status() == stopped for helper in helpers))
     child.end()
     assert survivors(helpers) == []
@@ -112,7 +112,7 @@ def test_a_pipeline_that_feeds_what_was_not_drawn_is_found_out(labels: int, digi
     for workload in (honest, faked):
         workload.prepare(4)
         workload.run(4)
-    assert len(honest.outcome(data, 64)["losses"]) == 4
+    assert len(honest.outcome(data, 64).losses) == 4
     with pytest.raises(ValueError, match="not drawn, at step 3"):
         faked.outcome(data, 64)
 
@@ -141,17 +141,23 @@ def test_a_draw_alone_decides_what_is_cut_out() -> None:
     assert not moved[:, 3].any()
 
 
-def cells(**changes: Any) -> list[Cell]:
-    choices: dict[str, Any] = {"impl": ["torch_module"], "workload": ["train+input"]}
-    choices |= {"mode": None, "model": ["resnet14"], "device": ["cpu"], "precision": ["fp32"]}
-    choices |= {"batch_size": [64], "optimizer": ["adam"], "dataset": "digits", "seed": 0}
-    return matrix(**choices | {"steps": 100} | changes)
+def cells(impl: str, workload: tuple[str, ...], *inputs: str) -> list[Cell]:
+    request = Request(
+        impl=(impl,),
+        workload=workload,
+        device=("cpu",),
+        batch_size=(64,),
+        steps=100,
+        input=inputs or ("native",),
+    )
+    return cells_of(request)
 
 
 def test_each_backend_is_fed_by_its_own_pipeline_unless_another_is_named() -> None:
-    every = cells(impl=["keras_functional"])
+    every = cells("keras_functional", ("train+input",))
     assert {cell.input for cell in every} == {NATIVE_INPUTS.get(c.backend, "numpy") for c in every}
-    named = cells(workload=["train", "train+input"], input=["native", "numpy", "tensorflow"])
+    both = ("train", "train+input")
+    named = cells("torch_module", both, "native", "numpy", "tensorflow")
     assert [cell.input for cell in named] == [None, "torch", "numpy", "tensorflow"]
     assert len(by_contest([(cell, 0) for cell in named])) == 1
     assert len({cell.contest for cell in named}) == 2
@@ -189,8 +195,8 @@ def test_the_ratio_is_of_the_same_rounds_and_the_waiting_a_part_of_the_blocks() 
     changes: dict[str, Any] = {"workload": "train+input", "input": "torch"}
     spent = {"block_wait_s": (1.0, 0.5), "block_place_s": (0.1, 0.1)}
     rows = [timed([2.0, 4.0]), timed([4.0, 8.0], **changes | spent)]
-    table = inputs.section(summarise(rows)).splitlines()[-1]
+    table = inputs.section(report(*rows)).splitlines()[-1]
     assert table.startswith("| torch_module eager + torch input |")
     assert table.endswith("| 0.50 | 12.5% | 1.7% |")
-    assert "| – | – | 12.5% |" in inputs.section(summarise(rows[1:]))
-    assert inputs.section(summarise(rows[:1])) == ""
+    assert "| – | – | 12.5% |" in inputs.section(report(*rows[1:]))
+    assert inputs.section(report(*rows[:1])) == ""

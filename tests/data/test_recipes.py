@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.data.augmentation import SHIFT, augmented
-from bench.data.recipes import RECIPES
+from bench.data.recipes import RECIPES, stretches
 
 IMAGES = np.random.default_rng(0).standard_normal((10, 16, 16, 3), np.float32)
 LABELS = np.arange(10, dtype=np.int32)
@@ -28,6 +28,12 @@ def test_a_short_run_sees_as_much_of_the_schedule_as_it_has_steps(steps: int) ->
 
 def test_a_constant_rate_is_constant() -> None:
     assert RECIPES["constant"].learning_rates(0.05, 7).tolist() == [0.05] * 7
+
+
+def test_stretches_hold_every_step_at_its_rate() -> None:
+    rates = [1.0, 1.0, 0.5, 0.25, 0.25, 1.0]
+    assert list(stretches(rates)) == [(1.0, 2), (0.5, 1), (0.25, 2), (1.0, 1)]
+    assert list(stretches([])) == []
 
 
 def test_augmented_images_are_moved_and_mirrored_ones() -> None:

@@ -14,7 +14,7 @@ from bench.calibrate import noise
 from bench.cli.main import main
 from bench.doctor import examination
 from bench.doctor.examination import EARLY, FAULTS, Fault
-from bench.machine import facts as machine
+from bench.machine.facts import gpus, this_machine
 from bench.records.reading import read
 
 MakeFaulty = Callable[[str, str], Path]
@@ -35,7 +35,7 @@ def test_planted_faults_are_caught(
         assert fault.test in shown
     assert "float64 passed; as timed failed" in " ".join(shown.split())
     # the GPU's two, and the known delay where the machine is too busy
-    assert machine.gpus() or ", 2 not run in" in shown or ", 3 not run in" in shown
+    assert gpus() or ", 2 not run in" in shown or ", 3 not run in" in shown
 
 
 def test_a_fault_that_escapes_is_exit_code_1(
@@ -101,16 +101,20 @@ def test_a_noise_floor_is_measured_kept_and_taken_over_by_runs(
 
 
 def test_what_was_never_measured_has_no_floor(cache: Path) -> None:
-    assert noise.known(["cpu"], 3, machine.facts()) == {}
+    assert noise.known(["cpu"], 3, this_machine()) == {}
 
 
-def test_a_damaged_file_is_named(cache: Path, any_rule: Path) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"cpu": {}}', '{"cpu": {"log_ratios": []}}'])
+def test_a_file_that_cannot_be_read_is_no_floor_and_is_written_anew(
+    text: str, cache: Path, any_rule: Path
+) -> None:
     cell = noise.cell(str(any_rule), "cpu")
     file = noise.remember(cell, [0.01])
-    assert noise.known(["cpu", "cuda"], 1, machine.facts()).keys() == {"cpu"}
-    file.write_text("{")
-    with pytest.raises(noise.UsageError, match="is damaged; delete it"):
-        noise.known(["cpu"], 3, machine.facts())
+    assert noise.known(["cpu", "cuda"], 1, this_machine()).keys() == {"cpu"}
+    file.write_text(text)
+    assert noise.known(["cpu"], 3, this_machine()) == {}
+    assert noise.remember(cell, [0.02]) == file
+    assert noise.known(["cpu"], 3, this_machine())["cpu"].log_ratios == (0.02,)
 
 
 @pytest.mark.parametrize("replicates", [1, 3, 7])

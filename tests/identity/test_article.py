@@ -18,10 +18,9 @@ from bench.identity import article, problem
 from bench.identity.article import Effect
 from bench.identity.certificate import Half
 from bench.identity.checks import relative
-from bench.reports.formats import markdown
 from bench.request.matrix import contenders
-from bench.worker.environment import environment
-from builders import record, run
+from bench.worker.environment import Environment
+from builders import record, report_md
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.article_torch import Implementation
 from resnet_impls.catalogue import CATALOGUE
@@ -46,7 +45,7 @@ def in_keras(program: str, cell: Cell) -> Any:
         [sys.executable, "-c", program],
         cwd=Path(__file__).parents[1],
         # one thread: on a busy machine, threads that wait for each other make small networks slow
-        env=os.environ | environment(cell) | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | Environment.of(cell).variables() | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -92,13 +91,11 @@ def test_the_pytorch_model_takes_another_learning_rate() -> None:
     assert [group["lr"] for group in built.optimizer.param_groups] == [0.25]
 
 
-def test_exhibits_run_where_they_are_named_only(
-    make_cell: MakeCell,
-) -> None:
-    exhibits = [name for name, row in CATALOGUE.items() if row.exhibit]
-    assert exhibits == ["keras_fused", "article_torch", "article_keras"]
-    assert {row.name for row, _ in contenders(["all"])} == CATALOGUE.keys() - set(exhibits)
-    assert [row.name for row, _ in contenders(exhibits[1:])] == ["article_torch"] + [
+def test_what_is_opt_in_runs_where_it_is_named_only(make_cell: MakeCell) -> None:
+    opt_in = [name for name, row in CATALOGUE.items() if row.opt_in]
+    assert opt_in == ["keras_fused", "article_torch", "article_keras"]
+    assert {row.name for row, _ in contenders(["all"])} == CATALOGUE.keys() - set(opt_in)
+    assert [row.name for row, _ in contenders(opt_in[1:])] == ["article_torch"] + [
         "article_keras"
     ] * 3
     other = make_cell(implementation="article_torch", backend="torch", model="resnet20")
@@ -116,8 +113,8 @@ def test_the_reference_with_keras_choices_is_the_articles_keras_model(
 import json
 import keras
 import numpy as np
-from bench.certificate import problem
-from bench.certificate.identity import flat, relative
+from bench.identity import problem
+from bench.identity.checks import flat, relative
 from resnet_impls.article_keras import Implementation
 from resnet_impls.numpy_article import KERAS, ArticleReference, Choices
 from networks import TINY
@@ -154,7 +151,7 @@ print(json.dumps([float(error) for error in errors]))
 
 
 def test_the_effects_that_reports_quote_are_those_of_this_network() -> None:
-    """Those on the first logits; `python -m bench.certificate.article` computes all of them."""
+    """Those on the first logits; `python -m bench.identity.article` computes all of them."""
     posed = problem.pose(ARCHITECTURES[article.MODEL])
     quoted = json.loads(article.FILE.read_text(encoding="utf-8"))
     assert quoted.keys() == article.names().keys()
@@ -183,8 +180,8 @@ def test_effects_are_told_in_words_from_the_largest_to_the_smallest() -> None:
 
 @pytest.mark.parametrize("status", ["ok", "uncertified"])
 def test_the_report_explains_the_pair_where_it_was_measured(status: str) -> None:
-    exhibit = record(implementation="article_keras", status=status)
-    text = markdown.render([exhibit], [run()])
+    measured = record(implementation="article_keras", status=status)
+    text = report_md(measured)
     heading = text.index("## The article's pair")
     assert text.index("## Certificates") < heading < text.index("## Same work")
     assert "**padding**: where a 3×3 convolution strides by 2" in text
@@ -194,7 +191,7 @@ def test_the_report_explains_the_pair_where_it_was_measured(status: str) -> None
 def test_a_report_without_the_pair_says_nothing_of_it() -> None:
     absent = record(implementation="article_keras", status="unavailable")
     own = record(implementation="/gone/my_resnet.py", backend="my_resnet")
-    assert "The article's pair" not in markdown.render([record(), own, absent], [run()])
+    assert "The article's pair" not in report_md(record(), own, absent)
 
 
 def test_a_verdict_counts_tensors_and_measures_the_rest() -> None:

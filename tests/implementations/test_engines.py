@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -14,24 +13,16 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from bench.calibrate.certify import executable
-from bench.cells import Cell, obstacle
 from bench.identity import inference, problem
-from bench.identity.certificate import Half
 from bench.identity.checks import Check
 from bench.identity.limits import LIMITS
 from bench.identity.problem import Problem, Solution
-from bench.parent.child import Child, Failure
-from bench.records.reading import read
-from bench.request.matrix import matrix
 from networks import MIXED, TINY
 from resnet_impls import numpy_reference, onnxruntime_engine, openvino_engine
-from resnet_impls.catalogue import CATALOGUE
 
 ENGINES = {"onnxruntime_engine": onnxruntime_engine, "openvino_engine": openvino_engine}
 SMALL = "logits at small variances"
 CHECKS = ["tensors", "evaluation logits", "logits of infer", SMALL]
-INFERRING = [row.name for row in CATALOGUE.values() if row.workloads == ("infer",)]
 
 Posed = tuple[Problem, Solution]
 
@@ -86,7 +77,7 @@ def test_what_needs_a_whole_framework_computes_it_too(
     name: str, precision: str, epsilon: float, passing: list[str]
 ) -> None:
     program = f"""
-from bench.certificate import inference, problem
+from bench.identity import inference, problem
 from networks import MIXED
 from resnet_impls import {name}
 
@@ -229,76 +220,3 @@ def test_the_graph_in_float16_is_sound_too(posed: Posed) -> None:
     x = stated.images[0].transpose(0, 3, 1, 2).astype(np.float16)
     (logits,) = session.run(None, {"images": x})
     assert inference.relative(logits, solution.logits) < LIMITS["fp16"]["evaluation logits"]
-
-
-def cells(*impl: str, **changes: object) -> list[Cell]:
-    values: dict[str, object] = {
-        "impl": impl,
-        "mode": None,
-        "model": ["resnet14"],
-        "workload": ["train", "infer"],
-        "device": ["cpu"],
-        "precision": ["fp32"],
-        "batch_size": [8],
-        "optimizer": ["adam"],
-        "dataset": "digits",
-        "seed": 0,
-        "steps": 4,
-    }
-    return matrix(**values | changes)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", INFERRING)
-def test_what_only_infers_is_unsupported_in_training_and_certified_by_its_logits(name: str) -> None:
-    train, infer = cells(name)
-    found = obstacle(train)
-    assert found is not None
-    assert found[0] == "unsupported"
-    assert "no workload train, only infer" in found[1]
-    assert obstacle(infer) is None
-    assert executable(infer) == executable(train)
-    assert (executable(infer).workload, executable(infer).optimizer) == ("infer", None)
-
-
-def test_a_precision_that_is_computed_in_another_is_unsupported(
-    start_child: Callable[..., Child],
-) -> None:
-    changes = {"mode": "compiled", "workload": "infer", "optimizer": None, "recipe": None}
-    child = start_child(
-        Path("onnxruntime_engine"),
-        implementation="onnxruntime_engine",
-        backend="onnxruntime",
-        precision="fp16",
-        **changes,
-    )
-    with pytest.raises(Failure, match="compute fp16 in float32") as failure:
-        child.ask("build", 120)
-    assert failure.value.status == "unsupported"
-
-
-def test_a_half_says_what_stood_in_for_float64() -> None:
-    half = Half((("evaluation logits", 1e-7, 2e-6),), instead="fp32")
-    assert half.verdict == "passed in fp32, no float64 there"
-    assert replace(half, instead=None).verdict == "passed"
-    assert (
-        "failed: evaluation logits"
-        in replace(half, checks=(("evaluation logits", 1.0, 2e-6),)).verdict
-    )
-
-
-def test_a_run_certifies_and_measures_engines_and_says_what_they_computed_in(
-    resnet_bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    names = [*ENGINES, "litert_engine"]
-    options = ["--profile", "smoke", "--impl", *names, "--threads", 1, "--batch-size", 8]
-    finished = resnet_bench("run", *options, "--out", "run")
-    assert (finished.returncode, finished.stderr) == (0, "")
-    rows = read(tmp_path / "run")
-    assert {(row.implementation, row.workload) for row in rows} == {(n, "infer") for n in names}
-    assert len(rows) == len(names)
-    assert {row.status for row in rows} == {"ok"}
-    for row in rows:
-        assert row.certificate_float64 == "passed in fp32, no float64 there"
-        assert row.certificate_timed == "passed"
-        assert row.settings["threads"] == "1"
-        assert (row.settings["parameters"], row.settings["computation"]) == ("float32", "float32")

@@ -14,8 +14,9 @@ import pytest
 from bench.cells import Cell
 from bench.identity import problem
 from bench.identity.limits import LIMITS
-from bench.parent.child import Child
-from bench.worker.environment import environment
+from bench.parent.child import one_worker
+from bench.worker.environment import Environment
+from bench.worker.protocol import Block, Build, Finish, WarmUp
 from networks import MIXED
 from resnet_impls import torch_module, torchvision_model
 from resnet_impls.architecture import ARCHITECTURES
@@ -54,7 +55,7 @@ def program(make_cell: Callable[..., Cell]) -> Callable[..., str]:
         path = f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         finished = subprocess.run(
             [sys.executable, "-c", text, *map(str, arguments)],
-            env=os.environ | environment(make_cell(**cell)) | {"PYTHONPATH": path},
+            env=os.environ | Environment.of(make_cell(**cell)).variables() | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -77,7 +78,7 @@ def test_the_float64_half_passes(
     certified = f"""
 import sys
 from pathlib import Path
-from bench.certificate import identity, problem
+from bench.identity import checks as identity, problem
 from networks import MIXED
 from resnet_impls.{name} import Implementation
 
@@ -163,19 +164,14 @@ def test_nothing_compiles_after_the_first_step(
     mode: str,
     digits: Path,
     make_cell: Callable[..., Cell],
-    tmp_path: Path,
 ) -> None:
     named = {"implementation": name, "backend": backend, "mode": mode}
     cell = make_cell(**named, workload=workload, batch_size=4, steps=3)
-    child = Child(cell, digits, tmp_path / "log")
-    try:
-        child.ask("build", 300)
-        child.ask("warm_up", 300, steps=0)
-        child.ask("block", 300, steps=2)
-        answer = child.ask("finish", 300, weights_file=None)
-    finally:
-        child.end()
-    assert answer["compilations_while_timed"] == 0
+    with one_worker(Environment.of(cell)) as child:
+        child.ask(Build(cell=cell, data_folder=str(digits)), 300)
+        child.ask(WarmUp(steps=0), 300)
+        child.ask(Block(steps=2), 300)
+        assert child.ask(Finish(), 300).compilations_while_timed == 0
 
 
 @pytest.mark.parametrize(
@@ -196,31 +192,24 @@ def test_keras_computes_in_fp16_and_skips_no_step(
     skipped: str | None,
     digits: Path,
     make_cell: Callable[..., Cell],
-    tmp_path: Path,
 ) -> None:
     """A GPU's precision, which is slow on a CPU and the same code."""
     named = {"implementation": name, "backend": backend, "mode": DEFAULT[name, backend]}
     cell = make_cell(**named, precision="fp16", workload=workload, batch_size=2, steps=4)
-    child = Child(cell, digits, tmp_path / "log")
-    try:
-        child.ask("build", 300)
-        answer = child.ask("warm_up", 300, steps=2)
-    finally:
-        child.end()
-    assert answer["settings"]["computation"] == "float16"
-    assert answer["settings"].get("skipped_steps") == skipped
+    with one_worker(Environment.of(cell)) as child:
+        child.ask(Build(cell=cell, data_folder=str(digits)), 300)
+        settings = child.ask(WarmUp(steps=2), 300).settings
+    assert settings["computation"] == "float16"
+    assert settings.get("skipped_steps") == skipped
 
 
 def test_keras_does_not_import_what_is_installed_for_the_instrument(
-    digits: Path, make_cell: Callable[..., Cell], tmp_path: Path
+    digits: Path, make_cell: Callable[..., Cell]
 ) -> None:
     cell = make_cell(implementation="keras_functional", backend="jax", mode="compiled")
-    child = Child(cell, digits, tmp_path / "log")
-    try:
-        child.ask("build", 300)
+    with one_worker(Environment.of(cell)) as child:
+        child.ask(Build(cell=cell, data_folder=str(digits)), 300)
         mapped = {Path(each.path) for each in psutil.Process(child.process.pid).memory_maps()}
-    finally:
-        child.end()
     packages = {part for path in mapped for part in path.parts}
     assert "jaxlib" in packages
     assert packages & {"pandas", "sklearn"} == set()

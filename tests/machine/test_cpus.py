@@ -15,8 +15,9 @@ from bench.cli.request import cells_here, request_of
 from bench.machine import cpus
 from bench.parent.child import Child
 from bench.records.reading import read
+from bench.worker.protocol import Build, WarmUp
 
-StartChild = Callable[..., Child]
+StartChild = Callable[..., tuple[Child, Build]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -51,9 +52,9 @@ def test_a_worker_is_confined_before_it_imports_anything(
             return {"on_import": f"{self.cpus} {self.threads}"}
         """,
     )
-    child = start_child(path, threads=1)
-    child.ask("build", 60)
-    settings = child.ask("warm_up", 60, steps=1)["settings"]
+    child, build = start_child(path, threads=1)
+    child.ask(build, 60)
+    settings = child.ask(WarmUp(steps=1), 60).settings
     assert settings["on_import"] == "1 1"
     assert settings["cpus"] == "1"
 

@@ -16,10 +16,11 @@ from bench.machine import gpu
 from bench.machine.gpu import Gpu, held_down
 from bench.machine.state import Watch, throttles
 from bench.parent.child import Child
-from bench.parent.measurement import Outcome
+from bench.parent.outcome import Outcome
 from bench.parent.schedule import Schedule
 from bench.records import Record
 from bench.records.reading import read
+from bench.worker.protocol import Block, Build, WarmUp
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -45,13 +46,13 @@ def measure(digits: Path, tmp_path: Path) -> Measure:
 
 def test_every_block_is_watched(make_cell: MakeCell, measure: Measure) -> None:
     (outcome,) = measure(make_cell())
-    blocks = len(outcome["block_s"])
-    for name in ("block_own_cores", "block_other_cores", "block_host_mib"):
-        assert len(outcome[name]) == blocks
-    assert min(outcome["block_own_cores"]) > 0
-    assert min(outcome["block_host_mib"]) > 1
-    assert outcome["load_1min"] is not None
-    assert "block_device_mib" not in outcome
+    for block in outcome.blocks:
+        assert block.own_cores is not None
+        assert block.own_cores > 0
+        assert block.other_cores is not None
+        assert block.timed.host_mib > 1
+        assert block.timed.device_mib is None
+    assert outcome.machine_state.load_1min is not None
 
 
 def test_what_another_process_took_is_seen(
@@ -60,7 +61,7 @@ def test_what_another_process_took_is_seen(
     with Popen([sys.executable, "-c", "while True: pass"]) as spinning:
         (outcome,) = measure(make_cell(faulty("slow", SLOW)))
         spinning.kill()
-    assert max(outcome["block_other_cores"]) > 0.1
+    assert max(block.other_cores or 0 for block in outcome.blocks) > 0.1
 
 
 def test_a_suspended_workers_child_that_computes_on_is_seen_in_anothers_blocks(
@@ -73,12 +74,12 @@ def test_a_suspended_workers_child_that_computes_on_is_seen_in_anothers_blocks(
         super().place(images, labels)
     """
     outcomes = measure(make_cell(faulty("slow", SLOW)), make_cell(faulty("escapes", escapes)))
-    longest = max(outcomes, key=lambda outcome: min(outcome["block_s"]))
-    assert max(longest["block_other_cores"]) > 0.1
+    longest = max(outcomes, key=lambda outcome: min(b.timed.block_s for b in outcome.blocks))
+    assert max(block.other_cores or 0 for block in longest.blocks) > 0.1
 
 
-def test_a_worker_accounts_for_all_processor_time_of_its_turn(
-    start_child: Callable[..., Child], faulty: MakeFaulty
+def test_a_worker_accounts_for_all_processor_time_of_its_block(
+    start_child: Callable[..., tuple[Child, Build]], faulty: MakeFaulty
 ) -> None:
     burns = """
     def train(self, steps):
@@ -89,10 +90,10 @@ def test_a_worker_accounts_for_all_processor_time_of_its_turn(
             pass
         return super().train(steps)
     """
-    child = start_child(faulty("burns", burns))
-    child.ask("build", 60)
-    child.ask("warm_up", 60, steps=2)
-    assert child.ask("block", 60, steps=7)["cpu_s"] > 0.199
+    child, build = start_child(faulty("burns", burns))
+    child.ask(build, 60)
+    child.ask(WarmUp(steps=2), 60)
+    assert child.ask(Block(steps=7), 60).cpu_s > 0.199
 
 
 def test_a_leak_is_found_reported_and_told(

@@ -12,41 +12,39 @@ import psutil
 import pytest
 
 from bench.cells import Cell
-from bench.parent.child import ANSWERS, Child, Failure
-from bench.worker.environment import environment
+from bench.parent.child import Child, Failure
+from bench.worker.environment import Environment
+from bench.worker.protocol import Block, Build, WarmUp
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
-StartChild = Callable[..., Child]
-AskAll = Callable[..., dict[str, Any]]
+StartChild = Callable[..., tuple[Child, Build]]
+AskAll = Callable[..., Any]
 Eventually = Callable[[Callable[[], bool]], bool]
 Survivors = Callable[[list[psutil.Process]], list[psutil.Process]]
 
 
-def test_a_worker_answers_every_turn_and_learns(
+def test_a_worker_answers_every_request_and_learns(
     start_child: StartChild, ask_all: AskAll, fake: Path
 ) -> None:
     answers = ask_all(start_child(fake, steps=100))
-    measuring = [names for turn, names in ANSWERS.items() if turn not in ("probe", "evaluate")]
-    assert answers.keys() >= {name for names in measuring for name in names}
-    assert len(answers["losses"]) == 100
-    assert answers["losses"][-1] == answers["final_loss"] < 0.3 * answers["losses"][0]
-    assert 0.9 < answers["test_accuracy"] < 1
+    finished = answers.finished
+    assert len(answers.latency.latency_ms) == 2
+    assert len(finished.losses) == 100
+    assert finished.losses[-1] == finished.final_loss < 0.3 * finished.losses[0]
+    assert 0.9 < finished.test_accuracy < 1
 
 
 def test_an_answer_that_is_there_when_the_time_is_up_counts(
-    make_cell: MakeCell, digits: Path, tmp_path: Path
+    start_child: StartChild, fake: Path
 ) -> None:
-    child = Child(make_cell(), digits, tmp_path / "log")
-    try:
-        child.begin("build")
-        select.select([child.channel.connection], [], [], 60)
-        assert child.answer("build", 0)["build_s"] > 0
-    finally:
-        child.end()
+    child, build = start_child(fake)
+    child.begin(build)
+    select.select([child.channel.connection], [], [], 60)
+    assert child.answer(build, 0).build_s > 0
 
 
-def test_a_worker_is_suspended_between_turns_and_resumed_for_one(
+def test_a_worker_is_suspended_between_requests_and_resumed_for_one(
     start_child: StartChild, faulty: MakeFaulty, eventually: Eventually
 ) -> None:
     path = faulty(
@@ -58,10 +56,10 @@ def test_a_worker_is_suspended_between_turns_and_resumed_for_one(
             return super().train(steps)
         """,
     )
-    child = start_child(path)
+    child, build = start_child(path)
     worker = psutil.Process(child.process.pid)
-    for turn, request in (("build", {}), ("warm_up", {"steps": 2}), ("block", {"steps": 7})):
-        child.ask(turn, 60, **request)
+    for request in (build, WarmUp(steps=2), Block(steps=7)):
+        child.ask(request, 60)
         assert eventually(lambda: worker.status() == psutil.STATUS_STOPPED)
     assert path.with_name("status").read_text() == "R"
 
@@ -82,8 +80,8 @@ def test_compilers_find_nothing_that_another_process_left(
         """,
     )
     children = [start_child(path) for _ in range(2)]
-    for child in children:
-        child.ask("build", 60)
+    for child, build in children:
+        child.ask(build, 60)
         assert (Path(child.temporary.name) / "kernel").exists()
         child.end()
         assert not Path(child.temporary.name).exists()
@@ -100,8 +98,8 @@ def test_the_end_of_a_worker_is_the_end_of_what_it_started(
             super().place(images, labels)
         """,
     )
-    child = start_child(path)
-    child.ask("build", 60)
+    child, build = start_child(path)
+    child.ask(build, 60)
     worker = psutil.Process(child.process.pid)
     group = [worker, *worker.children()]
     assert len(group) == 2
@@ -119,10 +117,12 @@ import json, sys, time
 from pathlib import Path
 from bench.cells import Cell
 from bench.parent.child import Child
-cell, data, log = Cell(**json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
-children = [Child(cell, data, log) for _ in range(2)]
+from bench.worker.environment import Environment
+from bench.worker.protocol import Build
+cell, data, log = Cell(**json.loads(sys.argv[1])), sys.argv[2], Path(sys.argv[3])
+children = [Child(Environment.of(cell), log) for _ in range(2)]
 for child in children:
-    child.ask("build", 60)
+    child.ask(Build(cell=cell, data_folder=data), 60)
 print("suspended", flush=True)
 time.sleep(600)
 """
@@ -153,7 +153,7 @@ def test_what_a_worker_prints_is_its_log_and_blocks_nothing(
             return super().train(steps)
         """,
     )
-    assert len(ask_all(start_child(path))["losses"]) == 10
+    assert len(ask_all(start_child(path)).finished.losses) == 10
     log = (tmp_path / "log").read_bytes()
     assert log.count(b"o" * 3_000_000) == log.count(b"e" * 3_000_000) >= 6
 
@@ -171,7 +171,7 @@ def test_a_traceback_goes_to_the_log(
 
 
 def test_a_worker_on_the_cpu_sees_no_gpu(make_cell: MakeCell) -> None:
-    settings = environment(make_cell(device="cpu"))
+    settings = Environment.of(make_cell(device="cpu")).variables()
     assert settings["CUDA_VISIBLE_DEVICES"] == ""
     assert settings["JAX_PLATFORMS"] == "cpu"
 
@@ -180,10 +180,12 @@ def test_a_worker_takes_one_gpu_and_memory_as_needed(
     make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = make_cell(device="cuda", implementation="keras_functional", backend="jax")
+    environment = Environment.of(cell)
+    assert Environment.of(cell.executable) == environment
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert environment(cell)["CUDA_VISIBLE_DEVICES"] == "2"
+    assert environment.variables()["CUDA_VISIBLE_DEVICES"] == "2"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    settings = environment(cell)
+    settings = environment.variables()
     assert settings["CUDA_VISIBLE_DEVICES"] == "0"
     assert settings["KERAS_BACKEND"] == "jax"
     assert settings["JAX_PLATFORMS"] == "cuda"
@@ -192,12 +194,12 @@ def test_a_worker_takes_one_gpu_and_memory_as_needed(
 
 
 def test_the_backend_of_keras_is_left_to_the_author_of_a_file(make_cell: MakeCell) -> None:
-    assert "KERAS_BACKEND" not in environment(make_cell())
+    assert "KERAS_BACKEND" not in Environment.of(make_cell()).variables()
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_fp32_alone_forbids_rounding_to_tf32(device: str, make_cell: MakeCell) -> None:
+def test_fp32_alone_forbids_rounding_to_tf32(device: str) -> None:
     strict = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
-    assert environment(make_cell(device=device, precision="fp32")).items() >= strict.items()
+    assert Environment(device, "fp32").variables().items() >= strict.items()
     for precision in ("tf32", "bf16", "fp16"):
-        assert not environment(make_cell(device=device, precision=precision)).keys() & strict.keys()
+        assert not Environment(device, precision).variables().keys() & strict.keys()

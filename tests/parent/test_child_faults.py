@@ -13,11 +13,12 @@ import pytest
 
 from bench.cells import Cell
 from bench.parent.child import Child, Failure
+from bench.worker.protocol import Build, WarmUp
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
-StartChild = Callable[..., Child]
-AskAll = Callable[..., dict[str, Any]]
+StartChild = Callable[..., tuple[Child, Build]]
+AskAll = Callable[..., Any]
 
 FAULTS = {
     "raises": (
@@ -103,9 +104,17 @@ FAULTS = {
         "def train(self, steps): os.write(int(sys.argv[1]), b'[' * 60_000 + b'\\n')",
         ("crashed", "answered its warm_up with garbage"),
     ),
+    "writes_an_impossible_time": (
+        """
+        def train(self, steps):
+            line = {"answer": "warmed_up", "first_step_s": -1, "warmup_s": 1, "host_mib": 1}
+            os.write(int(sys.argv[1]), json.dumps(line | {"settings": {}}).encode() + b'\\n')
+        """,
+        ("crashed", "answered its warm_up with garbage: first_step_s: Expected float"),
+    ),
     "writes_a_false_answer": (
         "def train(self, steps): os.write(int(sys.argv[1]), b'{\"first_step_s\": -1}\\n')",
-        ("crashed", "its warm_up answered first_step_s = -1"),
+        ("crashed", "answered its warm_up with garbage: Object missing required field answer"),
     ),
 }
 
@@ -115,9 +124,9 @@ def test_a_fault_has_a_status_and_a_reason_in_one_line(
     name: str, start_child: StartChild, ask_all: AskAll, faulty: MakeFaulty
 ) -> None:
     body, (status, reason) = FAULTS[name]
-    child = start_child(faulty(name, body))
+    started = start_child(faulty(name, body))
     with pytest.raises(Failure) as caught:
-        ask_all(child, timeout_s=2 if status == "timeout" else 60)
+        ask_all(started, timeout_s=2 if status == "timeout" else 60)
     assert caught.value.status == status
     assert reason in caught.value.reason
     assert len(caught.value.reason.splitlines()) == 1
@@ -145,7 +154,7 @@ def test_a_file_that_is_no_implementation_is_said_to_be_none(
 def test_a_file_may_have_the_name_of_a_module_that_the_worker_has_imported(
     start_child: StartChild, ask_all: AskAll, faulty: MakeFaulty
 ) -> None:
-    assert len(ask_all(start_child(faulty("platform", "pass")))["losses"]) == 10
+    assert len(ask_all(start_child(faulty("platform", "pass"))).finished.losses) == 10
 
 
 def test_a_worker_that_closes_its_channel_and_lives_on_has_crashed(
@@ -157,10 +166,13 @@ import json, sys
 from pathlib import Path
 from bench.cells import Cell
 from bench.parent.child import Child, Failure
-child = Child(Cell(**json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]))
-child.ask("build", 60)
+from bench.worker.environment import Environment
+from bench.worker.protocol import Build, WarmUp
+cell = Cell(**json.loads(sys.argv[1]))
+child = Child(Environment.of(cell), Path(sys.argv[3]))
+child.ask(Build(cell=cell, data_folder=sys.argv[2]), 60)
 try:
-    child.ask("warm_up", 2, steps=2)
+    child.ask(WarmUp(steps=2), 2)
 except Failure as failure:
     print(failure.status)
 finally:
@@ -189,10 +201,10 @@ def test_a_worker_dies_even_where_its_offspring_holds_the_channel(
         ask_all(start_child(faulty("fork", body)))
 
 
-def test_a_worker_killed_between_turns_has_crashed(start_child: StartChild, fake: Path) -> None:
-    child = start_child(fake)
-    child.ask("build", 60)
+def test_a_worker_killed_between_requests_has_crashed(start_child: StartChild, fake: Path) -> None:
+    child, build = start_child(fake)
+    child.ask(build, 60)
     os.kill(child.process.pid, signal.SIGKILL)
     child.process.wait()
     with pytest.raises(Failure, match="killed by SIGKILL"):
-        child.ask("warm_up", 60, steps=2)
+        child.ask(WarmUp(steps=2), 60)

@@ -1,25 +1,19 @@
-"""Training to a target accuracy: real runs that get there and that do not, and their ranking."""
+"""Training to a target accuracy: real runs that get there and that do not."""
 
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.analysis.contests import summarise
-from bench.analysis.statistics import seconds_to_target
 from bench.cells import Cell
 from bench.parent.to_target import blocks, of_process
-from bench.records import Record
+from bench.records import Run as RunFacts
 from bench.records.reading import read
-from bench.reports.formats import html, markdown
-from bench.reports.formats import terminal as ranking
-from bench.reports.sections import time_to
-from bench.reports.text import interval
 from bench.run.measure import measure
-from builders import JAX, TENSORFLOW, run, timed
+from bench.validation import convert, plain
+from builders import report_md, run
 
 MakeCell = Callable[..., Cell]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -81,96 +75,15 @@ def test_a_target_that_is_not_reached_is_said_and_is_no_failure(
 ) -> None:
     goal: dict[str, Any] = {"target_accuracy": 0.999, "evaluate_every": 10}
     cell = make_cell(workload="train-to", steps=25, **goal)
-    facts = run()["machine"]
-    (row,) = measure(
-        [(cell, 0)],
-        {cell: digits},
-        {},
-        run_id="first",
-        machine_facts=facts,
-        logs=tmp_path,
-        timeout_s=60,
-        seed=0,
-    )
+    here = convert(plain(run()), RunFacts)
+    (row,) = measure(here, [(cell, 0)], {cell: digits}, {}, logs=tmp_path, timeout_s=60)
     assert row.status == "ok"
     assert (row.reached_steps, row.reached_train_s) == (None, None)
     assert row.reason is not None
     assert "not reached" in row.reason
     assert "in 25 steps" in row.reason
     assert (len(row.losses), len(row.accuracies)) == (25, 3)  # after 10, 20 and 25
-    report = markdown.render([row], [run()])
+    report = report_md(row)
     assert "no contender reached the target in every process" in report
     assert "| 0 of 1 |" in report
     assert "seed 0: not reached" in report
-
-
-def arrivals(times: Sequence[float | None], **changes: Any) -> list[Record]:
-    """Processes that reached their target after so many seconds, or did not."""
-    common = {"workload": "train-to", "target_accuracy": 0.9, "evaluate_every": 10}
-    return [
-        timed(
-            [1.0] * (1 + number),
-            replicate=number,
-            cohort=str(number),
-            drawn_seed=number,
-            reached_train_s=seconds,
-            reached_steps=None if seconds is None else 10 * (1 + number),
-            reason="not reached: test accuracy 0.8" if seconds is None else None,
-            **common | changes,
-        )
-        for number, seconds in enumerate(times)
-    ]
-
-
-def test_cells_are_ranked_by_their_time_and_compared_seed_by_seed() -> None:
-    slow, quick = arrivals([20.0, 41.0, 80.0]), arrivals([10.0, 20.0, 41.0], **JAX)
-    (contest,) = summarise(slow + quick)
-    first, second = contest
-    assert first.cell.backend == "jax"
-    assert second.verdict == "slower"
-    assert second.speed_against_fastest is not None
-    assert 0.49 < second.speed_against_fastest.value < 0.51
-    assert second.speed_against_fastest.high is not None
-    assert second.speed_against_fastest.high < 0.6  # though times vary by four with the seed
-    text = markdown.render(slow + quick, [run()])
-    assert "slower: torch_module eager" in text
-    assert "| 3 of 3 | 20 (10 – 30) |" in text
-    assert "DIFFERENT" not in text
-    page = html.content([contest], [run()])
-    assert [cell["columns"][1] for cell in page["cells"]] == [
-        (f"{interval(s.seconds_to_target, 1)} s to target", s.seconds_to_target.value)
-        for s in contest
-        if s.seconds_to_target
-    ]
-    assert "compares processes of equal seeds" in " ".join(page["reading"].split())
-
-
-def test_who_did_not_always_arrive_has_no_time_and_no_rank() -> None:
-    lucky = arrivals([1.0, None, 1.0], **TENSORFLOW)
-    sure = arrivals([20.0, 21.0, 22.0])
-    (contest,) = summarise(lucky + sure)
-    assert [s.cell.backend for s in contest] == ["torch", "tensorflow"]
-    assert contest[1].speed_against_fastest is contest[1].verdict is contest[1].group is None
-    assert seconds_to_target(lucky) is None
-    assert "not always there within 100 steps: keras_functional[tensorflow]" in time_to.answer(
-        contest
-    )
-    assert "| 2 of 3 |" in time_to.section(contest)
-    assert len(ranking.tables(lucky + sure, [run()])) == 1
-
-
-def test_who_failed_in_a_process_has_no_time_and_no_rank() -> None:
-    broken = arrivals([1.0, 1.0, 1.0], **TENSORFLOW)
-    broken[2] = replace(broken[2], status="crashed", reason="the loss became nan")
-    missed = arrivals([0.5, 0.5, None], **JAX)
-    (contest,) = summarise(broken + missed + arrivals([20.0, 21.0, 22.0]))
-    assert [s.cell.backend for s in contest if s.seconds_to_target] == ["torch"]
-    assert contest[0].cell.backend == "torch"
-    assert [s.verdict for s in contest] == [None] * 3
-    assert "| 2 of 3 |" in time_to.section(contest)
-
-
-def test_nobody_is_fastest_where_nobody_arrives() -> None:
-    (contest,) = summarise(arrivals([None, None]) + arrivals([None, 1.0], **JAX))
-    assert "no contender" in time_to.answer(contest)
-    assert "fastest |" not in time_to.section(contest).splitlines()[2]

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.contests import summarise
+from bench.analysis.contests import contests_of
 from bench.cli.main import main
 from bench.records.merging import merge
-from bench.reports.formats import html, markdown
+from bench.reports.formats import html
 from bench.reports.plots import across, series
-from builders import JAX, TENSORFLOW, processes, record, run, timed
+from bench.validation import plain
+from builders import JAX, TENSORFLOW, processes, record, report, report_md, run, timed
 from published import edit, elsewhere, published
 
 
@@ -36,8 +37,8 @@ def test_a_run_given_twice_counts_once_and_is_named(
     assert results(out) == rows
     assert text.startswith("# 20261123-004002-quick\n")
     said = f"{rows} rows of 20261123-004002-quick were given more than once, and count once"
-    assert f"**Look out**: {said}." in text
-    assert warnings == [f"resnet-bench: look out: {said}"]
+    assert f"**Warning**: {said}." in text
+    assert warnings == [f"resnet-bench: warning: {said}"]
 
 
 def test_rows_that_contradict_are_named_and_the_first_counts(
@@ -49,10 +50,10 @@ def test_rows_that_contradict_are_named_and_the_first_counts(
     edit(other, lambda row: row.update(throughput_images_per_s=1e6))
     text, (warning,) = ran(capsys, one, other, "--out", out)
     assert results(out) == len(rows)
-    assert f"{len(rows)} rows of 20261123-004002-quick contradict" in warning
+    assert f"{len(rows)} rows of 20261123-004002-quick contradict an earlier row" in warning
     assert "1,000,000" not in text
     assert [line for line in text.splitlines() if line not in alone] == [
-        line for line in text.splitlines() if "**Look out**" in line
+        line for line in text.splitlines() if "**Warning**" in line
     ]
 
 
@@ -72,7 +73,7 @@ def test_different_runs_of_one_name_are_told_apart_so_that_cohorts_are() -> None
     ours, theirs = processes([1.0, 1.1]), processes([2.0, 2.2], **JAX)
     later = run(utc="2026-02-02T00:00:00+00:00")
     merged = merge([(run(), ours), (later, theirs)])
-    assert [each["run_id"] for each in merged.runs] == ["first", "first (2)"]
+    assert [each.run_id for each in merged.runs] == ["first", "first (2)"]
     assert [row.run_id for row in merged.records] == ["first", "first", "first (2)", "first (2)"]
     assert merged.remarks == [
         "2 different runs are called first: that of 2026-02-02T00:00:00+00:00 on desk is shown as "
@@ -85,9 +86,9 @@ def test_different_runs_of_one_name_are_told_apart_so_that_cohorts_are() -> None
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"chip": "Other CPU"}, "AMD EPYC with 2 cores"),
-        ({"chip": "AMD EPYC", "physical_cores": 64}, "AMD EPYC with 64 cores"),
-        ({"chip": "AMD EPYC", "gpus": [{"name": "A GPU", "memory_gib": 1}]}, "and A GPU in second"),
+        ({"chip": "Other CPU"}, "AMD EPYC, 2 cores"),
+        ({"chip": "AMD EPYC", "physical_cores": 64}, "AMD EPYC, 64 cores"),
+        ({"chip": "AMD EPYC", "gpus": [{"name": "A GPU", "memory_gib": 1}]}, "GPU A GPU in second"),
     ],
 )
 def test_one_name_for_different_hardware_is_named(
@@ -122,9 +123,8 @@ def test_what_was_merged_can_be_read_by_machines(
 
 def test_certificates_of_several_runs_are_all_told() -> None:
     proved = {"certificate_float64": "passed", "certificate_timed": "passed"}
-    text = markdown.render(
-        [timed([1.0]), timed([1.0], run_id="second", **proved)], [run(), run(run_id="second")]
-    )
+    rows = timed([1.0]), timed([1.0], run_id="second", **proved)
+    text = report_md(*rows, runs=[run(), run(run_id="second")])
     certificates = text.split("## Certificates")[1].split("\n## ")[0]
     assert "| torch_module eager resnet14 cpu fp32 adam | not certified |" in certificates
     assert "| torch_module eager resnet14 cpu fp32 adam | passed |" in certificates
@@ -134,8 +134,8 @@ def test_a_cell_that_is_certified_in_one_run_alone_is_so_in_part() -> None:
     proved = {"certificate_float64": "passed", "certificate_timed": "passed"}
     runs = [run(), run(run_id="second")]
     records = [timed([1.0], **proved), timed([1.0], run_id="second")]
-    assert "| in part |" in markdown.render(records, runs)
-    shown = json.dumps(html.content(summarise(records, runs), runs))
+    assert "| in part |" in report_md(*records, runs=runs)
+    shown = json.dumps(plain(html.page_of(report(*records, runs=runs))))
     assert '"in part"' in shown
     assert '"passed"' not in shown
 
@@ -152,23 +152,22 @@ def test_machines_are_told_apart_wherever_a_contest_is_named() -> None:
             record(status="crashed", reason="no luck", **JAX | where),
         )
     ]
-    runs = [run()]
-    text = markdown.render(records, runs)
+    text = report_md(*records)
     failed = text.split("## Not ranked")[1].split("\n## ")[0]
     assert failed.count("no luck") == 2
     assert "on far, Far CPU" in failed
-    titles = [figure.title for figure in across.of_all(summarise(records, runs), runs)]
+    titles = [figure.title for figure in across.of_all(report(*records))]
     assert len({title for title in titles if title.startswith("Batch size")}) == 2
 
 
 def test_processes_of_two_runs_are_two_curves() -> None:
     rows = [timed([1.0, 1.1], run_id=name, cohort=name) for name in ("first", "second")]
-    [contest] = summarise(rows, [run(), run(run_id="second")])
+    [contest] = contests_of(rows, [run(), run(run_id="second")])
     [blocks] = [figure for figure in series.of_contest(contest) if figure.kind == "blocks"]
     assert len({row["process"] for row in blocks.rows}) == 2
 
 
 def test_contests_of_different_seeds_are_told_apart() -> None:
-    text = markdown.render([timed([1.0]), timed([1.0], seed=1)], [run()])
+    text = report_md(timed([1.0]), timed([1.0], seed=1))
     headings = [line for line in text.splitlines() if line.startswith("## train")]
     assert len(set(headings)) == 2

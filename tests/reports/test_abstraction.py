@@ -5,21 +5,20 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.contests import summarise
+from bench.analysis.contests import contests_of
 from bench.records import Record
-from bench.reports.formats import markdown
 from bench.reports.sections import abstraction
-from builders import processes, run
+from builders import processes, report_md, run
 
 KERAS = {"implementation": "keras_functional", "framework": "Keras"}
 FLAX = {"implementation": "flax_nnx", "framework": "Flax", "backend": "jax", "mode": "compiled"}
 
 
 def told(*records: Record) -> list[tuple[str, str, float, str | None]]:
-    (contest,) = summarise(records)
+    (contest,) = contests_of(records)
     return [
         (above.cell.label, raw.cell.label, round(found.ratio.value, 3), found.verdict)
-        for above, raw, found in abstraction.compared(contest, [])
+        for above, raw, found in abstraction.compared(contest)
     ]
 
 
@@ -68,21 +67,21 @@ def test_several_libraries_are_told_dearest_first_and_chance_is_a_tie() -> None:
 def test_a_difference_below_the_noise_floor_is_a_tie() -> None:
     rows = processes([1.0, 1.001, 0.999]) + processes([1.01, 1.0111, 1.0089], **KERAS)
     floors = [run(noise_floor={"cpu": {"value": 0.05}})]
-    (contest,) = summarise(rows, floors)
     verdicts = [
-        [found.verdict for *_, found in abstraction.compared(contest, runs)]
+        [found.verdict for *_, found in abstraction.compared(contest)]
         for runs in ([], floors)
+        for contest in contests_of(rows, runs)
     ]
     assert verdicts == [["faster"], ["tie"]]
 
 
 def test_the_report_states_it_where_a_run_has_both_and_only_there() -> None:
     raw, above = processes([1.0, 1.01, 0.99]), processes([1.5, 1.52, 1.48], **KERAS)
-    text = markdown.render([*raw, *above], [run()])
+    text = report_md(*raw, *above)
     assert "## The price of abstraction" in text
     assert "| keras_functional[torch] eager | torch_module eager | 1.50 [" in text
     assert "| costs time |" in text
-    assert "price of abstraction" not in markdown.render(raw, [run()])
+    assert "price of abstraction" not in report_md(*raw)
 
 
 def test_inputs_are_not_mixed() -> None:

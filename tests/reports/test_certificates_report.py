@@ -8,21 +8,9 @@ import pytest
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate, Half
 from bench.reports.formats import certificates
-from bench.request.matrix import matrix
+from builders import record
 
-CELL = matrix(
-    impl=["torch_module"],
-    mode=None,
-    model=["resnet14"],
-    workload=["train"],
-    device=["cpu"],
-    precision=["fp32"],
-    batch_size=[64],
-    optimizer=["adam"],
-    dataset="digits",
-    seed=0,
-    steps=20,
-)[0]
+EXECUTABLE = record().cell.executable
 FLOAT64 = Half(
     (("gradients", 1e-9, 1e-8), ("parameters after step 20", 2.5e-13, 1e-10)),
 )
@@ -30,7 +18,7 @@ TIMED = Half((("tensors", 0.0, 0.0), ("loss of step 1", 1.5e-7, 1e-6)))
 
 
 def row(certificate: Certificate) -> str:
-    return certificates.render({CELL: certificate}).splitlines()[-1]
+    return certificates.render({EXECUTABLE: certificate}).splitlines()[-1]
 
 
 def test_a_row_states_both_halves_and_the_versions() -> None:
@@ -62,6 +50,6 @@ def test_a_row_of_what_only_infers_states_its_logits_and_what_stood_in_for_float
 
 def test_what_cannot_be_written_is_a_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
-        certificates.write(tmp_path / "missing" / "certificates.md", {})
-    certificates.write(tmp_path / "certificates.md", {CELL: Certificate(FLOAT64, TIMED)})
+        certificates.save(tmp_path / "missing" / "certificates.md", {})
+    certificates.save(tmp_path / "certificates.md", {EXECUTABLE: Certificate(FLOAT64, TIMED)})
     assert "resnet14" in (tmp_path / "certificates.md").read_text(encoding="utf-8")

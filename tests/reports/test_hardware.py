@@ -11,8 +11,7 @@ from scipy.stats import ttest_ind
 from bench.analysis.unpaired import speed_ratio
 from bench.cli.main import main
 from bench.records import Record
-from bench.reports.formats import markdown
-from builders import JAX, processes, record, run
+from builders import JAX, processes, record, report_md
 from published import edit, elsewhere, published
 
 TRAIN = "### train resnet14 fp32 batch 64 adam digits 100 steps"
@@ -33,7 +32,7 @@ def rows(text: str, machine: str) -> list[list[str]]:
     return [cells for cells in lines if cells[1].startswith(machine + " ")]
 
 
-def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+def reported(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert main(["report", *map(str, arguments)]) == 0
     return capsys.readouterr().out
 
@@ -41,14 +40,14 @@ def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_one_machine_has_no_section_on_hardware(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "## Hardware" not in report(capsys, here)
+    assert "## Hardware" not in reported(capsys, here)
 
 
 def test_each_contender_is_held_against_itself_on_the_first_machine_given(
     here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = elsewhere(here, tmp_path / "there", factor=2)
-    text = hardware(report(capsys, here, there, "--out", tmp_path / "both"))
+    text = hardware(reported(capsys, here, there, "--out", tmp_path / "both"))
     assert text.count("### ") == 2
     train = text.split(TRAIN)[1].split("### ")[0]
     ours, theirs = rows(train, "epyc-2core"), rows(train, "other")
@@ -71,7 +70,7 @@ def test_the_baseline_can_be_named(
     baseline: str, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = elsewhere(here, tmp_path / "there", factor=2)
-    text = hardware(report(capsys, here, there, "--baseline", baseline))
+    text = hardware(reported(capsys, here, there, "--baseline", baseline))
     assert "against other" in text
     assert {row[4] for row in rows(text, "epyc-2core")} == {"slower"}
     assert all(row[3].startswith("0.50 [") for row in rows(text, "epyc-2core"))
@@ -80,7 +79,7 @@ def test_the_baseline_can_be_named(
 def test_an_equal_machine_ties(
     here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = hardware(report(capsys, here, elsewhere(here, tmp_path / "there")))
+    text = hardware(reported(capsys, here, elsewhere(here, tmp_path / "there")))
     assert {row[4] for row in rows(text, "other")} == {"tie"}
     assert text.count(" by torch_module eager tie, the first at ") == 2
 
@@ -94,7 +93,7 @@ def test_what_differs_beside_the_machine_is_not_compared_or_named(
         if row["workload"] == "infer":
             row["batch_size"] = 1
 
-    text = hardware(report(capsys, here, elsewhere(here, tmp_path / "there", change=differ)))
+    text = hardware(reported(capsys, here, elsewhere(here, tmp_path / "there", change=differ)))
     assert text.count("### ") == 1
     assert "**Versions differ**" in text
     assert "torch 2.15.0 on epyc-2core, 1.0 on other" in text
@@ -104,11 +103,11 @@ def test_what_differs_beside_the_machine_is_not_compared_or_named(
 def test_cpu_and_gpu_of_one_machine_are_different_hardware_and_threads_alone_are_not() -> None:
     cpu = processes([1.0, 1.1, 1.05], threads=2)
     gpu = processes([0.1, 0.11, 0.105], device="cuda", processor="Example GPU", threads=16)
-    text = hardware(markdown.render([*cpu, *gpu], [run()]))
+    text = hardware(report_md(*cpu, *gpu))
     assert "desk (Example GPU, 16 threads)" in text
     assert "10.00 [" in text
     one = processes([2.0, 2.1, 2.2], threads=1)
-    assert "## Hardware" not in markdown.render([*cpu, *one], [run()])
+    assert "## Hardware" not in report_md(*cpu, *one)
 
 
 def test_a_machine_that_failed_says_how_and_its_peak_is_its_own() -> None:
@@ -120,7 +119,7 @@ def test_a_machine_that_failed_says_how_and_its_peak_is_its_own() -> None:
         record(status="oom", reason="no memory", **JAX | there),
     ]
     floor = {"cpu": {"value": 0.01, "log_ratios": [0.01, -0.01]}}
-    text = hardware(markdown.render(records, [run(noise_floor=floor)]))
+    text = hardware(report_md(*records, noise_floor=floor))
     assert rows(text, "far")[0][-1] == "0.75"
     assert rows(text, "far")[-1][2:] == ["oom", "–", "–", "–"]
     assert rows(text, "desk")[-1][-1] == "0.25"
@@ -128,10 +127,10 @@ def test_a_machine_that_failed_says_how_and_its_peak_is_its_own() -> None:
 
 def test_one_process_has_a_ratio_and_no_verdict() -> None:
     records = [*processes([1.0, 1.1]), *processes([0.5], machine="far", processor="Far CPU")]
-    (row,) = rows(hardware(markdown.render(records, [run()])), "far")
+    (row,) = rows(hardware(report_md(*records)), "far")
     assert re.fullmatch(r"2\.\d\d", row[3])
     assert row[4] == "–"
-    assert "nothing can be said of the others" in hardware(markdown.render(records, [run()]))
+    assert "nothing can be said of the others" in hardware(report_md(*records))
 
 
 def test_price_and_power_have_columns_and_measured_energy_goes_first(
@@ -145,7 +144,7 @@ def test_price_and_power_have_columns_and_measured_energy_goes_first(
         '[epyc-2core]\nprice_per_hour = 0.5\ncurrency = "EUR"\npower_w = 40\n'
         '["Other CPU"]\nprice_per_hour = 2\ncurrency = "USD"\npower_w = 1\n'
     )
-    text = hardware(report(capsys, here, there, "--machines", prices))
+    text = hardware(reported(capsys, here, there, "--machines", prices))
     ours, theirs = rows(text, "epyc-2core")[0], rows(text, "other")[0]
     speed = float(ours[2].split()[0].replace(",", ""))
     joules, _, how = ours[-2].partition(" ")
@@ -156,7 +155,7 @@ def test_price_and_power_have_columns_and_measured_energy_goes_first(
     assert float(price.replace(",", "")) == pytest.approx(speed * 3600 / 0.5, rel=1e-2)
     assert currency == "EUR"
     assert theirs[-1].endswith(" / USD")
-    assert "images/J" not in hardware(report(capsys, here, elsewhere(here, tmp_path / "third")))
+    assert "images/J" not in hardware(reported(capsys, here, elsewhere(here, tmp_path / "third")))
 
 
 def test_many_questions_are_folded_and_what_no_machine_measured_is_left_out() -> None:
@@ -171,7 +170,7 @@ def test_many_questions_are_folded_and_what_no_machine_measured_is_left_out() ->
             record(status="unsupported", reason="no", batch_size=size, **JAX | place),
         )
     ]
-    text = hardware(markdown.render(records, [run()]))
+    text = hardware(report_md(*records))
     for size in sizes:
         assert f"<summary>train resnet14 fp32 batch {size} adam digits 100 steps</summary>" in text
     assert "###" not in text
@@ -182,7 +181,7 @@ def test_many_rows_are_folded(
     here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     others = [elsewhere(here, tmp_path / name, 2, name) for name in ("b", "c", "d", "e")]
-    text = hardware(report(capsys, here, *others))
+    text = hardware(reported(capsys, here, *others))
     assert text.count("<summary>Every contender (15 rows)</summary>") == 2
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.contests import summarise
+from bench.analysis.contests import contests_of
 from bench.cells import installed
 from bench.cli import main as cli
 from bench.records.folder import RunFolder
@@ -16,15 +16,16 @@ from bench.reports.formats import html
 from bench.reports.plots import render
 from bench.reports.plots.across import of_all
 from bench.reports.plots.series import PAGE_POINTS, of_contest, points_per_curve, thinned
-from builders import JAX, TENSORFLOW, processes, record, run, timed
+from bench.reports.write import write_reports
+from builders import JAX, TENSORFLOW, processes, record, report, run, timed
 
 PEAKS = {"cpu": {"all/fp32": {"gflop_per_s": 200.0, "library": "t", "copy_gb_per_s": 20.0}}}
 
 
 def kinds(*records: Any, **changes: Any) -> list[str]:
-    contests = summarise(records)
-    per_contest = [figure.kind for contest in contests for figure in of_contest(contest)]
-    return per_contest + [figure.kind for figure in of_all(contests, [run(**changes)])]
+    shown = report(*records, **changes)
+    per_contest = [figure.kind for contest in shown.contests for figure in of_contest(contest)]
+    return per_contest + [figure.kind for figure in of_all(shown)]
 
 
 def test_what_was_not_measured_has_no_plot() -> None:
@@ -40,7 +41,7 @@ def test_what_was_not_measured_has_no_plot() -> None:
 def test_curves_are_medians_over_processes() -> None:
     losses = ((3.0, 1.0), (5.0, 2.0), (4.0, 9.0))
     records = [timed([1.0], replicate=k, losses=each) for k, each in enumerate(losses)]
-    (contest,) = summarise(records)
+    (contest,) = contests_of(records)
     (figure,) = [each for each in of_contest(contest) if each.kind == "losses"]
     assert [(row["step"], row["loss"]) for row in figure.rows] == [(1, 4.0), (2, 2.0)]
     assert "Thinned" not in figure.summary
@@ -52,7 +53,7 @@ def test_latency_is_that_of_the_report_and_tells_no_percentile_of_few_steps() ->
         timed([1.0], latency_ms=tuple(few)),
         *(timed([1.0], replicate=k, latency_ms=tuple(more), **JAX) for k in range(2)),
     ]
-    (contest,) = summarise(records)
+    (contest,) = contests_of(records)
     (figure,) = [each for each in of_contest(contest) if each.kind == "latency"]
     told = {"p25": 1.5, "median": 2.0, "p75": 2.5}
     untold = dict.fromkeys(("p5", "p95", "p99"))
@@ -68,7 +69,7 @@ def test_blocks_that_ran_in_the_same_round_stand_above_each_other() -> None:
         for cohort, utc, replicate in (("z", "2026-01-01", 0), ("a", "2026-01-02", 1))
         for contender in ({}, JAX)
     ]
-    (contest,) = summarise(records)
+    (contest,) = contests_of(records)
     (figure,) = [each for each in of_contest(contest) if each.kind == "blocks"]
     shown = {(row["label"], row["process"], row["round"], row["ms"]) for row in figure.rows}
     labels = ("torch_module eager", "keras_functional[jax] compiled")
@@ -83,15 +84,15 @@ def test_blocks_that_ran_in_the_same_round_stand_above_each_other() -> None:
 def test_what_is_thinned_keeps_its_ends_and_says_so() -> None:
     assert thinned(range(1000), 5) == [0, 250, 500, 749, 999]
     assert thinned(range(3), 5) == [0, 1, 2]
-    (contest,) = summarise([timed([1.0], losses=(1.0,) * 1000)])
+    (contest,) = contests_of([timed([1.0], losses=(1.0,) * 1000)])
     (figure,) = [each for each in of_contest(contest, 50) if each.kind == "losses"]
     assert len(figure.rows) == 50
     assert "of up to 1,000 points per curve, 50 evenly spread are drawn" in figure.summary
 
 
 def test_more_curves_have_fewer_points_each() -> None:
-    few = summarise(processes([1.0, 1.0]))
-    many = summarise([timed([1.0], seed=seed) for seed in range(500)])
+    few = contests_of(processes([1.0, 1.0]))
+    many = contests_of([timed([1.0], seed=seed) for seed in range(500)])
     assert points_per_curve(few) == 200
     assert 2 <= points_per_curve(many) <= PAGE_POINTS / 1000
 
@@ -125,16 +126,14 @@ def test_without_its_packages_the_page_is_left_out_and_the_run_is_not(
     monkeypatch.setattr(
         html, "installed", lambda name: None if name == "altair" else installed(name)
     )
-    folder = RunFolder.create(tmp_path / "run", run())
-    folder.append(timed([1.0]))
-    folder.write_reports()
-    assert (folder.path / "report.md").exists()
-    assert not (folder.path / "report.html").exists()
+    write_reports(tmp_path, report(timed([1.0])))
+    assert (tmp_path / "report.md").exists()
+    assert not (tmp_path / "report.html").exists()
     assert "not installed: altair (pip install" in capsys.readouterr().err
 
 
 def test_a_page_that_cannot_be_drawn_says_why_in_one_line(tmp_path: Path) -> None:
-    problem = render.begin(tmp_path / "gone", [timed([1.0])], [run()])()
+    problem = render.begin(tmp_path / "gone", report(timed([1.0])))()
     assert problem is not None
     assert problem.startswith("report.html and plots are not written: FileNotFoundError")
     assert "\n" not in problem
@@ -142,13 +141,13 @@ def test_a_page_that_cannot_be_drawn_says_why_in_one_line(tmp_path: Path) -> Non
 
 def test_the_process_that_draws_is_the_only_one_to_import_what_draws(tmp_path: Path) -> None:
     program = (
-        "import pickle, sys; from pathlib import Path; from bench.reports import render\n"
-        "assert render.begin(Path(sys.argv[1]), *pickle.load(sys.stdin.buffer))() is None\n"
+        "import pickle, sys; from pathlib import Path; from bench.reports.plots import render\n"
+        "assert render.begin(Path(sys.argv[1]), pickle.load(sys.stdin.buffer))() is None\n"
         "print(*sorted({'altair', 'vl_convert', 'jinja2', 'pandas'} & sys.modules.keys()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
-        input=pickle.dumps(([timed([1.0])], [run()])),
+        input=pickle.dumps(report(timed([1.0]))),
         capture_output=True,
         check=True,
     )

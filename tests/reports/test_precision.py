@@ -3,15 +3,14 @@
 from typing import Any
 
 from bench.records import Record
-from bench.reports.formats import markdown
-from builders import JAX, processes, run
+from builders import JAX, processes, report_md
 
 TARGET = {"precision_target": 0.01, "max_replicates": 5}
 QUIET = [1.0, 1.001, 0.999, 1.0, 1.001]
 
 
 def section(heading: str, *records: Record, **changes: Any) -> str:
-    text = markdown.render(records, [run(**changes)])
+    text = report_md(*records, **changes)
     return text.split(f"## {heading}\n\n", 1)[1].split("\n## ", 1)[0]
 
 
@@ -38,7 +37,7 @@ def test_a_cell_that_did_not_is_named_with_what_it_reached_and_why() -> None:
 
 
 def test_a_run_without_a_target_has_no_such_section() -> None:
-    text = markdown.render(processes(QUIET), [run()])
+    text = report_md(*processes(QUIET))
     assert "## Precision" not in text
 
 
@@ -46,8 +45,8 @@ def test_the_noise_floor_in_use_is_stated_for_each_device() -> None:
     floors = {"cpu": {"value": 0.0123}, "cuda": {"value": 0.001}}
     text = section("Noise floor", *processes(QUIET), noise_floor=floors)
     assert text.splitlines() == [
-        "- desk, cpu: 1.23%, by which this machine told a cell from itself; smaller differences "
-        "are ties"
+        "- desk, cpu: 1.23%: as much as a cell differs from itself on this machine; smaller "
+        "differences are ties"
     ]
 
 

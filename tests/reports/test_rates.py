@@ -7,7 +7,7 @@ import pytest
 from bench.analysis.hardware import Hardware
 from bench.cli.main import main
 from bench.errors import UsageError
-from bench.reports.rates import rate, read
+from bench.reports.rates import Rate, rate_of, read
 from builders import record
 from published import published
 
@@ -18,16 +18,16 @@ REFUSED = {
     "[host.example.com]\npower_w = 1": "in quotes",
     "desk = 3": "desk = 3 is no table",
     "[desk]\nprice = 1": "unknown key 'price'",
-    "[desk]\npower_w = -1": "power_w = -1: must be finite and above 0",
+    "[desk]\npower_w = -1": "power_w = -1: must be a finite number above 0",
     "[desk]\npower_w = 0": "above 0",
     "[desk]\npower_w = inf": "finite",
     "[desk]\npower_w = nan": "finite",
-    "[desk]\npower_w = true": "not a number",
-    "[desk]\npower_w = '40'": "not a number",
+    "[desk]\npower_w = true": "must be a finite number",
+    "[desk]\npower_w = '40'": "must be a finite number",
     "[desk]\nprice_per_hour = -0.1\ncurrency = 'EUR'": "price_per_hour = -0.1",
     "[desk]\nprice_per_hour = 0.1": "go together",
     "[desk]\ncurrency = 'EUR'": "go together",
-    "[desk]\nprice_per_hour = 1\ncurrency = 1": "currency = 1",
+    "[desk]\nprice_per_hour = 1\ncurrency = 1": "currency = 1: must be a name such as 'EUR'",
     "[desk]\nprice_per_hour = 1\ncurrency = ' '": "currency",
 }
 
@@ -63,7 +63,7 @@ def test_prices_of_a_single_machine_are_said_to_change_nothing(
     folder, prices = published(tmp_path / "run"), tmp_path / "machines.toml"
     prices.write_text("[epyc-2core]\npower_w = 40\n")
     assert main(["report", str(folder), "--machines", str(prices)]) == 0
-    assert "look out: --machines changed nothing" in capsys.readouterr().err
+    assert "warning: --machines changed nothing" in capsys.readouterr().err
 
 
 def test_a_machine_goes_before_its_processor_key_by_key(tmp_path: Path) -> None:
@@ -72,5 +72,5 @@ def test_a_machine_goes_before_its_processor_key_by_key(tmp_path: Path) -> None:
     rows = [record(), record(machine="far"), record(processor="Example GPU", device="cuda")]
     rates = read(path, rows)
     places = [Hardware(row.machine, row.processor, row.device, 2) for row in rows]
-    assert [rate(rates, place, "power_w") for place in places] == [40, 30, 40]
-    assert rate(rates, places[0], "price_per_hour") is None
+    assert [rate_of(rates, place).power_w for place in places] == [40, 30, 40]
+    assert rate_of(rates, places[0]) == Rate(power_w=40)

@@ -1,28 +1,15 @@
-"""The machine's peaks, by real processes, and what is derived from them."""
+"""What is derived from the peaks of a machine."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from bench.analysis.roofline import image_bytes, roofline
-from bench.calibrate import peaks
-from bench.machine import cpus
-from bench.parent.child import Failure
-from bench.records.reading import read
-from bench.reports.formats import markdown
-from bench.run.measure import record as make_record
-from bench.worker import peak_probe
-from bench.worker.peak_probe import fastest
-from builders import JAX, record, run, timed
+from bench.records.run import Peak
+from builders import JAX, record, report_md, run, timed
 from resnet_impls.architecture import ARCHITECTURES
 
-PEAK = {"gflop_per_s": 200.0, "library": "torch 2", "copy_gb_per_s": 20.0}
+PEAK = Peak(gflop_per_s=200.0, library="torch 2", copy_gb_per_s=20.0)
 PEAKS = {"cpu": {"all/fp32": PEAK}}
 
 
@@ -44,7 +31,7 @@ def test_the_ridge_parts_what_arithmetic_bounds_from_what_memory_bounds() -> Non
     assert limits.bound == "compute"
     flops = ARCHITECTURES["resnet14"].forward_flops
     assert limits.ceiling_images_per_s == pytest.approx(200e9 / flops)
-    slow = roofline(cell, PEAK | {"copy_gb_per_s": 0.2})
+    slow = roofline(cell, replace(PEAK, copy_gb_per_s=0.2))
     assert slow is not None
     assert slow.bound == "bandwidth"
     assert slow.ceiling_images_per_s * limits.intensity_flop_per_byte > 0
@@ -54,22 +41,19 @@ def test_the_ridge_parts_what_arithmetic_bounds_from_what_memory_bounds() -> Non
     assert roofline(record(model="resnet15").cell, PEAK) is None
 
 
-def test_a_record_is_held_against_the_peak_of_its_device_and_precision() -> None:
-    outcome = {"status": "ok", "block_s": [1.0], "block_steps": [10], "gflop_per_image": 0.25}
-    facts = run()["machine"]
-    for precision, expected in (("fp32", 640 * 0.25 / 200), ("bf16", None)):
-        cell = record(precision=precision).cell
-        row = make_record(cell, 0, dict(outcome), None, "r", facts, peaks.peak_of(PEAKS, cell))
-        assert row.peak_fraction == expected
-    assert peaks.peak_of(None, record().cell) is peaks.peak_of({}, record().cell) is None
+def test_a_cell_is_held_against_the_peak_of_its_device_and_precision() -> None:
+    known = run(peaks=PEAKS)
+    assert known.peak_of(record().cell) == PEAK
+    assert known.peak_of(record(precision="bf16").cell) is None
+    assert run().peak_of(record().cell) is None
 
 
 def test_reports_state_the_peaks_of_each_machine_and_what_was_reached() -> None:
-    other = PEAKS | {"cpu": {"all/fp32": PEAK | {"gflop_per_s": 3000.0}}}
-    far = run()["machine"] | {"machine": "far"}
+    other = {"cpu": {"all/fp32": replace(PEAK, gflop_per_s=3000.0)}}
+    far = replace(run().machine, machine="far")
     runs = [run(peaks=PEAKS), run(run_id="second", machine=far, peaks=other)]
     rows = [timed([1.0], peak_fraction=1.07), timed([1.0], **JAX)]
-    text = markdown.render([*rows, timed([1.0], run_id="second", machine="far")], runs)
+    text = report_md(*rows, timed([1.0], run_id="second", machine="far"), runs=runs)
     assert "| of peak |" in text
     assert "| 1.07 |" in text
     section = text.split("## Roofline")[1]
@@ -80,105 +64,6 @@ def test_reports_state_the_peaks_of_each_machine_and_what_was_reached() -> None:
 
 
 def test_a_run_without_peaks_has_no_roofline() -> None:
-    text = markdown.render([timed([1.0])], [run()])
+    text = report_md(timed([1.0]))
     assert "Roofline" not in text
     assert "of peak" not in text
-
-
-def test_the_best_repetition_of_any_size_counts_and_sizes_that_do_not_fit_end_it() -> None:
-    prepared = []
-
-    def prepare(size: int) -> Callable[[int], None]:
-        prepared.append(size)
-        if size > 2:
-            raise RuntimeError("out of memory")
-        return lambda calls: None
-
-    assert fastest(prepare, (1, 2, 3, 4), lambda size: size) > 0
-    assert prepared == [1, 2, 3]
-    with pytest.raises(RuntimeError, match="out of memory"):
-        fastest(prepare, (3,), lambda size: size)
-
-
-@pytest.mark.parametrize(("library", "precision"), [("torch", "bf16"), ("jax", "fp32")])
-def test_each_library_multiplies_and_copies(library: str, precision: str) -> None:
-    program = f"""
-import json
-import os
-from bench.worker import peak_probe
-peak_probe.SIZES = {{"cpu": (64,)}}
-peak_probe.COPY_BYTES = 2**16
-peak_probe.SIZE_S = 0.01
-peak_probe.installed = lambda name: name == "{library}"
-(*_, ours) = peak_probe.libraries("cpu", "{precision}")
-assert ours.name.startswith("{library} "), ours
-print(json.dumps(peak_probe.best("cpu", "{precision}")))
-"""
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
-    found = json.loads(finished.stdout)
-    assert found["gflop_per_s"] > 0
-    assert found["copy_gb_per_s"] > 0
-    assert found["library"].startswith((library, "numpy"))
-
-
-def test_where_nothing_multiplies_there_is_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak_probe, "installed", lambda name: None)
-    with pytest.raises(NotImplementedError, match="PyTorch"):
-        peak_probe.best("cpu", "bf16")
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(peaks, "CACHE", tmp_path / "cache")
-    return tmp_path / "cache"
-
-
-def test_a_real_process_measures_and_its_answer_is_remembered(cache: Path) -> None:
-    cells = [record().cell, record(batch_size=1, **JAX).cell, record(precision="tf32").cell]
-    cells.append(record(workload="train+input", input="numpy").cell)
-    cells.append(record(workload="train-to", target_accuracy=0.9, evaluate_every=10).cell)
-    told: list[str] = []
-    found = peaks.probe(cells, 120, told.append)
-    assert told == ["measuring the peak of the cpu in fp32"]
-    assert set(found) == {"cpu"}
-    assert set(found["cpu"]) == {"all/fp32"}
-    assert set(found["cpu"]["all/fp32"]) == {"gflop_per_s", "library", "copy_gb_per_s", "utc"}
-    assert peaks.probe(cells, 120, told.append) == found
-    assert len(told) == 1
-
-    [file] = cache.rglob("*.json")
-    best = dict(found["cpu"]["all/fp32"], gflop_per_s=1e9, library="wonder")
-    file.write_text(json.dumps(best))
-    os.utime(file, (0, 0))  # not of late
-    again = peaks.probe(cells, 120, told.append)["cpu"]["all/fp32"]
-    assert (len(told), again["gflop_per_s"], again["library"]) == (2, 1e9, "wonder")
-    assert again["copy_gb_per_s"] >= best["copy_gb_per_s"]
-
-
-def test_a_peak_that_cannot_be_measured_is_told_and_absent(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(self: Any, turn: str, timeout_s: float) -> None:
-        raise Failure("crashed", "no such kernel")
-
-    monkeypatch.setattr("bench.parent.child.Child.ask", fail)
-    told: list[str] = []
-    assert peaks.probe([record().cell], 60, told.append) == {}
-    assert told[1:] == ["no peak of the cpu in fp32: no such kernel"]
-    assert not cache.exists()
-
-
-def test_a_run_keeps_its_peaks_and_measures_against_them(
-    fake: Path, resnet_bench: Callable[..., Any], tmp_path: Path
-) -> None:
-    finished = resnet_bench(
-        *("run", "--impl", fake, "--optimizer", "sgd", "--no-certify", "--profile", "smoke"),
-        *("--workload", "train", "--out", "run"),
-    )
-    assert finished.returncode == 0, finished.stderr
-    kept = json.loads((tmp_path / "run" / "run.json").read_text())["peaks"]["cpu"]
-    kept = kept[f"{len(cpus.allowed())}/fp32"]
-    (row,) = read(tmp_path / "run")
-    assert row.achieved_gflop_per_s is not None
-    assert row.peak_fraction == pytest.approx(row.achieved_gflop_per_s / kept["gflop_per_s"])

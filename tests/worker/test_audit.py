@@ -7,17 +7,21 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.cells import Cell
 from bench.identity.certificate import Certificate, Half
-from bench.parent.measurement import Outcome
+from bench.parent.child import Child
+from bench.parent.outcome import Outcome
 from bench.parent.schedule import Schedule
 from bench.parent.suspension import LOOK_S, Suspension
-from bench.run.measure import record
+from bench.records import Run
+from bench.run.record import record
+from bench.validation import convert, plain
 from bench.worker.audit import work_left
+from bench.worker.protocol import Block, Build, Finish, WarmUp
+from builders import run
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -103,9 +107,9 @@ def test_a_fault_leaves_its_cell_uncertified_and_says_why(
 ) -> None:
     body, workload, reason = FAULTS[name]
     [outcome] = measure(make_cell(faulty(name, body), workload=workload))
-    assert outcome["status"] == "uncertified"
-    assert reason in outcome["reason"]
-    assert outcome["block_s"]  # what was measured is kept
+    assert outcome.status == "uncertified"
+    assert reason in outcome.reason
+    assert outcome.blocks  # what was measured is kept
 
 
 def test_inference_without_logits_is_a_crash(
@@ -113,8 +117,8 @@ def test_inference_without_logits_is_a_crash(
 ) -> None:
     mute = faulty("mute", "def infer(self, steps): super().infer(steps)")
     [outcome] = measure(make_cell(mute, workload="infer"))
-    assert outcome["status"] == "crashed"
-    assert outcome["reason"] == "ValueError: infer returned no finite logits (shape ())"
+    assert outcome.status == "crashed"
+    assert outcome.reason == "ValueError: infer returned no finite logits (shape ())"
 
 
 @pytest.mark.parametrize("workload", ["train", "infer"])
@@ -131,8 +135,8 @@ def test_whoever_waits_is_not_accused(
         """,
     )
     outcomes = measure(make_cell(workload=workload), make_cell(slow, workload=workload))
-    assert [outcome["status"] for outcome in outcomes] == ["ok", "ok"]
-    assert [outcome["compilations_while_timed"] for outcome in outcomes] == [None, None]
+    assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
+    assert [outcome.finished.compilations_while_timed for outcome in outcomes] == [None, None]
 
 
 def test_work_left_is_told_by_what_has_to_wait_for_it() -> None:
@@ -177,7 +181,7 @@ COMPILING = {
 
 @pytest.mark.parametrize("framework", COMPILING)
 def test_only_what_is_compiled_in_timed_blocks_counts(
-    framework: str, start_child: Callable[..., Any], faulty: MakeFaulty
+    framework: str, start_child: Callable[..., tuple[Child, Build]], faulty: MakeFaulty
 ) -> None:
     count = """
     steps = 0
@@ -186,11 +190,11 @@ def test_only_what_is_compiled_in_timed_blocks_counts(
         self.steps += 1
         return 1 if self.steps <= 4 else 2
     """
-    child = start_child(faulty(f"compiles_{framework}", COMPILING[framework] + count))
-    child.ask("build", 120)
-    child.ask("warm_up", 60, steps=2)
-    child.ask("block", 60, steps=5)
-    assert child.ask("finish", 60, weights_file=None)["compilations_while_timed"] == 1
+    child, build = start_child(faulty(f"compiles_{framework}", COMPILING[framework] + count))
+    child.ask(build, 120)
+    child.ask(WarmUp(steps=2), 60)
+    child.ask(Block(steps=5), 60)
+    assert child.ask(Finish(), 60).compilations_while_timed == 1
 
 
 def test_offspring_that_computes_while_its_worker_is_suspended_is_caught(
@@ -209,9 +213,9 @@ def test_offspring_that_computes_while_its_worker_is_suspended_is_caught(
         "patient", "def train(self, steps): time.sleep(0.05 * steps); return super().train(steps)"
     )
     accused, beside = measure(make_cell(restless, steps=40), make_cell(patient, steps=40))
-    assert accused["status"] == "uncertified"
-    assert "s that it was suspended" in accused["reason"]
-    assert beside["status"] == "ok"
+    assert accused.status == "uncertified"
+    assert "s that it was suspended" in accused.reason
+    assert beside.status == "ok"
 
 
 def spawn(program: str, processes: list[subprocess.Popen[bytes]]) -> Suspension:
@@ -243,14 +247,30 @@ def test_who_sleeps_or_has_ended_does_not_compute() -> None:
 
 
 def test_a_failed_certificate_adds_to_what_the_audit_says(make_cell: MakeCell) -> None:
+    passed = Half(checks=(("gradients", 1e-6, 1e-5),))
     failed = Half(checks=(("gradients", 1.0, 1e-5),))
     row = record(
-        make_cell(),
-        0,
-        {"status": "uncertified", "reason": "too early"},
-        Certificate(Half(), failed),
-        "run",
-        {"machine": "desk", "cpu": "Example CPU"},
+        (make_cell(), 0),
+        Outcome("uncertified", "too early"),
+        Certificate(passed, failed),
+        convert(plain(run()), Run),
     )
     assert row.status == "uncertified"
     assert row.reason == "too early; timed: failed: gradients off by 100.0% (limit 1e-05)"
+
+
+NOTES = """
+def place(self, images, labels):
+    with (HERE / "shapes").open("a") as file:
+        print(*images.shape[:2], *labels.shape, file=file)
+    super().place(images, labels)
+"""
+
+
+def test_inference_of_more_images_than_there_are_to_test_is_given_as_many_labels(
+    measure: Measure, make_cell: MakeCell, faulty: MakeFaulty
+) -> None:
+    path = faulty("notes", NOTES)
+    [outcome] = measure(make_cell(path, workload="infer", batch_size=512))  # of 360 to test
+    assert (outcome.status, outcome.reason) == ("ok", None)
+    assert path.with_name("shapes").read_text().splitlines() == ["2 512 2 512", "1 512 1 512"]

@@ -1,4 +1,4 @@
-"""The ledger says what is in force in a real worker."""
+"""The effective settings of a real worker."""
 
 import sys
 from collections.abc import Callable
@@ -8,21 +8,21 @@ import pytest
 
 from bench.cells import Cell
 from bench.parent.child import Child
-from bench.worker import settings as ledger
+from bench.worker import settings as effective
+from bench.worker.protocol import Build, WarmUp
 
-StartChild = Callable[..., Child]
+StartChild = Callable[..., tuple[Child, Build]]
 Settings = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
 def settings(start_child: StartChild) -> Settings:
-    """What the ledger of a cell says after one step."""
+    """The effective settings of a cell after one step."""
 
     def read(path: Path | str, **changes: object) -> dict[str, str]:
-        child = start_child(Path(path), **changes)
-        child.ask("build", 300)
-        answer: dict[str, str] = child.ask("warm_up", 300, steps=0)["settings"]
-        return answer
+        child, build = start_child(Path(path), **changes)
+        child.ask(build, 300)
+        return child.ask(WarmUp(steps=0), 300).settings
 
     return read
 
@@ -76,7 +76,8 @@ def test_a_file_without_the_method_has_the_settings_of_its_process(
 def test_a_files_own_settings_are_text_and_an_unused_optimizer_is_none(
     faulty: Callable[[str, str], Path], settings: Settings
 ) -> None:
-    path = faulty("tells", "def settings(self): return {'blocks': 3, 'optimizer': 'x', 'jit': ''}")
+    body = "def settings(self): return {'blocks': np.int64(3), 'optimizer': 'x', 'jit': ''}"
+    path = faulty("tells", body)
     assert settings(path).items() >= {"blocks": "3", "optimizer": "x"}.items()
     inferring = settings(path, workload="infer", optimizer=None, recipe=None)
     assert inferring["blocks"] == "3"
@@ -86,10 +87,10 @@ def test_a_files_own_settings_are_text_and_an_unused_optimizer_is_none(
 def test_the_engine_of_a_users_file_is_the_one_that_it_has_imported(
     make_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ledger.ENGINES:
+    for name in effective.ENGINES:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    assert ledger.engine_of(make_cell()) is None
+    assert effective.engine_of(make_cell()) is None
     monkeypatch.setitem(sys.modules, "jax", sys)
-    assert ledger.engine_of(make_cell()) == "jax"
+    assert effective.engine_of(make_cell()) == "jax"
     monkeypatch.setitem(sys.modules, "torch", sys)
-    assert ledger.engine_of(make_cell()) is None  # which of the two computes, nobody knows
+    assert effective.engine_of(make_cell()) is None  # which of the two computes, nobody knows

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.cells import Cell, implementation, installed
+from bench.cells import Executable, backend, installed
 from bench.errors import UsageError
 from bench.files import write
 from bench.identity.certificate import Certificate, Half
@@ -19,9 +19,9 @@ SHORT = {
 }
 
 
-def render(certificates: Mapping[Cell, Certificate]) -> str:
+def render(certificates: Mapping[Executable, Certificate]) -> str:
     """Markdown: one row per executable, with the errors of both halves of its certificate."""
-    rows = [_row(cell, certificate) for cell, certificate in certificates.items()]
+    rows = [_row(executable, certificate) for executable, certificate in certificates.items()]
     header = (
         *("implementation", "model", "device", "precision", "optimizer"),
         *("float64, after 20 steps", "as timed: error / limit", "verdict", "versions"),
@@ -30,14 +30,14 @@ def render(certificates: Mapping[Cell, Certificate]) -> str:
 
 Relative errors against `resnet_impls/numpy_reference.py`, by `resnet-bench certify`. The float64
 column is the largest of parameters, statistics and losses of 20 optimizer steps, or of logits for
-what only infers; where an engine computes in no float64, it tells the logits of its most exact
+what only infers; where an engine computes in no float64, the logits of its most exact
 precision. `as timed` repeats the comparison in the mode and precision that are timed.
 
 {table(header, rows)}
 """
 
 
-def save(path: Path | None, certificates: Mapping[Cell, Certificate]) -> None:
+def save(path: Path | None, certificates: Mapping[Executable, Certificate]) -> None:
     """Write them to `path`, if there is one: after each, since all of them may take hours.
 
     Raises UsageError where it cannot be written.
@@ -53,15 +53,14 @@ def save(path: Path | None, certificates: Mapping[Cell, Certificate]) -> None:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
 
 
-def _row(cell: Cell, certificate: Certificate) -> tuple[str, ...]:
-    backends = implementation(cell.implementation).backends
-    packages = next(b.packages for b in backends if b.name == cell.backend)
+def _row(executable: Executable, certificate: Certificate) -> tuple[str, ...]:
+    packages = backend(executable).packages
     return (
-        cell.label,
-        cell.model,
-        cell.device,
-        cell.precision,
-        cell.optimizer or "–",
+        executable.label,
+        executable.model,
+        executable.device,
+        executable.precision,
+        executable.optimizer or "–",
         _worst(certificate.float64),
         _checks(certificate.timed),
         "passed" if certificate.passed else _failures(certificate),

@@ -3,17 +3,17 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 import orjson
 
 from bench.analysis.cold_start import against_first
-from bench.analysis.contests import summarise
 from bench.analysis.statistics import Estimate
 from bench.cells import Cell
-from bench.records import FIELDS, Record
+from bench.records import FIELDS
+from bench.reports.report import Report
 
 # OWASP's list, and the wide forms that Excel takes for the same
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -45,7 +45,7 @@ MEDIANS = (
 )
 
 
-def results(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def results(report: Report) -> Iterator[str]:
     """One row per record; lists and mappings are JSON in their cell, unknown is empty.
 
     A list that is too long for a spreadsheet's cell is only counted.
@@ -53,7 +53,7 @@ def results(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> Ite
     Line by line, since raw lists of thousands of records are more than fits well into memory.
     """
     yield ",".join(FIELDS) + "\n"
-    for record in records:
+    for record in report.records:
         yield ",".join(_quoted(_text(getattr(record, name))) for name in FIELDS) + "\n"
 
 
@@ -64,7 +64,7 @@ def _quoted(value: Any) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
-def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str:
+def summary(report: Report) -> str:
     """One row per cell: medians over its processes, and the throughput with its interval."""
     keys = tuple(field.name for field in fields(Cell))
     header = (
@@ -75,14 +75,13 @@ def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str
         *_interval("break_even_steps"),
         *(f"{name}_median" for name in MEDIANS),
     )
-    rows = []
-    for contest in summarise(records, runs):
+    rows: list[list[Any]] = []
+    for contest in report.contests:
         overtaking = against_first(contest)
-        for s in contest:
-            machine = (*s.records, *s.failures)[0].machine
+        for s in contest.summaries:
             rows.append(
                 [
-                    *(_text(machine), _text(s.processor)),
+                    *(_text(s.machine), _text(s.processor)),
                     *(_text(getattr(s.cell, key)) for key in keys),
                     *(len(s.records), len(s.failures)),
                     *_values(s.throughput_images_per_s),
@@ -92,7 +91,9 @@ def summary(records: Sequence[Record], runs: Sequence[Mapping[str, Any]]) -> str
                     *(_text(s.median(name)) for name in MEDIANS),
                 ]
             )
-    return _table(header, rows)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
 
 
 def _interval(name: str) -> tuple[str, str, str]:
@@ -116,11 +117,3 @@ def _text(value: Any) -> Any:
         return value
     text = orjson.dumps(value).decode()
     return text if len(text) <= LONGEST else f"{len(value)} values, all in records.jsonl"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -1,16 +1,14 @@
 """`index.md`, and `index.html` beside HTML reports: every run below a folder, the latest first."""
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
-from bench.analysis.contests import summarise
-from bench.records import Record
 from bench.reports.answer import brief
-from bench.reports.text import escape
+from bench.reports.report import Report
+from bench.reports.text import escape, link, table_row
 
 # What is linked of each run, where it is there: file -> word
 FILES = {
@@ -38,16 +36,17 @@ class Entry:
     """One run of the index: what it holds, or why that cannot be read."""
 
     path: PurePosixPath  # from the folder of the index
-    run: Mapping[str, Any] | None
-    records: Sequence[Record]
+    report: Report | None
     files: Sequence[str]  # those of FILES that are there
     reason: str | None = None
 
     @property
     def begun(self) -> str:
         """`2026-11-23 00:40`, in UTC; empty where unknown."""
-        told = (self.run or {}).get("utc") or min((r.utc for r in self.records), default="")
-        return str(told)[:16].replace("T", " ")
+        if self.report is None:
+            return ""
+        begun = self.report.runs[0].utc or min((r.utc for r in self.report.records), default="")
+        return begun[:16].replace("T", " ")
 
 
 def ordered(entries: Iterable[Entry]) -> list[Entry]:
@@ -58,12 +57,13 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
 
 def markdown(entries: Iterable[Entry]) -> str:
     """The index as Markdown."""
-    lines = ["# Runs", "", _row(HEADER), _row(["---"] * len(HEADER))]
+    lines = ["# Runs", "", table_row(HEADER), table_row(["---"] * len(HEADER))]
     for entry in ordered(entries):
-        links = [f"[{word}]({link})" for word, link in _links(entry)]
-        told = [escape(text) for text in _told(entry)]
-        name = f"[{told[0]}]({_links(entry)[0][1]})" if links else told[0]
-        lines.append(_row([name, *told[1:], " · ".join(links)]))
+        links = _links(entry)
+        name, *columns = _columns(entry)
+        first = link(name, links[0][1]) if links else escape(name)
+        files = " · ".join(link(word, address) for word, address in links)
+        lines.append(table_row([first, *map(escape, columns), files]))
     return "\n".join(lines) + "\n"
 
 
@@ -74,7 +74,7 @@ def page(entries: Iterable[Entry]) -> str:
         links = " · ".join(
             f'<a href="{html.escape(link)}">{word}</a>' for word, link in _links(entry)
         )
-        rows.append([*(html.escape(text) for text in _told(entry)), links])
+        rows.append([*(html.escape(text) for text in _columns(entry)), links])
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
     body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return PAGE.format(head=head, body=body)
@@ -107,14 +107,11 @@ tr {{ border-bottom: 1px solid #8888; }}
 """
 
 
-def _told(entry: Entry) -> list[str]:
+def _columns(entry: Entry) -> list[str]:
     """All columns but the links, as plain text."""
-    records = entry.records
+    records = entry.report.records if entry.report else ()
     columns = [_listed(getattr(record, name) for record in records) for name in COLUMNS]
-    if entry.reason:
-        answer = f"cannot be read: {entry.reason}"
-    else:
-        answer = brief(summarise(records, [entry.run] if entry.run else []))
+    answer = brief(entry.report.contests) if entry.report else f"cannot be read: {entry.reason}"
     return [str(entry.path), entry.begun, *columns, answer]
 
 
@@ -126,7 +123,3 @@ def _links(entry: Entry) -> list[tuple[str, str]]:
     return [
         (word, quote(str(entry.path / file))) for file, word in FILES.items() if file in entry.files
     ]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

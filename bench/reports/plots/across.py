@@ -1,98 +1,122 @@
 """The plots that lay contests over each other: batch sizes, and the machine's rooflines."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from bench.analysis.contests import Summary
-from bench.analysis.roofline import Roofline, roofline
-from bench.calibrate.peaks import peak_of
-from bench.reports.answer import heading
+from bench.analysis.contests import Contest, Summary
+from bench.analysis.roofline import ridge_flop_per_byte, roof_gflop_per_s, roofline
+from bench.analysis.statistics import Estimate
+from bench.records.run import Peak
 from bench.reports.plots.series import Figure, Row
+from bench.reports.report import Report
 from bench.reports.text import number
+from bench.words import plural
+
+HEADING = "Across contests"
 
 
-def of_all(
-    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
-) -> list[Figure]:
+def of_all(report: Report) -> list[Figure]:
     """A plot for each family of batch sizes and each measured peak; none without data."""
-    return [*_scaling(contests), *_rooflines(contests, runs)]
+    return [*_scaling(report), *_rooflines(report)]
 
 
-def _scaling(contests: Sequence[Sequence[Summary]]) -> list[Figure]:
+def _scaling(report: Report) -> list[Figure]:
     """Speed over batch size, where contests differ in nothing else."""
-    families: dict[tuple[Any, ...], list[Sequence[Summary]]] = {}
-    for contest in contests:
-        cell = replace(contest[0].cell, batch_size=0)
-        family = (_machine(contest), contest[0].processor, *cell.contest)
-        families.setdefault(family, []).append(contest)
+    families: dict[tuple[Any, ...], list[Contest]] = {}
+    for contest in report.contests:
+        shared = contest.cell.contest_without("batch_size")
+        families.setdefault((contest.machine, contest.processor, *shared), []).append(contest)
     figures = []
-    for members in families.values():
-        rows = [
-            {"label": s.cell.label, "batch": s.cell.batch_size, **_interval(s)}
-            for contest in members
-            for s in contest
-            if s.throughput_images_per_s
+    for family in families.values():
+        points = [
+            (s.cell.label, s.cell.batch_size, speed)
+            for contest in family
+            for s in contest.ranked
+            if (speed := s.throughput_images_per_s)
         ]
-        rows.sort(key=lambda row: (row["label"], row["batch"]))
-        if len({row["batch"] for row in rows}) < 2:
-            continue
-        said = [
-            f"{label} " + ", ".join(f"{number(row['value'])} at {row['batch']}" for row in own)
-            for label, own in groupby(rows, key=lambda row: row["label"])
-        ]
-        without = heading(members[0], contests).split(" batch ")
-        title = f"Batch size: {without[0]} {without[1].split(' ', 1)[1]}"
-        summary = f"Images per second by batch size: {'; '.join(said)}."
-        figures.append(Figure("scaling", title, summary, rows))
+        points.sort(key=lambda point: point[:2])
+        if len({batch for _, batch, _ in points}) > 1:
+            title = f"Batch size: {family[0].cell.contest_label_without('batch_size')}"
+            place = f", on {family[0].place}" if report.several_places else ""
+            figures.append(_scaling_figure(title + place, points))
     return figures
 
 
-def _interval(s: Summary) -> Row:
-    e = s.throughput_images_per_s
-    return {"value": e.value, "low": e.low, "high": e.high} if e else {}
+def _scaling_figure(title: str, points: list[tuple[str, int, Estimate]]) -> Figure:
+    said = [
+        f"{label} " + ", ".join(f"{number(speed.value)} at {batch}" for _, batch, speed in own)
+        for label, own in groupby(points, key=lambda point: point[0])
+    ]
+    rows: list[Row] = [
+        {"label": label, "batch": batch, "value": e.value, "low": e.low, "high": e.high}
+        for label, batch, e in points
+    ]
+    summary = f"Images per second by batch size: {'; '.join(said)}."
+    return Figure("scaling", HEADING, title, summary, rows)
 
 
-def _machine(contest: Sequence[Summary]) -> str:
-    return next(r for s in contest for r in (*s.records, *s.failures)).machine
+@dataclass(frozen=True)
+class _Point:
+    """A cell below a roof."""
+
+    summary: Summary
+    flop_per_byte: float
+    gflop_per_s: float
+    of_roof: float  # what it reached of the roof at its intensity
 
 
-def _rooflines(
-    contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]
-) -> list[Figure]:
+@dataclass(frozen=True)
+class _Roof:
+    """A peak, and the cells below it."""
+
+    peak: Peak
+    points: list[_Point] = field(default_factory=list)
+
+
+def _rooflines(report: Report) -> list[Figure]:
     """One for each peak: cells of one machine, device, precision and number of threads."""
-    peaks = {run["run_id"]: run.get("peaks") for run in runs}
-    found: dict[str, tuple[Mapping[str, Any], list[Row]]] = {}
-    for s in (s for contest in contests for s in contest if s.records):
-        record = s.records[0]
-        peak = peak_of(peaks.get(record.run_id), s.cell)
+    runs = {run.run_id: run for run in report.runs}
+    roofs: dict[str, _Roof] = {}
+    for s in (s for contest in report.contests for s in contest.ranked):
+        run = runs.get(s.records[0].run_id)
+        peak = run and run.peak_of(s.cell)
         limits = peak and roofline(s.cell, peak)
         reached = s.median("achieved_gflop_per_s")
         if peak and limits and reached:
-            threads = f", {s.cell.threads} threads" if s.cell.threads else ""
-            key = f"{record.machine}, {s.cell.device} {s.cell.precision}{threads}"
-            row = {"label": s.cell.label, "contest": s.cell.contest_label, "gflops": reached}
-            row |= {"flop_per_byte": limits.intensity_flop_per_byte, "workload": s.cell.workload}
-            row |= {"of_roof": reached / min(peak["gflop_per_s"], _slope(peak, limits))}
-            found.setdefault(key, (peak, []))[1].append(row)
-    figures = []
-    for key, (peak, rows) in found.items():
-        ridge = peak["gflop_per_s"] / peak["copy_gb_per_s"]
-        ends = [ridge, *(row["flop_per_byte"] for row in rows)]
-        roof = [
-            {"roof": x, "gflops": min(peak["gflop_per_s"], x * peak["copy_gb_per_s"])}
-            for x in (min(ends) / 4, ridge, max(ends) * 4)
-        ]
-        best = max(rows, key=lambda row: row["of_roof"])
-        summary = (
-            f"Peaks: {number(peak['gflop_per_s'], 0)} GFLOP/s and "
-            f"{number(peak['copy_gb_per_s'], 1)} GB/s. {len(rows)} cells lie below them; nearest "
-            f"is {best['label']} ({best['contest']}) at {best['of_roof']:.0%} of its roof."
-        )
-        figures.append(Figure("roofline", f"Roofline: {key}", summary, [*roof, *rows]))
-    return figures
+            threads = f", {plural(s.cell.threads, 'thread')}" if s.cell.threads else ""
+            name = f"{s.machine}, {s.cell.device} {s.cell.precision}{threads}"
+            intensity = limits.intensity_flop_per_byte
+            share = reached / roof_gflop_per_s(peak, intensity)
+            point = _Point(s, intensity, reached, share)
+            roofs.setdefault(name, _Roof(peak)).points.append(point)
+    return [_roofline_figure(name, roof) for name, roof in roofs.items()]
 
 
-def _slope(peak: Mapping[str, Any], limits: Roofline) -> float:
-    return float(limits.intensity_flop_per_byte * peak["copy_gb_per_s"])
+def _roofline_figure(name: str, roof: _Roof) -> Figure:
+    ridge = ridge_flop_per_byte(roof.peak)
+    ends = [ridge, *(point.flop_per_byte for point in roof.points)]
+    rows: list[Row] = [
+        {"roof": x, "gflops": roof_gflop_per_s(roof.peak, x)}
+        for x in (min(ends) / 4, ridge, max(ends) * 4)
+    ]
+    rows += [
+        {
+            "label": point.summary.cell.label,
+            "contest": point.summary.cell.contest_label,
+            "gflops": point.gflop_per_s,
+            "flop_per_byte": point.flop_per_byte,
+            "workload": point.summary.cell.workload,
+            "of_roof": point.of_roof,
+        }
+        for point in roof.points
+    ]
+    best = max(roof.points, key=lambda point: point.of_roof)
+    cell, share = best.summary.cell, f"{best.of_roof:.0%}"
+    summary = (
+        f"Peaks: {number(roof.peak.gflop_per_s, 0)} GFLOP/s and "
+        f"{number(roof.peak.copy_gb_per_s, 1)} GB/s. Below them: "
+        f"{plural(len(roof.points), 'cell')}; nearest is {cell.label} ({cell.contest_label}) at "
+        f"{share} of its roof."
+    )
+    return Figure("roofline", HEADING, f"Roofline: {name}", summary, rows)

@@ -1,29 +1,29 @@
-"""`python -m bench.reports.render FOLDER plots|page`: the process that draws.
+"""The process that draws: `render.py FOLDER plots|page`, the Page as JSON on stdin.
 
 Altair and Vega take 200 MiB and a JavaScript engine, which the process that measures must not hold.
-What is drawn comes as JSON on stdin, as `html.content` gives it.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from bench.analysis.contests import summarise
+import msgspec
+
 from bench.cells import installed
-from bench.files import CACHE, keep
-from bench.records import Record
+from bench.files import CACHE, remember, write
+from bench.processes import command
 from bench.reports.formats import html
-from bench.reports.plots import charts
+from bench.reports.plots import forms
+from bench.reports.report import Report
+from bench.validation import parse
+
+MODULE = "bench.reports.plots.render"
 
 
-def begin(
-    folder: Path, records: Sequence[Record], runs: Sequence[Mapping[str, Any]], plots: bool = False
-) -> Callable[[], str | None]:
+def begin(folder: Path, report: Report, plots: bool = False) -> Callable[[], str | None]:
     """Begin to write `report.html` and `ranking.svg` into `folder`, with `plots` all plots too.
 
     Returns what waits for their end, and then says in one line why there are none and what to do;
@@ -32,11 +32,11 @@ def begin(
     if absent := html.missing():
         reason = f"not installed: {absent} (pip install them)"
         return lambda: f"report.html and plots are not written: {reason}"
-    command = [sys.executable, "-m", __spec__.name, str(folder), "plots" if plots else "page"]
-    with tempfile.TemporaryFile() as shown:
-        shown.write(json.dumps(html.content(summarise(records, runs), runs)).encode())
-        shown.seek(0)
-        drawing = subprocess.Popen(command, stdin=shown, stderr=subprocess.PIPE, process_group=0)
+    words = command(MODULE, str(folder), "plots" if plots else "page")
+    with tempfile.TemporaryFile() as page:
+        page.write(msgspec.json.encode(html.page_of(report)))
+        page.seek(0)
+        drawing = subprocess.Popen(words, stdin=page, stderr=subprocess.PIPE, process_group=0)
 
     def finish() -> str | None:
         _, said = drawing.communicate()
@@ -48,26 +48,24 @@ def begin(
     return finish
 
 
-def draw(folder: Path, shown: Mapping[str, Any], plots: bool) -> None:
+def draw(folder: Path, page: html.Page, plots: bool) -> None:
     """What `begin` has another process do."""
     import vl_convert
 
-    version = charts.version()
-    write(folder / "report.html", html.page(shown, _bundle(version)).encode())
-    figures = shown["figures"]
+    version = forms.version()
+    write(folder / "report.html", html.render(page, _bundle(version)))
     pictures = {}
-    if rankings := [figure for figure in figures if figure["kind"] == "throughput"]:
-        pictures["ranking"] = charts.ranking(rankings)
+    if rankings := [figure for figure in page.figures if figure.kind == "throughput"]:
+        pictures["ranking"] = forms.ranking(rankings)
     if plots:
         (folder / "plots").mkdir(exist_ok=True)
         numbers: Counter[str] = Counter()
-        for figure in figures:
-            numbers[figure["kind"]] += 1
-            name = f"plots/{figure['kind']}-{numbers[figure['kind']]}"
-            pictures[name] = charts.drawn(figure)
+        for figure in page.figures:
+            numbers[figure.kind] += 1
+            pictures[f"plots/{figure.kind}-{numbers[figure.kind]}"] = forms.alone(figure)
     for name, picture in pictures.items():
         svg = vl_convert.vegalite_to_svg(picture, vl_version=version)
-        write(folder / f"{name}.svg", svg.encode())
+        write(folder / f"{name}.svg", svg)
         if plots and name != "ranking":
             png = vl_convert.vegalite_to_png(picture, vl_version=version, scale=2)
             write(folder / f"{name}.png", png)
@@ -80,9 +78,9 @@ def _bundle(version: str) -> str:
     file = CACHE / f"vega-lite-{version}-{installed('vl-convert-python')}.js"
     if not file.exists():
         bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
-        keep(file, bundle)
+        remember(file, bundle)
     return file.read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), json.load(sys.stdin.buffer), plots=sys.argv[2] == "plots")
+    draw(Path(sys.argv[1]), parse(sys.stdin.buffer.read(), html.Page), plots=sys.argv[2] == "plots")

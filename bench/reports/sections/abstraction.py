@@ -1,12 +1,11 @@
 """What a library above an engine costs: the same cell through it and without it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-from bench.analysis.contests import Summary, floor_of
+from bench.analysis.contests import Contest, Summary
 from bench.analysis.groups import judged_together
 from bench.analysis.statistics import Comparison, compare
-from bench.reports.answer import heading
+from bench.reports.report import Report
 from bench.reports.text import escape, interval, table
 
 # Engine -> the implementation that is written on nothing but it (JAX has no layers of its own)
@@ -27,47 +26,44 @@ some. A *tie* may be chance, as in the rankings."""
 WORDS = {"faster": "costs time", "slower": "saves time", "tie": "tie", None: "–"}
 
 
-def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]) -> str:
+def section(report: Report) -> str:
     """The section of `report.md`; empty where no contest has both sides of a pair."""
     parts = []
-    for contest in contests:
-        if contest[0].cell.target_accuracy is not None:
+    for contest in report.contests:
+        if contest.to_target:
             continue  # ranked by the time to a target, and not per step
         rows = [
             [above.cell.label, raw.cell.label, interval(found.ratio, 2), WORDS[found.verdict]]
-            for above, raw, found in compared(contest, runs)
+            for above, raw, found in compared(contest)
         ]
         if rows:
-            title = f"**{escape(heading(contest, contests))}**"
-            header = ("through", "instead of", "time per step ×", "")
+            title = f"**{escape(report.name_of(contest))}**"
+            header = ("through", "instead of", "time per step ×", "verdict")
             parts.append(f"{title}\n\n{table(header, rows)}")
     return "\n\n".join(["## The price of abstraction", OPENING, *parts]) if parts else ""
 
 
-def compared(
-    contest: Sequence[Summary], runs: Sequence[Mapping[str, Any]]
-) -> list[tuple[Summary, Summary, Comparison]]:
+def compared(contest: Contest) -> list[tuple[Summary, Summary, Comparison]]:
     """(through a library, without it, how many times as fast is the latter), dearest first.
 
     Verdicts account for so many comparisons, as those of the ranking do.
     """
-    floor = floor_of([record for s in contest for record in s.records], runs)
     pairs = list(_pairs(contest))
     found = judged_together(
         {
             index: comparison
             for index, (above, raw) in enumerate(pairs)
-            if (comparison := compare(raw.records, above.records, floor))
+            if (comparison := compare(raw.records, above.records, contest.floor))
         }
     )
     dearest = sorted(found, key=lambda index: -found[index].ratio.value)
     return [(*pairs[index], found[index]) for index in dearest]
 
 
-def _pairs(contest: Sequence[Summary]) -> Iterator[tuple[Summary, Summary]]:
+def _pairs(contest: Contest) -> Iterator[tuple[Summary, Summary]]:
     """Of one engine, one mode and the same weights: the cell of a library, and that without."""
-    for above in contest:
-        for raw in contest:
+    for above in contest.summaries:
+        for raw in contest.summaries:
             records = (*above.records, *raw.records)
             prints = {(record.weights_seed, record.weights_sha256) for record in records}
             engine = raw.cell.backend

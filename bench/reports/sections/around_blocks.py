@@ -1,19 +1,20 @@
-"""What happened around the blocks: a remark where it concerns a ranking, a table, a last line."""
+"""What happened around the blocks: remarks on a ranking, a table, and the last line of a run."""
 
 import statistics
 from collections.abc import Callable, Sequence
 
-from bench.analysis.contests import Summary
+from bench.analysis.contests import Contest
 from bench.analysis.statistics import step_s
 from bench.analysis.steadiness import change, leak, may_leak, taken_cores
 from bench.records import Record
-from bench.reports.answer import heading
+from bench.reports.report import Report
 from bench.reports.text import escape, number, table
+from bench.words import plural
 
 SECTION = "Around the blocks"
 
 
-def remarks(contest: Sequence[Summary]) -> list[str]:
+def remarks(contest: Contest) -> list[str]:
     """One sentence for each kind of trouble that cells of a contest had, naming them."""
     kinds: dict[str, tuple[Callable[[Record], bool], Callable[[Sequence[Record]], str]]] = {
         "Measured on a busy machine, and so perhaps too slow": (is_busy, _taken),
@@ -25,10 +26,10 @@ def remarks(contest: Sequence[Summary]) -> list[str]:
     sentences = []
     for title, (is_so, how_much) in kinds.items():
         named = []
-        for s in contest:
+        for s in contest.ranked:
             concerned = [record for record in s.records if is_so(record)]
             if concerned:
-                many = f"{len(concerned)} of {len(s.records)} process{'es' * (len(s.records) > 1)}"
+                many = f"{len(concerned)} of {plural(len(s.records), 'process')}"
                 named.append(f"{escape(s.cell.label)} ({many}{how_much(concerned)})")
         if named:
             sentences.append(f"**{title}**: {', '.join(named)}.")
@@ -46,7 +47,7 @@ def is_unsettled(record: Record) -> bool:
 
 
 def is_throttled(record: Record) -> bool:
-    """Whether the processor was held down."""
+    """Whether heat or want of power slowed the processor down."""
     return record.throttled is True
 
 
@@ -102,7 +103,7 @@ COLUMNS: dict[str, tuple[Callable[[Record], float | None], int]] = {
     "host KiB/step": (lambda r: r.host_leak_kib_per_step, 1),
     "device KiB/step": (lambda r: r.device_leak_kib_per_step, 1),
 }
-COUNTS: dict[str, Callable[[Record], bool]] = {
+KINDS: dict[str, Callable[[Record], bool]] = {
     "busy": is_busy,
     "unsettled": is_unsettled,
     "throttled": is_throttled,
@@ -117,41 +118,46 @@ other machines. The last column counts processes in trouble: *busy* where others
 tenth of the processor time that the worker had, in more than a quarter of its blocks; *unsettled*
 where the later half of the blocks differs from the earlier, the machine's own drift apart;
 *leaking* where memory grew with the steps, throughout, beyond doubt, by more than 1 MiB and 1 %;
-*throttled* where the processor was held down; *compiling* where something was compiled in timed
-blocks. They are marked and never left out."""
+*throttled* where heat or want of power slowed the processor; *compiling* where something was
+compiled in timed blocks. They are marked and never left out."""
 
 
-def section(contests: Sequence[Sequence[Summary]]) -> str:
+def section(report: Report) -> str:
     """The table of all cells, under the heading `SECTION`; columns of unknowns are left out."""
-    cells = [s for contest in contests for s in contest if any(r.block_s for r in s.records)]
+    named = [
+        (s, report.name_of(contest))
+        for contest in report.contests
+        for s in contest.ranked
+        if any(r.block_s for r in s.records)
+    ]
     shown = [
-        (column, [_median([v for r in s.records if (v := value(r)) is not None]) for s in cells])
+        (column, [_median([v for r in s.records if (v := value(r)) is not None]) for s, _ in named])
         for column, (value, _) in COLUMNS.items()
     ]
-    shown = [(column, values) for column, values in shown if values != [None] * len(cells)]
+    shown = [(column, values) for column, values in shown if values != [None] * len(named)]
     if not shown:
         return f"## {SECTION}\n\nNothing is known."
     rows = [
         [
-            *(s.cell.label, heading([s], contests)),
+            *(s.cell.label, contest),
             *(number(values[index], COLUMNS[column][1]) for column, values in shown),
             _counts(s.records) or "–",
         ]
-        for index, s in enumerate(cells)
+        for index, (s, contest) in enumerate(named)
     ]
-    header = ["", "cell", *(column for column, _ in shown), "trouble"]
+    header = ["contender", "contest", *(column for column, _ in shown), "trouble"]
     return f"## {SECTION}\n\n{READING}\n\n{table(header, rows)}"
 
 
 def notice(records: Sequence[Record]) -> str | None:
     """One line for the end of a run; None where there was no trouble."""
     counts = _counts([record for record in records if record.status == "ok"])
-    return f"look out: {counts} (report.md, {SECTION})" if counts else None
+    return f"warning: {counts} (report.md, {SECTION})" if counts else None
 
 
 def _counts(records: Sequence[Record]) -> str:
     """`2 of 3 busy, 1 of 3 leaking`; nothing where all is well."""
-    counts = {word: sum(map(is_so, records)) for word, is_so in COUNTS.items()}
+    counts = {word: sum(map(is_so, records)) for word, is_so in KINDS.items()}
     return ", ".join(f"{count} of {len(records)} {word}" for word, count in counts.items() if count)
 
 

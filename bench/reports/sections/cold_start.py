@@ -1,31 +1,31 @@
-"""The report's section on the time before the first step, and on when it has paid."""
+"""The time before the first timed step, and after how many steps a later start has paid off."""
 
 import math
-from collections.abc import Sequence
 
 from bench.analysis.cold_start import BEGINNING, Overtaking, cold_start, overtakings
-from bench.analysis.contests import Summary
-from bench.reports.answer import heading
+from bench.analysis.contests import Contest
+from bench.reports.report import Report
 from bench.reports.text import escape, number, table
 
 READING = (
-    "What it takes to begin, in medians over the processes that tell (import and build are timed "
-    "where nothing else was built beside them): *in all* is import, build, first step "
+    "What it takes to begin, in medians over the processes that were timed (import and build are "
+    "timed where nothing else was built beside them): *in all* is import, build, first step "
     "(with its compilation) and warm-up together. A cell overtakes another once it has taken as "
     "many steps in less time, its start included; brackets hold the 95 % interval that follows "
     "from the ratio of their speeds."
 )
 
 
-def section(contests: Sequence[Sequence[Summary]]) -> str:
+def section(report: Report) -> str:
     """Cold starts and break-evens of each contest; empty where nothing is known of any."""
-    parts = [part for each in contests if (part := _contest(each, heading(each, contests)))]
-    return "\n\n".join(["## Cold start", READING, *parts]) if parts else ""
+    parts = [_contest(contest, report.name_of(contest)) for contest in report.contests]
+    known = list(filter(None, parts))
+    return "\n\n".join(["## Cold start", READING, *known]) if known else ""
 
 
-def _contest(contest: Sequence[Summary], title: str) -> str:
+def _contest(contest: Contest, title: str) -> str:
     rows = []
-    for s in contest:
+    for s in contest.ranked:
         if start := cold_start(s.records):
             seconds = [*(getattr(start, name) for name in BEGINNING), start.begun_s]
             figures = [number(value, 2) for value in seconds]
@@ -33,7 +33,7 @@ def _contest(contest: Sequence[Summary], title: str) -> str:
     if not rows:
         return ""
     header = [
-        "",
+        "contender",
         "import s",
         "build s",
         "first step s",

@@ -1,9 +1,6 @@
-"""The report's section on machines: each contender on all hardware, in speed, energy and money."""
+"""Each contender on all hardware: speed, energy and money."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from bench.analysis.contests import Summary
 from bench.analysis.hardware import (
@@ -18,15 +15,15 @@ from bench.analysis.hardware import (
     speeds,
 )
 from bench.analysis.statistics import Comparison, estimate
-from bench.reports.answer import FEW, achieved
-from bench.reports.rates import Rates, rate
-from bench.reports.sections import time_to
+from bench.records import Run
+from bench.reports.answer import achieved
+from bench.reports.rates import Rate, rate_of
+from bench.reports.report import FEW, Report
 from bench.reports.text import details, escape, interval, number, table
 
 OPEN = 12  # rows of a table that lies open
 
-Run = Mapping[str, Any]
-Column = Callable[[Summary], str]
+Column = Callable[[Summary], str | None]  # what it shows of a cell; None: not known
 
 READING = """\
 The same contender on different hardware: all else of the cells is equal but the number of threads.
@@ -42,20 +39,18 @@ NOTES = {
 }
 
 
-def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Run]) -> str:
+def section(report: Report) -> str:
     """One table per question that several kinds of hardware answered; empty where there is none."""
-    found = questions(contests)
+    found = questions(report.contests)
     if not found:
         return ""
-    named = next((run["baseline"] for run in runs if run.get("baseline")), None)
-    rates: Rates = next((run["rates"] for run in runs if run.get("rates")), {})
-    cells = [s for on in found for contest in on.values() for s in contest]
-    columns = _columns(cells, rates)
+    cells = [s for on in found for contest in on.values() for s in contest.summaries]
+    columns = _columns(cells, report.rates)
+    first = hardware(report.contests[0])
     parts = []
     for on in found:
-        first = next(iter(on.values()))[0].cell
-        title = " ".join(replace(first, device="", threads=None).contest_label.split())
-        text = _question(on, baseline(on, hardware(contests[0][0]), named), columns, runs)
+        title = next(iter(on.values())).cell.contest_label_without("device", "threads")
+        text = _question(on, baseline(on, first, report.baseline), columns, report.runs)
         folded = len(found) > FEW
         parts.append(details(title, text) if folded else f"### {escape(title)}\n\n{text}")
     notes = " ".join(NOTES[column] for column in columns if column in NOTES)
@@ -65,12 +60,12 @@ def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Run]) -> str:
 def _question(
     on: Question, base: Hardware | None, columns: Mapping[str, Column], runs: Sequence[Run]
 ) -> str:
-    measured = {s.cell.label for contest in on.values() for s in contest if s.records}
-    cells = [s for contest in on.values() for s in contest if s.cell.label in measured]
+    measured = {s.cell.label for contest in on.values() for s in contest.ranked}
+    cells = [s for contest in on.values() for s in contest.summaries if s.cell.label in measured]
     cells.sort(key=_slowness)
-    best = sorted((contest[0] for contest in on.values()), key=_slowness)
-    at_best = compared([(s, on[base][0]) for s in best] if base else [], runs)
-    theirs = {s.cell.label: s for s in on[base]} if base else {}
+    best = sorted((contest.fastest for contest in on.values()), key=_slowness)
+    at_best = compared([(s, on[base].fastest) for s in best] if base else [], runs)
+    theirs = {s.cell.label: s for s in on[base].summaries} if base else {}
     pairs = [(s, theirs[s.cell.label]) for s in cells if s.cell.label in theirs]
 
     labels = dict.fromkeys(s.cell.label for s in cells)
@@ -93,7 +88,7 @@ def _lead(best: Sequence[Summary], runs: Sequence[Run]) -> str:
     found = compared([(s, first) for s in others], runs)
     verdicts = [(c := found.get(key(s))) and c.verdict for s in others]
     names = [escape(f"{hardware(s)} by {s.cell.label}") for s in best]
-    ties = [name for name, told in zip(names[1:], verdicts, strict=True) if told == "tie"]
+    ties = [name for name, each in zip(names[1:], verdicts, strict=True) if each == "tie"]
     speed = achieved(first)
     if speed is None:
         return "Nobody reached the target in every process."
@@ -109,19 +104,14 @@ def _lead(best: Sequence[Summary], runs: Sequence[Run]) -> str:
     return f"{text}."
 
 
-def _columns(cells: Sequence[Summary], rates: Rates) -> dict[str, Column]:
+def _columns(cells: Sequence[Summary], rates: Mapping[str, Rate]) -> dict[str, Column]:
     """What is shown beside the speed; columns of which nothing is known are left out."""
-    columns: dict[str, Callable[[Summary], str | None]] = {
+    columns: dict[str, Column] = {
         "of peak": _of_peak,
-        "images/J": lambda s: _joules(s, rates),
-        "images per price": lambda s: _price(s, rates),
+        "images/J": lambda s: _joules(s, rate_of(rates, hardware(s))),
+        "images per price": lambda s: _price(s, rate_of(rates, hardware(s))),
     }
-    known = {title: column for title, column in columns.items() if any(map(column, cells))}
-    return {title: partial(_or_dash, column) for title, column in known.items()}
-
-
-def _or_dash(column: Callable[[Summary], str | None], summary: Summary) -> str:
-    return column(summary) or "–"
+    return {title: column for title, column in columns.items() if any(map(column, cells))}
 
 
 def _table(
@@ -131,7 +121,7 @@ def _table(
     base: Hardware | None,
 ) -> str:
     cells = list(cells)
-    header = ["", "on", "s to target" if time_to.is_one(cells) else "images/s"]
+    header = ["contender", "on", "s to target" if cells[0].to_target else "images/s"]
     if base:
         header += [f"against {base.machine}", "verdict"]
     rows = []
@@ -142,13 +132,13 @@ def _table(
         elif base:
             found = comparisons.get(key(s))
             row += [interval(found.ratio, 2), found.verdict or "–"] if found else ["–", "–"]
-        rows.append([*row, *(column(s) for column in columns.values())])
-    return table([*map(escape, header), *columns], rows)
+        rows.append([*row, *(column(s) or "–" for column in columns.values())])
+    return table([*header, *columns], rows)
 
 
 def _speed(summary: Summary) -> str:
     """With its interval; where nothing was measured, what became of it."""
-    if time_to.is_one([summary]) and summary.records:
+    if summary.to_target and summary.records:
         return interval(summary.seconds_to_target, 1)
     if summary.throughput_images_per_s:
         return interval(summary.throughput_images_per_s)
@@ -160,21 +150,21 @@ def _of_peak(summary: Summary) -> str | None:
     return None if fraction is None else number(fraction, 2)
 
 
-def _joules(summary: Summary, rates: Rates) -> str | None:
+def _joules(summary: Summary, rate: Rate) -> str | None:
     """By the energy that was measured, or else by the power that is stated."""
     measured, speed = summary.median("energy_j_per_image"), summary.throughput_images_per_s
     if measured:
         return f"{_digits(1 / measured)} measured"
-    power = rate(rates, hardware(summary), "power_w")
-    return f"{_digits(speed.value / power)} at {power:g} W" if power and speed else None
-
-
-def _price(summary: Summary, rates: Rates) -> str | None:
-    on, speed = hardware(summary), summary.throughput_images_per_s
-    price = rate(rates, on, "price_per_hour")
-    if not price or not speed:
+    if not rate.power_w or not speed:
         return None
-    return f"{_digits(speed.value * 3600 / price)} / {rate(rates, on, 'currency')}"
+    return f"{_digits(speed.value / rate.power_w)} at {rate.power_w:g} W"
+
+
+def _price(summary: Summary, rate: Rate) -> str | None:
+    speed = summary.throughput_images_per_s
+    if not rate.price_per_hour or not speed:
+        return None
+    return f"{_digits(speed.value * 3600 / rate.price_per_hour)} / {rate.currency}"
 
 
 def _digits(value: float) -> str:
@@ -185,9 +175,9 @@ def _digits(value: float) -> str:
 
 def _remarks(on: Question, base: Hardware | None) -> list[str]:
     """What makes the comparison less than one of hardware alone."""
-    found = [] if base else ["The baseline asked for was not measured here."]
+    found = [] if base else ["The baseline that was named was not measured here."]
     packages: dict[str, dict[str, str]] = {}
-    rows = [r for contest in on.values() for s in contest for r in s.records]
+    rows = [r for contest in on.values() for r in contest.records]
     for r in rows:
         for package, version in r.versions.items():
             packages.setdefault(package, {})[version] = r.machine

@@ -1,13 +1,12 @@
-"""The report's section on what an input pipeline costs: training with it, and without."""
+"""What an input pipeline costs: training with it, and without."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.analysis.contests import Summary
 from bench.analysis.statistics import speed_ratio
 from bench.records import Record
-from bench.reports.answer import heading, place
+from bench.reports.report import Report
 from bench.reports.text import escape, interval, table
 
 READING = (
@@ -18,20 +17,20 @@ READING = (
     "processors from training shows in the ratio alone. With input each step is awaited before the "
     "next begins, which is in the ratio too where a device could have been given work ahead. Every "
     "pipeline is checked to feed what was drawn from the seed: the labels of each batch, and one "
-    "of its images by turns, byte for byte; *Same work* compares their fingerprints."
+    "of its images in turn, byte for byte; *Same work* compares their fingerprints."
 )
 
 
-def section(contests: Sequence[Sequence[Summary]]) -> str:
+def section(report: Report) -> str:
     """One table for each contest of train+input; empty where there is none."""
-    every = {(place(s), s.cell): s for contest in contests for s in contest}
+    every = {(contest.place, s.cell): s for contest in report.contests for s in contest.summaries}
     parts = []
-    for contest in contests:
+    for contest in report.contests:
         rows = []
-        for s in contest:
-            if s.cell.input is None or not s.records:
+        for s in contest.ranked:
+            if s.cell.input is None:
                 continue
-            plain = every.get((place(s), replace(s.cell, workload="train", input=None)))
+            plain = every.get((contest.place, replace(s.cell, workload="train", input=None)))
             rows.append(
                 [
                     s.cell.label,
@@ -43,8 +42,15 @@ def section(contests: Sequence[Sequence[Summary]]) -> str:
                 ]
             )
         if rows:
-            header = ["", "with, images/s", "without, images/s", "ratio", "waiting", "placing"]
-            parts += [f"### {escape(heading(contest, contests))}", table(header, rows)]
+            header = [
+                "contender",
+                "with, images/s",
+                "without, images/s",
+                "ratio",
+                "waiting",
+                "placing",
+            ]
+            parts += [f"### {escape(report.name_of(contest))}", table(header, rows)]
     return "\n\n".join(["## Input", READING, *parts]) if parts else ""
 
 

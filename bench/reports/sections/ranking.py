@@ -1,78 +1,97 @@
-"""The report's section on one contest: its ranking, what there is to know of it, what it costs."""
+"""The ranking of each contest, and what there is to know of its cells."""
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.analysis.cold_start import cold_start
-from bench.analysis.contests import Summary
-from bench.reports.answer import achieved, answer, heading, leaders
-from bench.reports.sections import around_blocks as state
-from bench.reports.sections import fairness, time_to
+from bench.analysis.contests import Contest, Summary
+from bench.records import Record
+from bench.reports.answer import answer
+from bench.reports.report import Report
+from bench.reports.sections import around_blocks, effective_settings
 from bench.reports.text import details, escape, interval, number, table
 
 Column = Callable[[Summary], str | None]  # what it shows of a cell; None: not known
 
 
-def section(contest: Sequence[Summary], title: str, *, fold: bool) -> str:
-    """One contest; `fold`: to be opened by the reader."""
-    ranked = [s for s in contest if s.records]
-    if ranked:
-        found = [*state.remarks(ranked), *fairness.remarks(ranked)]
-        costs = f"### What it costs\n\n{_table(ranked, COSTS)}"
-        ranking = time_to.section(contest) if time_to.is_one(contest) else _ranking(ranked)
-        text = "\n\n".join([ranking, *found, costs])
-    else:
-        text = "Nothing could be measured."
-    if fold:
-        return details(title, f"{answer(contest)}\n\n{text}")
-    return f"## {escape(title)}\n\n{text}"
-
-
-def overview(contests: Sequence[Sequence[Summary]]) -> str:
-    """One row for each contest: what is ahead, what comes next, and what to look out for."""
-    rows = []
-    for contest in contests:
-        best, speed = leaders(contest), achieved(contest[0])
-        slower = next((s for s in contest if s.verdict == "slower"), None)
-        after = slower and f"{slower.cell.label} {interval(slower.speed_against_fastest, 2)}"
-        rows.append(
-            [
-                heading(contest, contests),
-                ", ".join(s.cell.label for s in best) or ("–" if speed else "nothing was measured"),
-                speed or "–",
-                after or "–",
-                ", ".join(_trouble(contest)) or "–",
-            ]
+def section(report: Report) -> str:
+    """One part for each contest; where contests are many, each to be opened by the reader."""
+    if not report.many:
+        return "\n\n".join(
+            f"## {escape(report.name_of(contest))}\n\n{_contest(contest)}"
+            for contest in report.contests
         )
-    header = ["", "ahead, and what ties", "at", "next, against it", "look out"]
-    return f"## Contests\n\n{table(header, rows)}"
+    parts = [
+        details(report.name_of(contest), f"{answer(contest)}\n\n{_contest(contest)}")
+        for contest in report.contests
+    ]
+    return "\n\n".join(["## Rankings", *parts])
 
 
-def _trouble(contest: Sequence[Summary]) -> list[str]:
-    """In single words: `busy`, `unfair`."""
-    records = [record for s in contest for record in s.records]
-    words = [word for word, is_so in state.COUNTS.items() if any(map(is_so, records))]
-    return words + ["unfair"] * bool(fairness.remarks(contest))
+def _contest(contest: Contest) -> str:
+    """The ranking, remarks on it, and what its cells cost."""
+    if not contest.ranked:
+        return "Nothing could be measured."
+    parts = [
+        _times(contest) if contest.to_target else _table(contest, SPEEDS | BESIDE),
+        *around_blocks.remarks(contest),
+        *effective_settings.remarks(contest),
+        f"### What it costs\n\n{_table(contest, COSTS)}",
+    ]
+    return "\n\n".join(parts)
 
 
-def _ranking(ranked: Sequence[Summary]) -> str:
-    columns: dict[str, Column] = {
-        "images/s": lambda s: interval(s.throughput_images_per_s),
-        "against fastest": lambda s: interval(s.speed_against_fastest, 2),
-        "verdict": lambda s: s.verdict or "–",
-        "group": lambda s: s.group or "–",
-    }
-    return _table(ranked, columns | BESIDE)
-
-
-def _table(ranked: Sequence[Summary], columns: Mapping[str, Column]) -> str:
+def _table(contest: Contest, columns: Mapping[str, Column]) -> str:
     """One row for each cell; columns of which nothing is known are left out."""
-    shown = {title: [column(s) for s in ranked] for title, column in columns.items()}
+    shown = {title: [column(s) for s in contest.ranked] for title, column in columns.items()}
     known = {title: cells for title, cells in shown.items() if any(cells)}
     rows = [
         [s.cell.label, *(cells[index] or "–" for cells in known.values())]
-        for index, s in enumerate(ranked)
+        for index, s in enumerate(contest.ranked)
     ]
-    return table(["", *known], rows)
+    return table(["contender", *known], rows)
+
+
+def _times(contest: Contest) -> str:
+    """The ranking by time to a target, and how far those processes got that did not reach it."""
+    rows = [
+        [s.cell.label, *(column(s) or "–" for column in TIMES.values())] for s in contest.ranked
+    ]
+    missed = [
+        f"- {escape(s.cell.label)}, seed {r.drawn_seed}: {escape(r.reason)}."
+        for s in contest.ranked
+        for r in s.records
+        if r.reached_train_s is None and r.reason
+    ]
+    ranking = table(["contender", *TIMES], rows)
+    return "\n\n".join([ranking, "\n".join(missed)]) if missed else ranking
+
+
+def _arrived(summary: Summary) -> list[Record]:
+    return [r for r in summary.records if r.reached_train_s is not None]
+
+
+def _seconds(summary: Summary) -> str:
+    return _range([r.reached_train_s or 0.0 for r in _arrived(summary)], 1)
+
+
+def _steps(summary: Summary) -> str:
+    steps = [r.reached_steps for r in _arrived(summary) if r.reached_steps is not None]
+    return f"{statistics.median(steps):g} ({_range(steps, 0)})" if steps else "–"
+
+
+def _range(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return "–"
+    return f"{number(min(values), digits)} – {number(max(values), digits)}"
+
+
+def _reached(summary: Summary) -> str:
+    return f"{len(_arrived(summary))} of {len(summary.records) + len(summary.failures)}"
+
+
+def _against(summary: Summary) -> str:
+    return interval(summary.speed_against_fastest, 2)
 
 
 def _median(field: str, digits: int) -> Column:
@@ -103,6 +122,24 @@ def _cold_start(summary: Summary) -> str | None:
     return number(found.begun_s, 1) if found else None
 
 
+SPEEDS: dict[str, Column] = {
+    "images/s": lambda s: interval(s.throughput_images_per_s),
+    "against fastest": _against,
+    "verdict": lambda s: s.verdict or "–",
+    "group": lambda s: s.group or "–",
+}
+TIMES: dict[str, Column] = {
+    "s to target": lambda s: interval(s.seconds_to_target, 1),
+    "fastest – slowest": _seconds,
+    "first step s": _median("first_step_s", 1),
+    "against fastest": _against,
+    "verdict": lambda s: s.verdict,
+    "group": lambda s: s.group,
+    "reached": _reached,
+    "steps, median (range)": _steps,
+    "evaluation s": _median("evaluation_s", 1),
+    "test accuracy": _accuracy,
+}
 BESIDE: dict[str, Column] = {
     "test accuracy": _accuracy,
     "certificate": _certificate,

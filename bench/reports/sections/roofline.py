@@ -1,11 +1,7 @@
-"""The report's section on what the machine allows."""
+"""What the machine allows: its measured peaks, and the ceiling of each contest below them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from bench.analysis.contests import Summary
 from bench.analysis.roofline import roofline
-from bench.calibrate.peaks import peak_of
+from bench.reports.report import Report
 from bench.reports.text import escape, number, table
 
 READING = (
@@ -18,36 +14,35 @@ READING = (
 )
 
 
-def section(contests: Sequence[Sequence[Summary]], runs: Sequence[Mapping[str, Any]]) -> str:
+def section(report: Report) -> str:
     """Measured peaks, and the ceiling of each contest below them; empty where none was measured."""
     lines = []
-    for run in runs:
-        for device, found in run.get("peaks", {}).items():
+    for run in report.runs:
+        for device, found in (run.peaks or {}).items():
             for key, peak in found.items():
                 threads, _, precision = key.partition("/")
                 lines.append(
-                    f"- {escape(run['machine']['machine'])}, {device}, threads {threads}, "
-                    f"{precision}: {number(peak['gflop_per_s'], 0)} GFLOP/s "
-                    f"({escape(peak['library'])}), copy {number(peak['copy_gb_per_s'], 1)} GB/s"
+                    f"- {escape(run.machine.machine)}, {device}, threads {threads}, {precision}: "
+                    f"{number(peak.gflop_per_s, 0)} GFLOP/s ({escape(peak.library)}), "
+                    f"copy {number(peak.copy_gb_per_s, 1)} GB/s"
                 )
     if not lines:
         return ""
+    runs = {run.run_id: run for run in report.runs}
     rows = []
-    peaks = {run["run_id"]: run.get("peaks") for run in runs}
-    for contest in contests:
-        record = next((row for s in contest for row in s.records), None)
-        peak = record and peak_of(peaks.get(record.run_id), record.cell)
-        limits = record and peak and roofline(record.cell, peak)
-        if record and limits:
+    for contest in report.contests:
+        of = runs.get(contest.records[0].run_id) if contest.records else None
+        roof = of and of.peak_of(contest.cell)
+        if roof and (limits := roofline(contest.cell, roof)):
             rows.append(
                 [
-                    f"{record.cell.contest_label} on {record.machine}",
+                    f"{contest.label} on {contest.machine}",
                     number(limits.intensity_flop_per_byte, 1),
                     number(limits.ridge_flop_per_byte, 1),
                     limits.bound,
                     number(limits.ceiling_images_per_s),
                 ]
             )
-    header = ["", "FLOP per byte", "ridge", "bound by", "ceiling images/s"]
+    header = ["contest", "FLOP per byte", "ridge", "bound by", "ceiling images/s"]
     listed = "\n".join(dict.fromkeys(lines))
     return "\n\n".join(["## Roofline", listed, *([table(header, rows)] if rows else []), READING])

@@ -1,19 +1,8 @@
 """A report stays readable: many contests are answered together, what is long is folded."""
 
-from bench.analysis.contests import summarise
-from bench.records import Record
+from bench.analysis.contests import contests_of
 from bench.reports.answer import brief
-from bench.reports.formats import markdown
-from builders import JAX, TENSORFLOW, processes, record, run, timed
-
-
-def report(*records: Record) -> str:
-    return markdown.render(records, [run()])
-
-
-def section(text: str, heading: str) -> str:
-    """What stands under `heading`."""
-    return text.split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
+from builders import JAX, TENSORFLOW, processes, record, report_md, section, timed
 
 
 def test_many_contests_are_answered_together_listed_and_folded() -> None:
@@ -27,7 +16,7 @@ def test_many_contests_are_answered_together_listed_and_folded() -> None:
             *processes([2.0, 2.1] if size > 1 else [0.5, 0.55], batch_size=size, **JAX),
         )
     ]
-    text = report(*records)
+    text = report_md(*records)
     answer, heading, contests = text.split("\n\n")[1:4]
     assert contests.splitlines()[2].endswith("| unfair |")
     assert contests.splitlines()[3].endswith("| – |")
@@ -46,19 +35,19 @@ def test_many_contests_are_answered_together_listed_and_folded() -> None:
 
 def test_a_long_section_is_folded_and_a_short_one_lies_open() -> None:
     many = [timed([1.0], batch_size=2**k, certificate_float64="passed") for k in range(4)]
-    assert "<details>" not in report(*many)
+    assert "<details>" not in report_md(*many)
     rows = [
         record(status="crashed", reason=f"of reason {k}", replicate=k, **TENSORFLOW)
         for k in range(9)
     ]
-    text = section(report(timed([1.0]), *rows), "Not ranked")
+    text = section(report_md(timed([1.0]), *rows), "Not ranked")
     assert "9 cells: 9 crashed." in text
     assert "<summary>Each with its reason</summary>" in text
     assert "of reason 8" in text
 
 
 def test_what_is_unfair_is_named_below_the_ranking() -> None:
-    text = report(
+    text = report_md(
         timed([1.0], settings={"threads": "1"}), timed([1.0], settings={"threads": "2"}, **JAX)
     )
     assert "**Unfair**: threads differs" in section(text, "train resnet14").split("###")[0]
@@ -70,8 +59,10 @@ def test_of_single_processes_nobody_is_ahead() -> None:
         for size in (1, 2, 4, 8, 16)
         for number, contender in enumerate(({}, JAX))
     ]
-    text = markdown.render(rows, [run()])
-    assert "**Training**: nothing could be said of 5 contests." in text
+    text = report_md(*rows)
+    assert "**Training**: there is no verdict in any of 5 contests." in text
     assert "fastest |" not in text.replace("against fastest |", "")
-    assert brief(summarise(rows[:2])) == "Training: torch_module eager, 10.0 images/s (no verdict)"
-    assert summarise(rows)[0][0].verdict is None
+    assert (
+        brief(contests_of(rows[:2])) == "Training: torch_module eager, 10.0 images/s (no verdict)"
+    )
+    assert contests_of(rows)[0].fastest.verdict is None

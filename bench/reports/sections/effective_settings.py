@@ -1,10 +1,10 @@
-"""The report's section on fairness: the settings in force, and the differences that are unfair."""
+"""The effective settings of each worker, and the differences between them that are unfair."""
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.contests import Summary
+from bench.analysis.contests import Contest, Summary
 from bench.cells import Cell
-from bench.reports.answer import heading
+from bench.reports.report import Report
 from bench.reports.text import escape, table
 
 # Settings whose difference is no framework's own way -> what to do about it.
@@ -25,29 +25,30 @@ DTYPES = {
 }
 
 
-def section(contests: Sequence[Sequence[Summary]]) -> str:
+def section(report: Report) -> str:
     """For each contest what is the same for all rows, what differs, and what of it is unfair."""
-    parts = [_contest(contest, heading(contest, contests)) for contest in contests]
-    return "\n\n".join([NOTE, *(part for part in parts if part)]) if any(parts) else UNKNOWN
+    parts = [_contest(contest, report.name_of(contest)) for contest in report.contests]
+    known = [NOTE, *filter(None, parts)] if any(parts) else [UNKNOWN]
+    return "\n\n".join(["## Effective settings", *known])
 
 
 UNKNOWN = "Not known of these rows."
 NOTE = (
-    "What was in force in each worker, read back after its warm-up. A setting that a row does not "
-    "know is a dash. Layout, compiler and optimizer are each framework's own way; what makes a "
+    "The settings of each worker, read back after its warm-up. A dash stands for a setting that a "
+    "row does not know. Layout, compiler and optimizer are each framework's own way; what makes a "
     "comparison **unfair** is named."
 )
 
 
-def remarks(contest: Sequence[Summary]) -> list[str]:
+def remarks(contest: Contest) -> list[str]:
     """One sentence for each thing that is unfair among the rows of a contest."""
-    found = unfair({s.cell: settings(s) for s in contest if s.records})
+    found = unfair({s.cell: settings(s) for s in contest.ranked})
     return [f"**Unfair**: {escape(each)}." for each in found]
 
 
-def _contest(contest: Sequence[Summary], title: str) -> str:
+def _contest(contest: Contest, title: str) -> str:
     """One contest, empty where no row knows a setting."""
-    rows = {s.cell: settings(s) for s in contest if s.records}
+    rows = {s.cell: settings(s) for s in contest.ranked}
     names = sorted({name for known in rows.values() for name in known})
     if not names:
         return ""
@@ -63,7 +64,7 @@ def _contest(contest: Sequence[Summary], title: str) -> str:
     if differing := [name for name in names if name not in same]:
         lines.append(
             table(
-                ["", *differing],
+                ["contender", *differing],
                 [
                     [cell.label, *(known.get(n, "–") for n in differing)]
                     for cell, known in rows.items()
@@ -101,13 +102,13 @@ def unfair(rows: Mapping[Cell, Mapping[str, str]]) -> list[str]:
 
 
 def _of_one(cell: Cell, known: Mapping[str, str]) -> list[str]:
-    """Where a row is not what its label says, or goes without what its framework has."""
+    """Where a row is not what its label says, or lacks a library that its framework has."""
     found = []
-    asked = str(cell.threads or known.get("threads"))
-    if known.get("threads", asked) != asked:
+    requested = str(cell.threads or known.get("threads"))
+    if known.get("threads", requested) != requested:
         found.append(
-            f"uses {known['threads']} threads, not the {asked} asked for: let it take their number "
-            "from the environment"
+            f"uses {known['threads']} threads, not the {requested} asked for: let it take their "
+            "number from the environment"
         )
     for kernels in ("convolution", "matmul"):
         if cell.precision == "fp32" and known.get(f"tf32_{kernels}") == "on":
@@ -127,8 +128,8 @@ def _of_one(cell: Cell, known: Mapping[str, str]) -> list[str]:
             )
     if cell.device == "cpu" and known.get("onednn") == "off":
         found.append(
-            "oneDNN is off, by which its engine computes on a CPU: turn it on, or take this row "
-            "for the engine without it"
+            "oneDNN is off, though its engine computes with it on a CPU: turn it on, or read this "
+            "row as that of the engine without it"
         )
     return found
 

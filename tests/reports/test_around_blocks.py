@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.records import Record
-from bench.reports.formats import csv, markdown
+from bench.reports.formats import csv
 from bench.reports.sections.around_blocks import SECTION, notice
-from builders import JAX, run, timed
+from builders import JAX, report, report_md, timed
 
 CALM = {
     "block_own_cores": (2.0,) * 20,
@@ -20,13 +20,9 @@ CALM = {
 BLOCKS = [1.0] * 20
 
 
-def report(*records: Record) -> str:
-    return markdown.render(records, [run()])
-
-
 def contest(*records: Record) -> str:
     """What the report says of the ranking, before the costs."""
-    return report(*records).split("## train resnet14", 1)[1].split("###", 1)[0]
+    return report_md(*records).split("## train resnet14", 1)[1].split("###", 1)[0]
 
 
 def processes(*changes: dict[str, Any], blocks: Sequence[float] = BLOCKS) -> list[Record]:
@@ -40,7 +36,7 @@ def test_where_all_was_calm_nothing_is_remarked() -> None:
     rows = processes({}, {})
     assert "**" not in contest(*rows)
     assert notice(rows) is None
-    assert "| – |" in report(*rows).split(f"## {SECTION}")[1]
+    assert "| – |" in report_md(*rows).split(f"## {SECTION}")[1]
 
 
 def test_a_busy_machine_is_named_with_the_cells_that_it_concerns() -> None:
@@ -50,7 +46,7 @@ def test_a_busy_machine_is_named_with_the_cells_that_it_concerns() -> None:
         "**Measured on a busy machine, and so perhaps too slow**: torch_module eager "
         "(1 of 3 processes; others had 0.70 processors on average)." in contest(*rows)
     )
-    assert notice(rows) == f"look out: 1 of 4 busy (report.md, {SECTION})"
+    assert notice(rows) == f"warning: 1 of 4 busy (report.md, {SECTION})"
 
 
 def test_a_cell_that_never_settled_is_ranked_and_named() -> None:
@@ -74,14 +70,14 @@ def test_a_leak_and_heat_are_named() -> None:
 
 
 def test_columns_of_which_nothing_is_known_are_left_out() -> None:
-    text = report(*processes({})).split(f"## {SECTION}")[1]
+    text = report_md(*processes({})).split(f"## {SECTION}")[1]
     assert "host KiB/step" in text
     assert "GPU MHz" not in text
-    assert "Nothing is known." in report(timed(BLOCKS))
+    assert "Nothing is known." in report_md(timed(BLOCKS))
 
 
 def test_energy_and_leaks_have_columns() -> None:
     rows = processes({"energy_j_per_image": 0.0123})
-    assert "| J/image |" in report(*rows)
-    assert "0.0123" in report(*rows)
-    assert "energy_j_per_image_median" in csv.summary(rows, [])
+    assert "| J/image |" in report_md(*rows)
+    assert "0.0123" in report_md(*rows)
+    assert "energy_j_per_image_median" in csv.summary(report(*rows))

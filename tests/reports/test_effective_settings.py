@@ -2,17 +2,15 @@
 
 import pytest
 
-from bench.analysis.contests import summarise
 from bench.records import Record, from_json
-from bench.reports.formats import markdown
-from bench.reports.sections import fairness
-from builders import JAX, run, timed
+from bench.reports.sections import effective_settings
+from builders import JAX, report, report_md, timed
 
 TORCH = {"cpus": "2", "threads": "2", "malloc": "keeps freed", "jit": "none", "optimizer": "Adam"}
 
 
 def section(*records: Record) -> str:
-    return fairness.section(summarise(records))
+    return effective_settings.section(report(*records))
 
 
 def pair(ours: dict[str, str], theirs: dict[str, str], **changes: object) -> str:
@@ -25,7 +23,7 @@ def pair(ours: dict[str, str], theirs: dict[str, str], **changes: object) -> str
 def test_what_is_the_same_is_one_line_and_what_differs_is_a_table() -> None:
     text = pair({"layout": "channels_last/OHWI"}, {"jit": "xla", "parameters": "float32"})
     assert "The same for all: cpus 2, malloc keeps freed, optimizer Adam, threads 2." in text
-    assert "|  | jit | layout | parameters |" in text
+    assert "| contender | jit | layout | parameters |" in text
     assert "| torch_module eager | none | channels_last/OHWI | – |" in text
     assert "Unfair" not in text
 
@@ -67,10 +65,10 @@ def test_processes_that_differ_are_told() -> None:
     assert "threads 1 or 2" in section(*rows)
 
 
-def test_rows_of_before_the_ledger_are_not_known() -> None:
+def test_the_settings_of_rows_that_are_older_than_the_field_are_not_known() -> None:
     old = timed([0.1]).to_json().replace(', "settings": {}', "").replace(', "threads": null', "")
     assert "settings" not in old
     row = from_json(old)
     assert (row.threads, row.settings) == (None, {})
-    assert section(row) == fairness.UNKNOWN
-    assert fairness.UNKNOWN in markdown.render([row], [run()])
+    assert effective_settings.UNKNOWN in section(row)
+    assert effective_settings.UNKNOWN in report_md(row)

@@ -1,0 +1,57 @@
+"""What can be known before a run begins: whether this machine, and these files, can take it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.cells import Cell
+from bench.errors import UsageError
+from bench.machine import cpus, facts
+from bench.records.folder import RunFolder
+from bench.request.matrix import cells_of
+from bench.request.request import Request
+from resnet_impls import weights as weights_files
+from resnet_impls.architecture import ARCHITECTURES
+
+
+def cells_here(request: Request) -> list[Cell]:
+    """The cells of a request that is filled in.
+
+    Raises UsageError where this machine has too few CPUs or no GPU for them.
+    """
+    if "cuda" in (request.device or ()) and not facts.gpus():
+        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    cpus.check(request.threads or ())
+    return cells_of(request)
+
+
+def check_weights(cells: Iterable[Cell]) -> None:
+    """Raises UsageError where the weights to start from are not those of a cell's model."""
+    for file, model in dict.fromkeys((cell.weights, cell.model) for cell in cells):
+        if file is None:
+            continue
+        try:
+            weights_files.load(Path(file), ARCHITECTURES[model])
+        except (OSError, ValueError) as error:
+            problem = (error.strerror if isinstance(error, OSError) else None) or error
+            raise UsageError(
+                f"--load-weights {file}: {problem}; give a file that --save-weights wrote of "
+                f"{model}"
+            ) from None
+
+
+def check_machine(folder: RunFolder) -> None:
+    """Raises UsageError where a run was begun on other hardware than this machine's.
+
+    Its rows would be told apart by nothing, as a run is of one machine.
+    """
+    began, here = (
+        {"CPU": each.cpu, "number of CPUs": str(each.logical_cores), "GPUs": each.gpu_names}
+        for each in (folder.run.machine, facts.this_machine())
+    )
+    if changed := [
+        f"{what} {began[what]}, here {here[what]}" for what in here if began[what] != here[what]
+    ]:
+        raise UsageError(
+            f"--resume {folder.path}: begun on another machine ({'; '.join(changed)}); begin a run "
+            "here, and put both together by resnet-bench report"
+        )

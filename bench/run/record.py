@@ -1,0 +1,155 @@
+"""The row of a task: the one place where answers of workers become fields of a `Record`."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
+
+from bench.analysis import energy, latency, statistics
+from bench.analysis.steadiness import busy, leak
+from bench.cells import Workload, implementation
+from bench.identity.certificate import Certificate
+from bench.parent.outcome import Outcome, Task
+from bench.records.record import Record, Status, from_json
+from bench.records.run import Run
+
+
+def record(task: Task, outcome: Outcome, certificate: Certificate | None, run: Run) -> Record:
+    """The row of a task, with the values that follow from those that were measured.
+
+    Where these cannot be, as a speed beyond all machines, the row says so and holds none of them.
+    """
+    row = _derived(_measured(task, outcome, certificate, run), run)
+    try:
+        from_json(row.to_json())
+    except ValueError as error:
+        impossible = Outcome("crashed", f"its answers led to garbage: {error}", outcome.cohort)
+        return _measured(task, impossible, certificate, run)
+    return row
+
+
+def _derived(row: Record, run: Run) -> Record:
+    speed, gflop, peak = statistics.throughput(row), row.gflop_per_image, run.peak_of(row.cell)
+    achieved = speed * gflop if speed and gflop else None
+    host, device = leak(row, "host"), leak(row, "device")
+    single = latency.quantiles(row.latency_ms)
+    return replace(
+        row,
+        throughput_images_per_s=speed,
+        step_ms_median=single["median"],
+        step_ms_p95=single["p95"],
+        step_ms_p99=single["p99"],
+        achieved_gflop_per_s=achieved,
+        peak_fraction=achieved / peak.gflop_per_s if achieved and peak else None,
+        host_leak_kib_per_step=host and host.kib_per_step,
+        device_leak_kib_per_step=device and device.kib_per_step,
+        energy_j_per_image=energy.j_per_image(row),
+        busy=busy(row),
+    )
+
+
+def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run: Run) -> Record:
+    (cell, replicate), (status, reason) = task, _status(outcome, certificate)
+    built, warmed_up, blocks = outcome.built, outcome.warmed_up, outcome.blocks
+    approach, state = outcome.approach, outcome.machine_state
+    finished, fed = outcome.finished, outcome.finished and outcome.finished.data_sha256
+    alone = built if outcome.built_alone else None  # beside others, builds are slower
+    return Record(
+        run_id=run.run_id,
+        utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=run.machine.machine,
+        processor=run.machine.processor(cell.device),
+        # the cell
+        implementation=cell.implementation,
+        framework=implementation(cell.implementation).framework,
+        backend=cell.backend,
+        mode=cell.mode,
+        model=cell.model,
+        workload=cast(Workload, cell.workload),
+        device=cell.device,
+        precision=cell.precision,
+        batch_size=cell.batch_size,
+        optimizer=cell.optimizer,
+        recipe=cell.recipe,
+        weights=cell.weights,
+        learning_rate=cell.learning_rate,
+        dataset=cell.dataset,
+        seed=cell.seed,
+        steps=cell.steps,
+        threads=cell.threads,
+        input=cell.input,
+        target_accuracy=cell.target_accuracy,
+        evaluate_every=cell.evaluate_every,
+        replicate=replicate,
+        cohort=outcome.cohort,
+        # its end
+        status=status,
+        reason=reason,
+        certificate_float64=certificate.float64.verdict if certificate else None,
+        certificate_timed=certificate.timed.verdict if certificate else None,
+        # the build
+        import_s=alone.import_s if alone else None,
+        build_s=alone.build_s if alone else None,
+        host_baseline_mib=built.host_baseline_mib if built else None,
+        gflop_per_image=built.gflop_per_image if built else None,
+        weights_sha256=built.weights_sha256 if built else None,
+        data_sha256=fed or (built.data_sha256 if built else None),
+        drawn_seed=built.drawn_seed if built else None,
+        versions=built.versions if built else {},
+        # the warm-up
+        first_step_s=warmed_up.first_step_s if warmed_up else None,
+        warmup_s=warmed_up.warmup_s if warmed_up else None,
+        settings=warmed_up.settings if warmed_up else {},
+        # the blocks
+        block_steps=tuple(block.steps for block in blocks),
+        block_s=tuple(block.timed.block_s for block in blocks),
+        block_own_cores=_known(block.own_cores for block in blocks),
+        block_other_cores=_known(block.other_cores for block in blocks),
+        block_stolen_cores=_known(block.stolen_cores for block in blocks),
+        block_host_mib=tuple(block.timed.host_mib for block in blocks),
+        block_device_mib=_known(block.timed.device_mib for block in blocks),
+        block_j=_known(block.energy_j for block in blocks),
+        block_wait_s=_known(block.timed.wait_s for block in blocks),
+        block_place_s=_known(block.timed.place_s for block in blocks),
+        steady=outcome.steady,
+        # the way to a target accuracy
+        accuracies=approach.accuracies if approach else (),
+        evaluation_s=approach.evaluation_s if approach else None,
+        reached_steps=approach.steps if approach and approach.reached else None,
+        reached_train_s=approach.train_s if approach and approach.reached else None,
+        # what the steps led to
+        losses=finished.losses if finished else (),
+        final_loss=finished.final_loss if finished else None,
+        test_accuracy=finished.test_accuracy if finished else None,
+        host_peak_mib=finished.host_peak_mib if finished else None,
+        device_peak_mib=finished.device_peak_mib if finished else None,
+        device_reserved_mib=finished.device_reserved_mib if finished else None,
+        compilations_while_timed=finished.compilations_while_timed if finished else None,
+        latency_ms=outcome.latency_ms,
+        # the machine meanwhile
+        load_1min=state.load_1min,
+        cpu_mhz=state.cpu_mhz,
+        gpu_mhz=state.gpu_mhz,
+        temperature_c=state.temperature_c,
+        throttled=state.throttled,
+        device_process_mib=state.device_process_mib,
+    )
+
+
+def _status(outcome: Outcome, certificate: Certificate | None) -> tuple[Status, str | None]:
+    """The end of a task; what was measured of an executable whose certificate failed is kept, as
+    `uncertified`.
+    """
+    halves = {"float64": certificate.float64, "timed": certificate.timed} if certificate else {}
+    failed = [f"{name}: {half.verdict}" for name, half in halves.items() if not half.passed]
+    if failed and outcome.status in ("ok", "uncertified"):  # the latter by its audit
+        reasons = [outcome.reason, *failed]
+        return "uncertified", "; ".join(reason for reason in reasons if reason)
+    return outcome.status, outcome.reason
+
+
+def _known(values: Iterable[float | None]) -> tuple[float, ...]:
+    """The values of all blocks; none where one is unknown."""
+    every = tuple(values)
+    known = tuple(value for value in every if value is not None)
+    return known if len(known) == len(every) else ()

@@ -1,0 +1,193 @@
+"""One run: from what is requested, and a place for it, to a folder of records.
+
+`begin` starts a new run and `resume` goes on with an earlier one. Neither reads a command line nor
+writes a report: they tell a caller what happens by `say` and by a `Display`.
+"""
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from bench import __version__
+from bench.calibrate import largest, noise
+from bench.calibrate.certify import certified
+from bench.calibrate.peaks import probe
+from bench.cells import Cell, Executable
+from bench.data.sharing import shared_data
+from bench.files import CACHE, writable
+from bench.identity.certificate import Certificate
+from bench.machine.facts import this_machine
+from bench.parent.measurement import Task
+from bench.records.folder import RunFolder, check_free
+from bench.records.record import Record
+from bench.records.run import Run
+from bench.request.request import Request
+from bench.run.check import cells_here, check_machine, check_weights
+from bench.run.measure import measure
+from bench.run.stopping import rounds
+
+Say = Callable[[str], None]  # is given one line after the other
+
+
+class Display(Protocol):
+    """Watches some tasks while they are measured."""
+
+    def on_request(self, task: Task, name: str, steps: int) -> None:
+        """A worker begins to answer a request of that name (`warm_up`), of so many steps."""
+
+    def on_record(self, record: Record) -> None:
+        """A task has ended."""
+
+
+# Opens the display of the tasks that are measured next; it is closed when they are done
+OpenDisplay = Callable[[Sequence[Task]], AbstractContextManager[Display]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended for now: its folder, and whether it was interrupted."""
+
+    folder: RunFolder
+    interrupted: bool
+
+
+def begin(
+    request: Request,
+    path: Path,
+    *,
+    command: str,
+    timeout_s: float,
+    say: Say,
+    display: OpenDisplay,
+    machine_name: str | None = None,
+) -> Ended:
+    """Measure all that a filled-in request asks for, into a new folder `path`.
+
+    `command` is what `run.json` says the run was begun by; `timeout_s` is how long a worker may
+    take to answer one request. Raises UsageError where the request cannot be met here, and
+    KeyboardInterrupt where it comes before the folder is there.
+    """
+    began = datetime.now(UTC)
+    cells = cells_here(request)
+    check_weights(cells)
+    check_free(path)
+    writable(CACHE)  # where peaks and certificates are kept
+    with _data(request, cells) as folders:
+        request = largest.found(request, cells, folders, timeout_s, say)
+        run = described(request, path, began, command, machine_name)
+        folder = RunFolder.create(path, run)
+        return _go_on(folder, cells, folders, timeout_s, say, display)
+
+
+def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
+    """Measure what is missing of the run in `path`; arguments and exceptions are those of `begin`.
+
+    Raises UsageError where there is no run, or one that was begun on another machine.
+    """
+    folder = RunFolder.open(path)
+    check_machine(folder)
+    request = folder.run.options
+    cells = cells_here(request)
+    check_weights(cells)
+    with _data(request, cells) as folders:
+        completed = largest.found(request, cells, folders, timeout_s, say)
+        if completed != request:
+            folder.note(options=completed)
+        return _go_on(folder, cells, folders, timeout_s, say, display)
+
+
+def _data(request: Request, cells: Sequence[Cell]) -> AbstractContextManager[dict[Cell, Path]]:
+    return shared_data(cells, Path(request.data_dir) if request.data_dir else None)
+
+
+def _go_on(
+    folder: RunFolder,
+    cells: Sequence[Cell],
+    data_folders: Mapping[Cell, Path],
+    timeout_s: float,
+    say: Say,
+    display: OpenDisplay,
+) -> Ended:
+    """Measure what is missing in the folder; an interrupt leaves what was measured by then."""
+    request = folder.run.options
+    cells, data_folders = largest.numbered(request, cells, data_folders)
+    folder.drop_cut_off_line()
+    try:
+        if folder.run.peaks is None:
+            folder.note(peaks=probe(cells, timeout_s, say))
+        certificates = certified(cells, timeout_s, say) if request.certify else {}
+        say(f"measuring into {folder.path}")
+        for tasks in rounds(folder.run, cells, folder.records, say):
+            _measure(folder, tasks, data_folders, certificates, timeout_s, display)
+    except KeyboardInterrupt:
+        return Ended(folder, interrupted=True)
+    return Ended(folder, interrupted=False)
+
+
+def _measure(
+    folder: RunFolder,
+    tasks: Sequence[Task],
+    data_folders: Mapping[Cell, Path],
+    certificates: Mapping[Executable, Certificate],
+    timeout_s: float,
+    display: OpenDisplay,
+) -> None:
+    """Measure some tasks, and append each record as soon as it is known."""
+    folder.logs.mkdir(exist_ok=True)
+    weights = folder.path / "weights" if folder.run.options.save_weights else None
+    with display(tasks) as shown:
+        records = measure(
+            folder.run,
+            tasks,
+            data_folders,
+            certificates,
+            logs=folder.logs,
+            timeout_s=timeout_s,
+            on_request=shown.on_request,
+            weights=weights,
+        )
+        with closing(records):
+            for record in records:
+                folder.append(record)
+                shown.on_record(record)
+
+
+def described(
+    request: Request, path: Path, began: datetime, command: str, machine_name: str | None
+) -> Run:
+    """What `run.json` says of a new run in the folder `path`."""
+    machine = this_machine(machine_name)
+    # a run may be resumed from another folder
+    impl = [str(Path(name).absolute()) if name.endswith(".py") else name for name in request.impl]
+    return Run(
+        run_id=path.resolve().name,
+        utc=began.isoformat(timespec="seconds"),
+        resnet_bench=__version__,
+        commit=commit(),
+        command=command,
+        options=replace(request, impl=tuple(impl)),
+        machine=machine,
+        noise_floor=noise.known(request.device or (), request.replicates or 1, machine),
+    )
+
+
+def commit() -> str | None:
+    """The commit of this code, with `-dirty` where it was changed since; None where nobody tells.
+
+    A package may be installed below somebody else's checkout, whose commit says nothing of it.
+    """
+    here = Path(__file__)
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(here.parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,67 @@
+"""The only place that imports an implementation, and builds its network."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from bench.cells import Cell, Executable, implementation
+from bench.worker import memory
+from resnet_impls.architecture import Architecture
+from resnet_impls.contract import Implementation
+from resnet_impls.weights import Weights
+
+
+def imported(subject: Cell | Executable) -> ModuleType:
+    """The module of what is measured or certified, with its framework.
+
+    Raises ImportError where the framework finds no GPU that it is to compute on.
+    """
+    try:
+        return load_module(implementation(subject.implementation).module)
+    except Exception:  # which some frameworks raise on import where there is no GPU
+        _require_device(subject)
+        raise
+
+
+def built(
+    subject: Cell | Executable,
+    module: ModuleType,
+    architecture: Architecture,
+    weights: Weights,
+    optimizer: str,
+    learning_rate: float,
+) -> Implementation:
+    """The network of `subject`, by its imported `module`. Raises ImportError as `imported` does."""
+    _require_device(subject)
+    network: Implementation = module.Implementation(
+        architecture,
+        weights,
+        device=subject.device,
+        precision=subject.precision,
+        mode=subject.mode,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+    )
+    return network
+
+
+def _require_device(subject: Cell | Executable) -> None:
+    if subject.device == "cuda" and not memory.finds_cuda(subject.backend):
+        raise ImportError(f"this {subject.backend} finds no CUDA device")
+
+
+def load_module(name: str) -> ModuleType:
+    """Import an implementation: a dotted name, or the path of a Python file."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name)
+    sys.path.append(str(path.parent))  # a file may import its neighbours
+    # by its place and not by its name, which may be that of a module loaded long ago
+    spec = importlib.util.spec_from_file_location(f"{path.stem} (a user's file)", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,179 @@
+"""A cell in its own process: built, warmed up, run block by block, and audited."""
+
+import platform
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import psutil
+
+from bench.cells import TRAINING, Cell, backend, installed
+from bench.data.augmentation import Batch, augmented
+from bench.data.recipes import RECIPES
+from bench.data.sharing import open_folder
+from bench.machine.state import own_cpu_s
+from bench.worker import fed, implementations, memory, settings
+from bench.worker.audit import Audit
+from bench.worker.protocol import (
+    Audited,
+    BlockTimed,
+    Built,
+    Evaluated,
+    Finished,
+    StepsTimed,
+    WarmedUp,
+)
+from bench.worker.workloads import Infer, Train, accuracy
+from resnet_impls.architecture import ARCHITECTURES
+from resnet_impls.weights import fingerprint, initial_weights, load, save
+
+
+class MeasuredCell:
+    """One method for each request about a cell, in the order in which they come."""
+
+    def __init__(self, cell: Cell, data_folder: Path) -> None:
+        self.cell = cell
+        self.data = open_folder(data_folder)
+
+    def build(self) -> Built:
+        """Import the framework, build the network and place the batches on the device."""
+        cell = self.cell
+        architecture = ARCHITECTURES[cell.model]
+        if cell.weights:
+            weights = load(Path(cell.weights), architecture)
+        else:
+            weights = initial_weights(architecture, cell.seed)
+        batches: dict[str, np.ndarray] = {}
+        if not cell.input:
+            images, labels = self.data.batches(cell.batch_size, cell.steps, cell.seed)
+            batches = {"images": images, "labels": labels}  # (K, B, H, W, 3) and (K, B)
+
+        start = perf_counter()
+        module = implementations.imported(cell)
+        imported = perf_counter()
+        pipeline = fed.start(cell, self.data)  # it may fork: before the framework begins threads
+        self.implementation = implementations.built(
+            cell,
+            module,
+            architecture,
+            weights,
+            cell.optimizer or "sgd",
+            cell.learning_rate or 0.0,
+        )
+        if batches:
+            self.implementation.place(**batches)
+        self.workload = self._workload(pipeline)
+        built = perf_counter()
+        self.helpers = psutil.Process().children(recursive=True) if pipeline else []
+
+        self.audited = Audit(architecture, weights)
+        training = cell.workload in TRAINING
+        flops = architecture.training_flops if training else architecture.forward_flops
+        packages = (*backend(cell).packages, "numpy")
+        return Built(
+            import_s=imported - start,
+            build_s=built - imported,
+            host_baseline_mib=memory.host_mib(),
+            gflop_per_image=flops / 1e9,
+            weights_sha256=fingerprint(weights),
+            data_sha256=fingerprint(batches) if batches else None,
+            drawn_seed=cell.seed,
+            versions={"python": platform.python_version()}
+            | {name: installed(name) or "unknown" for name in packages},
+        )
+
+    def _workload(self, pipeline: Iterator[Batch] | None) -> Train | Infer:
+        cell, data = self.cell, self.data
+        if cell.workload == "infer":
+            return Infer(self.implementation, trained=cell.weights is not None)
+        recipe = RECIPES[str(cell.recipe)]
+        rates = recipe.learning_rates(cell.learning_rate or 0.0, cell.steps)
+        if recipe.parts > 1 and not hasattr(self.implementation, "set_learning_rate"):
+            raise NotImplementedError("the recipe needs a method set_learning_rate(rate)")
+        feed = augmented(data.train_images, data.train_labels, cell.batch_size, cell.seed)
+        if pipeline:
+            return fed.TrainFed(self.implementation, rates, pipeline, feed)
+        return Train(self.implementation, rates, feed if recipe.augmented else None)
+
+    def warm_up(self, steps: int) -> WarmedUp:
+        """The first step, where frameworks compile, and `steps` more; each is timed apart."""
+        self.workload.prepare(1 + steps)
+        start = perf_counter()
+        self.workload.run(1)
+        first = perf_counter()
+        if steps:
+            self.workload.run(steps)
+        warm = perf_counter()
+        if self.cell.device == "cuda":
+            memory.forget_device_peak(self.cell.backend, self.cell.mode)
+        effective = settings.read(self.cell, self.implementation)
+        if self.cell.target_accuracy is not None:
+            self.evaluate()  # the first may compile
+        self.audited.warm()  # last, since reading the settings may have compiled something
+        return WarmedUp(
+            first_step_s=first - start,
+            warmup_s=warm - first if steps else None,
+            host_mib=memory.host_mib(),
+            settings=effective,
+        )
+
+    def block(self, steps: int) -> BlockTimed:
+        """Run `steps` steps; the clock is read at both ends, when the device is idle."""
+        cpu_s = own_cpu_s(self.helpers)
+        self.workload.prepare(steps)
+        start = perf_counter()
+        self.workload.run(steps)
+        block_s = perf_counter() - start
+        on_gpu = self.cell.device == "cuda"
+        wait_s, place_s = self.workload.spent_s()
+        return BlockTimed(
+            block_s=block_s,
+            cpu_s=max(0.0, own_cpu_s(self.helpers) - cpu_s),
+            host_mib=memory.host_mib(),
+            device_mib=memory.device_mib(self.cell.backend) if on_gpu else None,
+            wait_s=wait_s,
+            place_s=place_s,
+        )
+
+    def evaluate(self) -> Evaluated:
+        """The accuracy of the present state, and the seconds that it takes to find out."""
+        start = perf_counter()
+        found = accuracy(self.implementation, self.data, self.cell.batch_size)
+        return Evaluated(accuracy=found, evaluation_s=perf_counter() - start)
+
+    def finish(self, weights_file: str | None) -> Finished:
+        """Peak memory of what was timed, then what the workload led to, its weights in a file."""
+        host_peak_mib = memory.host_peak_mib()
+        compilations = self.audited.compilations.count
+        used_mib = reserved_mib = None
+        if self.cell.device == "cuda":
+            used_mib, reserved_mib = memory.device_peak_mib(self.cell.backend)
+        outcome = self.workload.outcome(self.data, self.cell.batch_size)
+        if weights_file:
+            save(Path(weights_file), self.implementation.weights())
+        return Finished(
+            host_peak_mib=host_peak_mib,
+            device_peak_mib=used_mib,
+            device_reserved_mib=reserved_mib,
+            compilations_while_timed=compilations,
+            losses=outcome.losses,
+            final_loss=outcome.losses[-1] if outcome.losses else None,
+            test_accuracy=outcome.test_accuracy,
+            data_sha256=outcome.data_sha256,
+        )
+
+    def latency(self, steps: int) -> StepsTimed:
+        """Time `steps` single steps, each from an idle device to an idle device."""
+        self.workload.run(1)  # no sample: it finds the caches as other workers left them
+        ends = [perf_counter()]
+        for _ in range(steps):
+            self.workload.run(1)
+            ends.append(perf_counter())
+        return StepsTimed(latency_ms=tuple((end - start) * 1e3 for start, end in pairwise(ends)))
+
+    def audit(self, step_s: float) -> Audited:
+        """Whether the times, `step_s` seconds per step, can be true; the last request of all."""
+        faults = self.audited.faults(self.workload, self.data, self.cell.batch_size, step_s)
+        return Audited(faults=tuple(faults))

@@ -1,0 +1,132 @@
+"""The machine's peaks, by real processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.calibrate import peaks
+from bench.machine import cpus
+from bench.parent.child import Failure
+from bench.records.reading import read
+from bench.run.measure import record as make_record
+from bench.worker import peak_probe
+from bench.worker.peak_probe import fastest
+from builders import JAX, record, run
+
+PEAK = {"gflop_per_s": 200.0, "library": "torch 2", "copy_gb_per_s": 20.0}
+PEAKS = {"cpu": {"all/fp32": PEAK}}
+
+
+def test_a_record_is_held_against_the_peak_of_its_device_and_precision() -> None:
+    outcome = {"status": "ok", "block_s": [1.0], "block_steps": [10], "gflop_per_image": 0.25}
+    facts = run()["machine"]
+    for precision, expected in (("fp32", 640 * 0.25 / 200), ("bf16", None)):
+        cell = record(precision=precision).cell
+        row = make_record(cell, 0, dict(outcome), None, "r", facts, peaks.peak_of(PEAKS, cell))
+        assert row.peak_fraction == expected
+    assert peaks.peak_of(None, record().cell) is peaks.peak_of({}, record().cell) is None
+
+
+def test_the_best_repetition_of_any_size_counts_and_sizes_that_do_not_fit_end_it() -> None:
+    prepared = []
+
+    def prepare(size: int) -> Callable[[int], None]:
+        prepared.append(size)
+        if size > 2:
+            raise RuntimeError("out of memory")
+        return lambda calls: None
+
+    assert fastest(prepare, (1, 2, 3, 4), lambda size: size) > 0
+    assert prepared == [1, 2, 3]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fastest(prepare, (3,), lambda size: size)
+
+
+@pytest.mark.parametrize(("library", "precision"), [("torch", "bf16"), ("jax", "fp32")])
+def test_each_library_multiplies_and_copies(library: str, precision: str) -> None:
+    program = f"""
+import json
+import os
+from bench.worker import peak_probe
+peak_probe.SIZES = {{"cpu": (64,)}}
+peak_probe.COPY_BYTES = 2**16
+peak_probe.SIZE_S = 0.01
+peak_probe.installed = lambda name: name == "{library}"
+(*_, ours) = peak_probe.libraries("cpu", "{precision}")
+assert ours.name.startswith("{library} "), ours
+print(json.dumps(peak_probe.best("cpu", "{precision}")))
+"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads(finished.stdout)
+    assert found["gflop_per_s"] > 0
+    assert found["copy_gb_per_s"] > 0
+    assert found["library"].startswith((library, "numpy"))
+
+
+def test_where_nothing_multiplies_there_is_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak_probe, "installed", lambda name: None)
+    with pytest.raises(NotImplementedError, match="PyTorch"):
+        peak_probe.best("cpu", "bf16")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(peaks, "CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def test_a_real_process_measures_and_its_answer_is_remembered(cache: Path) -> None:
+    cells = [record().cell, record(batch_size=1, **JAX).cell, record(precision="tf32").cell]
+    cells.append(record(workload="train+input", input="numpy").cell)
+    cells.append(record(workload="train-to", target_accuracy=0.9, evaluate_every=10).cell)
+    told: list[str] = []
+    found = peaks.probe(cells, 120, told.append)
+    assert told == ["measuring the peak of the cpu in fp32"]
+    assert set(found) == {"cpu"}
+    assert set(found["cpu"]) == {"all/fp32"}
+    assert set(found["cpu"]["all/fp32"]) == {"gflop_per_s", "library", "copy_gb_per_s", "utc"}
+    assert peaks.probe(cells, 120, told.append) == found
+    assert len(told) == 1
+
+    [file] = cache.rglob("*.json")
+    best = dict(found["cpu"]["all/fp32"], gflop_per_s=1e9, library="wonder")
+    file.write_text(json.dumps(best))
+    os.utime(file, (0, 0))  # not of late
+    again = peaks.probe(cells, 120, told.append)["cpu"]["all/fp32"]
+    assert (len(told), again["gflop_per_s"], again["library"]) == (2, 1e9, "wonder")
+    assert again["copy_gb_per_s"] >= best["copy_gb_per_s"]
+
+
+def test_a_peak_that_cannot_be_measured_is_told_and_absent(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Any, turn: str, timeout_s: float) -> None:
+        raise Failure("crashed", "no such kernel")
+
+    monkeypatch.setattr("bench.parent.child.Child.ask", fail)
+    told: list[str] = []
+    assert peaks.probe([record().cell], 60, told.append) == {}
+    assert told[1:] == ["no peak of the cpu in fp32: no such kernel"]
+    assert not cache.exists()
+
+
+def test_a_run_keeps_its_peaks_and_measures_against_them(
+    fake: Path, resnet_bench: Callable[..., Any], tmp_path: Path
+) -> None:
+    finished = resnet_bench(
+        *("run", "--impl", fake, "--optimizer", "sgd", "--no-certify", "--profile", "smoke"),
+        *("--workload", "train", "--out", "run"),
+    )
+    assert finished.returncode == 0, finished.stderr
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["peaks"]["cpu"]
+    kept = kept[f"{len(cpus.allowed())}/fp32"]
+    (row,) = read(tmp_path / "run")
+    assert row.achieved_gflop_per_s is not None
+    assert row.peak_fraction == pytest.approx(row.achieved_gflop_per_s / kept["gflop_per_s"])
