@@ -5,7 +5,7 @@ that have nothing to do with resnet-bench load it too. Such a project may have a
 So `bench` is imported only for a test that takes the fixture `measured`, under `--benchmark-only`.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -65,7 +65,7 @@ def _resnet_bench_records(
     from bench.pytest_plugin import records_of
 
     chosen = [
-        item.callspec.params["measured"]
+        cast("Cell", item.callspec.params["measured"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and _takes_measured(item)
     ]
@@ -105,5 +105,5 @@ def _asked(config: pytest.Config) -> "Asked":
 def _takes_measured(item: object) -> bool:
     """Whether a test takes our `measured`, and none of its own that happens to have this name."""
     fixtures = getattr(item, "_fixtureinfo", None)  # no public name tells whose fixture it is
-    found = fixtures.name2fixturedefs.get("measured") if fixtures else None
-    return bool(found) and getattr(found[-1].func, "__module__", None) == __name__
+    found = fixtures.name2fixturedefs.get("measured", ()) if fixtures else ()
+    return any(getattr(each.func, "__module__", None) == __name__ for each in found[-1:])
