@@ -1,6 +1,6 @@
 """What happened on the machine while a worker ran a block: read before and after, never during.
 
-The parent reads counters at both ends of a turn, when all workers are suspended, and asleep in
+The parent reads counters at both ends of a block, when all workers are suspended, and asleep in
 between. What was busy beyond the worker's own account was other processes; steal is what the
 hypervisor gave to other guests.
 """
@@ -58,6 +58,28 @@ class Counters:
         return cls(perf_counter(), busy_s or None, sum(stolen) if stolen and busy_s else None)
 
 
+@dataclass(frozen=True)
+class AroundBlock:
+    """What the machine did while a worker ran one block; None where it does not tell."""
+
+    own_cores: float  # processors that the worker kept busy
+    other_cores: float | None  # and those that other processes did
+    stolen_cores: float | None  # and those that the hypervisor took
+    energy_j: float | None  # of the chip that did the work
+
+
+@dataclass(frozen=True)
+class MachineState:
+    """How the processors fared over all blocks of a worker; None where it cannot be read."""
+
+    load_1min: float | None = None  # before the first block
+    cpu_mhz: float | None = None
+    gpu_mhz: float | None = None
+    temperature_c: float | None = None
+    throttled: bool | None = None
+    device_process_mib: float | None = None
+
+
 # What is seen of a GPU after each block -> how the blocks are summed up
 GPU_STATES: dict[str, Callable[[list[Any]], Any]] = {
     "temperature_c": max,
@@ -87,10 +109,10 @@ class Watch:
         self.energy = self.meter.read()
         self.before = Counters.read(self.threads)
 
-    def end(self, own_cpu_s: float) -> dict[str, float | None]:
-        """What happened since `begin`, by the names of Record's fields; None where unknown.
+    def end(self, own_cpu_s: float) -> AroundBlock:
+        """What happened since `begin`.
 
-        `own_cpu_s`: processor time that the worker took in its turn, by its own account.
+        `own_cpu_s`: processor time that the worker took for the block, by its own account.
         """
         after, before = Counters.read(self.threads), self.before
         joules = self.meter.joules(self.energy, self.meter.read())
@@ -99,29 +121,32 @@ class Watch:
         wall_s = after.at_s - before.at_s
         busy_s = _since(before.busy_s, after.busy_s)
         stolen_s = _since(before.stolen_s, after.stolen_s)
-        return {
-            "block_own_cores": own_cpu_s / wall_s,
-            "block_other_cores": None if busy_s is None else (busy_s - own_cpu_s) / wall_s,
-            "block_stolen_cores": None if stolen_s is None else stolen_s / wall_s,
-            "block_j": joules,
-        }
+        return AroundBlock(
+            own_cores=own_cpu_s / wall_s,
+            other_cores=None if busy_s is None else (busy_s - own_cpu_s) / wall_s,
+            stolen_cores=None if stolen_s is None else stolen_s / wall_s,
+            energy_j=joules,
+        )
 
-    def summary(self) -> dict[str, Any]:
-        """How the processors fared over all blocks, by the names of Record's fields.
+    def summary(self) -> MachineState:
+        """How the processors fared over all blocks.
 
         Of the CPU, whose sensors may be slow to read, they are read once, after the last block.
         """
-        known: dict[str, Any] = {"load_1min": self.load_1min, "cpu_mhz": cpu_mhz()}
         if self.gpu:
-            for name, summed in GPU_STATES.items():
-                values = [state[name] for state in self.seen if state[name] is not None]
-                known[name] = summed(values) if values else None
-        else:
-            now = throttles()
-            known["temperature_c"] = cpu_temperature_c()
-            if now is not None and self.throttles is not None:
-                known["throttled"] = now > self.throttles
-        return known
+            values = {
+                name: [state[name] for state in self.seen if state[name] is not None]
+                for name in GPU_STATES
+            }
+            known = {name: GPU_STATES[name](found) for name, found in values.items() if found}
+            return MachineState(load_1min=self.load_1min, cpu_mhz=cpu_mhz(), **known)
+        before, now = self.throttles, throttles()
+        return MachineState(
+            load_1min=self.load_1min,
+            cpu_mhz=cpu_mhz(),
+            temperature_c=cpu_temperature_c(),
+            throttled=None if before is None or now is None else now > before,
+        )
 
 
 def _since(before: float | None, after: float | None) -> float | None:

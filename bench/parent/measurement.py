@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.machine.state import Watch
+from bench.machine.state import MachineState, Watch
 from bench.parent import to_target
 from bench.parent.child import Child, Failure
-from bench.parent.outcome import BlockSeen, MachineState, Outcome, Task
-from bench.validation import convert
+from bench.parent.outcome import BlockSeen, Outcome, Task
 from bench.worker.protocol import (
     Audit,
     Block,
@@ -86,17 +85,7 @@ class Measurement:
             self._announce(request, steps)
             self.watch.begin()
             timed = self.child.ask(request, self.timeout_s)
-            seen = self.watch.end(timed.cpu_s)
-            self.blocks.append(
-                BlockSeen(
-                    steps,
-                    timed,
-                    own_cores=seen["block_own_cores"],
-                    other_cores=seen["block_other_cores"],
-                    stolen_cores=seen["block_stolen_cores"],
-                    energy_j=seen["block_j"],
-                )
-            )
+            self.blocks.append(BlockSeen(steps, timed, self.watch.end(timed.cpu_s)))
         return self.failure is None
 
     def evaluate(self) -> bool:
@@ -112,7 +101,7 @@ class Measurement:
         with self._failing():
             request = Finish(weights_file=str(weights_file) if weights_file else None)
             self._announce(request)
-            self.machine_state = convert(self.watch.summary(), MachineState)
+            self.machine_state = self.watch.summary()
             self.finished = self.child.ask(request, self.timeout_s)
         return self.failure is None
 

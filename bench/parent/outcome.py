@@ -1,8 +1,9 @@
 """What became of a task: the answers of its worker, and what its parent saw of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.cells import Cell
+from bench.machine.state import AroundBlock, MachineState
 from bench.parent.to_target import Approach
 from bench.records.record import Status
 from bench.worker.protocol import BlockTimed, Built, Finished, WarmedUp
@@ -16,27 +17,12 @@ class BlockSeen:
 
     steps: int
     timed: BlockTimed
-    own_cores: float | None = None  # processors that the worker kept busy
-    other_cores: float | None = None  # and those that other processes did; None where nobody counts
-    stolen_cores: float | None = None  # and those that the hypervisor took
-    energy_j: float | None = None
+    around: AroundBlock
 
     @property
     def step_s(self) -> float:
         """Seconds per step."""
         return self.timed.block_s / self.steps
-
-
-@dataclass(frozen=True)
-class MachineState:
-    """How the processors fared over all blocks of a worker; None where it cannot be read."""
-
-    load_1min: float | None = None  # before the first block
-    cpu_mhz: float | None = None
-    gpu_mhz: float | None = None
-    temperature_c: float | None = None
-    throttled: bool | None = None
-    device_process_mib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,5 +39,5 @@ class Outcome:
     approach: Approach | None = None  # to a target accuracy, where there is one
     finished: Finished | None = None
     latency_ms: tuple[float, ...] = ()
-    machine_state: MachineState = MachineState()
+    machine_state: MachineState = field(default_factory=MachineState)
     steady: bool | None = None

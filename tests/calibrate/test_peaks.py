@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,38 @@ import pytest
 
 from bench.calibrate import peaks
 from bench.machine import cpus
+from bench.machine.state import AroundBlock
 from bench.parent.child import Failure
+from bench.parent.outcome import BlockSeen, Outcome
 from bench.records.reading import read
-from bench.run.measure import record as make_record
+from bench.records.run import Peak
+from bench.run.record import record as make_record
+from bench.validation import plain
 from bench.worker import peak_probe
 from bench.worker.peak_probe import fastest
+from bench.worker.protocol import BlockTimed, Built
 from builders import JAX, record, run
-
-PEAK = {"gflop_per_s": 200.0, "library": "torch 2", "copy_gb_per_s": 20.0}
-PEAKS = {"cpu": {"all/fp32": PEAK}}
 
 
 def test_a_record_is_held_against_the_peak_of_its_device_and_precision() -> None:
-    outcome = {"status": "ok", "block_s": [1.0], "block_steps": [10], "gflop_per_image": 0.25}
-    facts = run()["machine"]
+    built = Built(
+        import_s=1.0,
+        build_s=1.0,
+        host_baseline_mib=100.0,
+        gflop_per_image=0.25,
+        weights_sha256="a",
+        data_sha256="b",
+        drawn_seed=0,
+        versions={},
+    )
+    timed = BlockTimed(block_s=1.0, cpu_s=1.0, host_mib=100.0)
+    block = BlockSeen(10, timed, AroundBlock(1.0, None, None, None))
+    outcome = Outcome("ok", built=built, blocks=(block,))
+    known = run(peaks={"cpu": {"all/fp32": Peak(gflop_per_s=200, library="x", copy_gb_per_s=20)}})
     for precision, expected in (("fp32", 640 * 0.25 / 200), ("bf16", None)):
         cell = record(precision=precision).cell
-        row = make_record(cell, 0, dict(outcome), None, "r", facts, peaks.peak_of(PEAKS, cell))
-        assert row.peak_fraction == expected
-    assert peaks.peak_of(None, record().cell) is peaks.peak_of({}, record().cell) is None
+        assert make_record((cell, 0), outcome, None, known).peak_fraction == expected
+        assert make_record((cell, 0), outcome, None, run()).peak_fraction is None
 
 
 def test_the_best_repetition_of_any_size_counts_and_sizes_that_do_not_fit_end_it() -> None:
@@ -91,23 +105,22 @@ def test_a_real_process_measures_and_its_answer_is_remembered(cache: Path) -> No
     assert told == ["measuring the peak of the cpu in fp32"]
     assert set(found) == {"cpu"}
     assert set(found["cpu"]) == {"all/fp32"}
-    assert set(found["cpu"]["all/fp32"]) == {"gflop_per_s", "library", "copy_gb_per_s", "utc"}
     assert peaks.probe(cells, 120, told.append) == found
     assert len(told) == 1
 
     [file] = cache.rglob("*.json")
-    best = dict(found["cpu"]["all/fp32"], gflop_per_s=1e9, library="wonder")
-    file.write_text(json.dumps(best))
+    best = replace(found["cpu"]["all/fp32"], gflop_per_s=1e9, library="wonder")
+    file.write_text(json.dumps(plain(best)))
     os.utime(file, (0, 0))  # not of late
     again = peaks.probe(cells, 120, told.append)["cpu"]["all/fp32"]
-    assert (len(told), again["gflop_per_s"], again["library"]) == (2, 1e9, "wonder")
-    assert again["copy_gb_per_s"] >= best["copy_gb_per_s"]
+    assert (len(told), again.gflop_per_s, again.library) == (2, 1e9, "wonder")
+    assert again.copy_gb_per_s >= best.copy_gb_per_s
 
 
 def test_a_peak_that_cannot_be_measured_is_told_and_absent(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Any, turn: str, timeout_s: float) -> None:
+    def fail(self: Any, request: Any, timeout_s: float) -> None:
         raise Failure("crashed", "no such kernel")
 
     monkeypatch.setattr("bench.parent.child.Child.ask", fail)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import parser
-from bench.cli.request import cells_here, request_of
+from bench.cli.request import request_of
 from bench.machine import cpus
 from bench.parent.child import Child
 from bench.records.reading import read
+from bench.run.check import cells_here
 from bench.worker.protocol import Build, WarmUp
 
 StartChild = Callable[..., tuple[Child, Build]]

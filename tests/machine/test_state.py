@@ -47,9 +47,9 @@ def measure(digits: Path, tmp_path: Path) -> Measure:
 def test_every_block_is_watched(make_cell: MakeCell, measure: Measure) -> None:
     (outcome,) = measure(make_cell())
     for block in outcome.blocks:
-        assert block.own_cores is not None
-        assert block.own_cores > 0
-        assert block.other_cores is not None
+        assert block.around.own_cores is not None
+        assert block.around.own_cores > 0
+        assert block.around.other_cores is not None
         assert block.timed.host_mib > 1
         assert block.timed.device_mib is None
     assert outcome.machine_state.load_1min is not None
@@ -61,7 +61,7 @@ def test_what_another_process_took_is_seen(
     with Popen([sys.executable, "-c", "while True: pass"]) as spinning:
         (outcome,) = measure(make_cell(faulty("slow", SLOW)))
         spinning.kill()
-    assert max(block.other_cores or 0 for block in outcome.blocks) > 0.1
+    assert max(block.around.other_cores or 0 for block in outcome.blocks) > 0.1
 
 
 def test_a_suspended_workers_child_that_computes_on_is_seen_in_anothers_blocks(
@@ -75,7 +75,7 @@ def test_a_suspended_workers_child_that_computes_on_is_seen_in_anothers_blocks(
     """
     outcomes = measure(make_cell(faulty("slow", SLOW)), make_cell(faulty("escapes", escapes)))
     longest = max(outcomes, key=lambda outcome: min(b.timed.block_s for b in outcome.blocks))
-    assert max(block.other_cores or 0 for block in longest.blocks) > 0.1
+    assert max(block.around.other_cores or 0 for block in longest.blocks) > 0.1
 
 
 def test_a_worker_accounts_for_all_processor_time_of_its_block(
@@ -124,8 +124,8 @@ def test_what_the_system_does_not_tell_is_unknown(
     monkeypatch.setattr("psutil.cpu_freq", lambda: None)
     monkeypatch.delattr("psutil.sensors_temperatures")
     (outcome,) = measure(make_cell())
-    assert not outcome.keys() & {"block_other_cores", "block_stolen_cores"}
-    assert outcome["cpu_mhz"] is outcome["temperature_c"] is None
+    assert {(b.around.other_cores, b.around.stolen_cores) for b in outcome.blocks} == {(None, None)}
+    assert outcome.machine_state.cpu_mhz is outcome.machine_state.temperature_c is None
 
 
 def test_the_counts_of_all_cores_and_packages_are_added_up(tmp_path: Path) -> None:
@@ -184,11 +184,11 @@ def test_a_gpu_is_seen_after_each_block_and_summed_up(nvml: dict[str, Any]) -> N
             nvml["nvmlDeviceGetCurrentClocksEventReasons"] = reasons
             watch.begin()
             nvml["nvmlDeviceGetTotalEnergyConsumption"] += 2_500
-            assert watch.end(0.0)["block_j"] == 2.5
+            assert watch.end(0.0).energy_j == 2.5
         other.kill()
     summary = watch.summary()
-    assert summary["device_process_mib"] == 300
-    assert (summary["temperature_c"], summary["gpu_mhz"], summary["throttled"]) == (70, 1980, True)
+    assert summary.device_process_mib == 300
+    assert (summary.temperature_c, summary.gpu_mhz, summary.throttled) == (70, 1980, True)
 
 
 def test_what_a_driver_does_not_tell_is_unknown(nvml: dict[str, Any]) -> None:
@@ -199,11 +199,9 @@ def test_what_a_driver_does_not_tell_is_unknown(nvml: dict[str, Any]) -> None:
     nvml["nvmlDeviceGetComputeRunningProcesses"] = pynvml.NVMLLibraryMismatchError()
     watch = Watch("cuda", os.getpgid(0))
     watch.begin()
-    assert watch.end(0.0)["block_j"] is None
+    assert watch.end(0.0).energy_j is None
     summary = watch.summary()
-    assert {summary[name] for name in ("device_process_mib", "throttled", "temperature_c")} == {
-        None
-    }
+    assert summary.device_process_mib is summary.throttled is summary.temperature_c is None
 
 
 @pytest.mark.parametrize(

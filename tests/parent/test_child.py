@@ -14,7 +14,7 @@ import pytest
 from bench.cells import Cell
 from bench.parent.child import Child, Failure
 from bench.worker.environment import Environment
-from bench.worker.protocol import Block, Build, WarmUp
+from bench.worker.protocol import Block, Build, WarmUp, WorkerRequest
 
 MakeCell = Callable[..., Cell]
 MakeFaulty = Callable[[str, str], Path]
@@ -58,7 +58,8 @@ def test_a_worker_is_suspended_between_requests_and_resumed_for_one(
     )
     child, build = start_child(path)
     worker = psutil.Process(child.process.pid)
-    for request in (build, WarmUp(steps=2), Block(steps=7)):
+    requests: tuple[WorkerRequest[Any], ...] = (build, WarmUp(steps=2), Block(steps=7))
+    for request in requests:
         child.ask(request, 60)
         assert eventually(lambda: worker.status() == psutil.STATUS_STOPPED)
     assert path.with_name("status").read_text() == "R"

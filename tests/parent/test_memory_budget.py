@@ -32,7 +32,9 @@ def test_memory_decides_how_many_live_side_by_side(
     together = list(make_schedule(tasks).run(tasks))
     assert cohorts(together) == [3]
 
-    size_mib = together[0][1].built.host_baseline_mib
+    built = together[0][1].built
+    assert built
+    size_mib = built.host_baseline_mib
     monkeypatch.setattr("bench.parent.memory_budget.MEMORY_FRACTION", 1)
     room_for_two = SimpleNamespace(available=int(2.5 * size_mib * 2**20))
     monkeypatch.setattr("psutil.virtual_memory", lambda: room_for_two)

@@ -13,7 +13,7 @@ import pytest
 from bench.analysis.latency import latency_turns
 from bench.cells import Cell
 from bench.parent.measurement import MIN_BLOCKS, warm_up_steps
-from bench.parent.outcome import Task
+from bench.parent.outcome import Outcome, Task
 from bench.parent.schedule import Schedule, by_contest
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import initial_weights, save
@@ -57,6 +57,12 @@ def workers() -> list[psutil.Process]:
     return [p for p in psutil.Process().children() if "bench.worker" in p.cmdline()]
 
 
+def losses(outcome: Outcome) -> int:
+    """How many steps told their loss."""
+    assert outcome.finished
+    return len(outcome.finished.losses)
+
+
 def test_only_tasks_of_one_contest_and_replicate_are_interleaved(make_cell: MakeCell) -> None:
     eager, graph = make_cell(mode="eager"), make_cell(mode="graph")
     large = make_cell(batch_size=128)
@@ -77,7 +83,7 @@ def test_a_worker_runs_exactly_the_steps_asked_for(
     tasks = [(make_cell(path, steps=steps), 0)]
     [(_, outcome)] = make_schedule(tasks).run(tasks)
     [diary] = diaries(path.parent)
-    assert sum(call[2] for call in diary["calls"]) == steps == len(outcome.finished.losses)
+    assert sum(call[2] for call in diary["calls"]) == steps == losses(outcome)
     assert 1 + warm_up_steps(steps) + sum(block.steps for block in outcome.blocks) == steps
 
 
@@ -143,7 +149,7 @@ def test_single_steps_are_timed_in_rounds_after_all_else(
     tasks = [(make_cell(path, mode=mode, steps=100), 0) for mode in MODES[:2]]
     outcomes = [outcome for _, outcome in make_schedule(tasks).run(tasks)]
     assert [len(outcome.latency_ms) for outcome in outcomes] == [25, 25]
-    assert [len(outcome.finished.losses) for outcome in outcomes] == [100, 100]
+    assert [losses(outcome) for outcome in outcomes] == [100, 100]
 
     events = [line.split(" ", 1) for line in path.with_name("events").read_text().splitlines()]
     last = max(number for number, (_, event) in enumerate(events) if event == "predict")
@@ -253,7 +259,7 @@ def test_a_worker_that_fails_leaves_the_others_their_steps(
     assert outcomes[bad].status == "crashed"
     assert outcomes[bad].reason == "RuntimeError: at the fourth call"
     assert outcomes[good].status == "ok"
-    assert len(outcomes[good].finished.losses) == good.steps
+    assert losses(outcomes[good]) == good.steps
 
 
 def test_what_cannot_run_is_told_once_and_starts_no_worker(

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ import bench
 from bench.cells import Cell
 from bench.cli import main as cli
 from bench.errors import UsageError
-from bench.records import Record
+from bench.records import Record, Run
 from bench.records.folder import RunFolder, check_free
+from bench.reports.report import Report
 from bench.reports.write import REPORTS, write_reports
+from bench.validation import convert
 
-RUN: dict[str, Any] = {
+FACTS: dict[str, Any] = {
     "run_id": "r1",
     "utc": "2025-01-01T00:00:00+00:00",
     "resnet_bench": "0.1.0",
@@ -37,6 +39,7 @@ RUN: dict[str, Any] = {
         "python": "3.11",
     },
 }
+RUN = convert(FACTS, Run)
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def test_a_folder_is_reopened_as_it_was_made(folder: RunFolder) -> None:
 
 def test_what_is_noted_of_a_run_is_kept_beside_what_was_asked(folder: RunFolder) -> None:
     folder.note(peaks={"cpu": {}})
-    assert folder.run == RunFolder.open(folder.path).run == {**RUN, "peaks": {"cpu": {}}}
+    assert folder.run == RunFolder.open(folder.path).run == replace(RUN, peaks={"cpu": {}})
 
 
 def test_records_come_back_in_the_order_of_their_coming(
@@ -130,10 +133,10 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     "content",
     [
         *(b"", b"{", b"\xff\xfe", b"null", b"3", b"[]", b"[{}]", b'"run"', b"{}"),
-        json.dumps(RUN | {"options": None}).encode(),
-        json.dumps(RUN | {"machine": "here"}).encode(),
+        json.dumps(FACTS | {"options": None}).encode(),
+        json.dumps(FACTS | {"machine": "here"}).encode(),
         *(
-            json.dumps({k: v for k, v in RUN.items() if k != gone}).encode()
+            json.dumps({k: v for k, v in FACTS.items() if k != gone}).encode()
             for gone in ("run_id", "command", "options", "machine")
         ),
     ],
@@ -150,26 +153,35 @@ def test_a_damaged_or_incomplete_run_json_is_refused(content: bytes, tmp_path: P
     ("changes", "wrong"),
     [
         (
-            {"machine": RUN["machine"] | {"gpus": [{"name": "A"}]}},
-            "no memory_gib in machine.gpus[0]",
+            {"machine": FACTS["machine"] | {"gpus": [{"name": "A"}]}},
+            "machine.gpus[0]: Object missing required field memory_gib",
         ),
-        ({"machine": RUN["machine"] | {"cpu": None}}, "machine.cpu is not text"),
-        ({"machine": RUN["machine"] | {"gpus": {}}}, "machine.gpus is not a list"),
-        ({"utc": 3}, "utc is not text"),
-        ({"noise_floor": {"cpu": 0.01}}, "noise_floor.cpu is not an object"),
+        ({"machine": FACTS["machine"] | {"cpu": None}}, "machine.cpu: Expected str, got null"),
+        ({"machine": FACTS["machine"] | {"gpus": {}}}, "machine.gpus: Expected array, got object"),
+        ({"utc": 3}, "utc: Expected str | null, got int"),
+        ({"noise_floor": {"cpu": 0.01}}, "noise_floor[...]: Expected object, got float"),
         (
             {"noise_floor": {"cpu": {"value": 0.1, "log_ratios": ["x"]}}},
-            "log_ratios[0] is not a num",
+            "noise_floor[...].log_ratios[0]: Expected float, got str",
         ),
-        ({"peaks": {"cpu": {"2/fp32": {"library": "x"}}}}, "no gflop_per_s in peaks.cpu.2/fp32"),
-        ({"peaks": {"cpu": {"2/fp32": {"gflop_per_s": 0}}}}, "gflop_per_s is not a number above 0"),
-        ({"options": {"max_replicates": True}}, "options.max_replicates is not a number above 0"),
+        (
+            {"peaks": {"cpu": {"2/fp32": {"library": "x"}}}},
+            "peaks[...][...]: Object missing required field gflop_per_s",
+        ),
+        (
+            {"peaks": {"cpu": {"2/fp32": {"gflop_per_s": 0}}}},
+            "peaks[...][...].gflop_per_s: Expected float > ",
+        ),
+        (
+            {"options": {"max_replicates": True}},
+            "options.max_replicates: Expected int | null, got bool",
+        ),
     ],
 )
 def test_a_run_json_of_another_shape_is_refused_with_the_place(
     changes: dict[str, Any], wrong: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "run.json").write_text(json.dumps(RUN | changes))
+    (tmp_path / "run.json").write_text(json.dumps(FACTS | changes))
     with pytest.raises(UsageError) as caught:
         RunFolder.open(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / 'run.json'}: ")
@@ -202,37 +214,44 @@ def test_a_run_may_have_been_cut_off_before_its_first_record(
 
 def test_derived_files_are_replaced_as_a_whole(folder: RunFolder, make_record: MakeRecord) -> None:
     folder.append(make_record(replicate=0))
-    folder.write_reports()
+    write_reports(folder.path, Report(folder.records(), [folder.run]))
     report = folder.path / "results.csv"
     with report.open(encoding="utf-8") as reader:
         folder.append(make_record(replicate=1))
-        folder.write_reports()
+        write_reports(folder.path, Report(folder.records(), [folder.run]))
         assert len(reader.readlines()) == 2
     assert len(report.read_text(encoding="utf-8").splitlines()) == 3
     names = {path.name for path in folder.path.iterdir()}
-    assert names == {"run.json", "records.jsonl", *REPORTS, "report.html"}  # nothing is ranked
+    assert names == {
+        "run.json",
+        "records.jsonl",
+        "logs",
+        *REPORTS,
+        "report.html",
+    }  # nothing is ranked
 
 
 def test_reports_can_be_written_without_records(folder: RunFolder) -> None:
-    folder.write_reports()
+    write_reports(folder.path, Report([], [folder.run]))
+    folder.drop_empty_logs()
     assert {path.name for path in folder.path.iterdir()} == {"run.json", *REPORTS}
 
 
 def test_reports_of_several_runs_go_together(tmp_path: Path, make_record: MakeRecord) -> None:
     rows = [make_record(machine="here"), make_record(machine="there", run_id="r2")]
-    write_reports(tmp_path, rows, [RUN, RUN | {"run_id": "r2"}])
+    write_reports(tmp_path, Report(rows, [RUN, replace(RUN, run_id="r2")]))
     assert len((tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_logs_are_kept_where_a_worker_said_something(folder: RunFolder) -> None:
     (folder.logs / "silent.log").touch()
     (folder.logs / "loud.log").write_text("a warning")
-    folder.write_reports()
+    folder.drop_empty_logs()
     assert [log.name for log in folder.logs.iterdir()] == ["loud.log"]
     (folder.logs / "loud.log").write_text("")
-    folder.write_reports()
+    folder.drop_empty_logs()
     assert not folder.logs.exists()
-    folder.write_reports()
+    folder.drop_empty_logs()
 
 
 def test_who_reads_a_run_that_goes_on_leaves_the_logs_of_its_workers_alone(
@@ -254,7 +273,7 @@ def test_a_run_names_the_commit_of_the_code_only_where_that_is_tracked(tmp_path:
         return done.stdout.strip()
 
     def told() -> str:
-        program = "from bench.run import command; print(command.commit())"
+        program = "from bench.run.run import commit; print(commit())"
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
         return done.stdout.strip()

@@ -143,7 +143,8 @@ def refusal(line: str, request: WorkerRequest[Any]) -> str:
 def test_a_number_that_json_does_not_have_is_not_sent_as_another() -> None:
     import numpy as np
 
-    for value in (np.float64(1.0), np.float32(1.0)):
+    values: list[Any] = [np.float64(1.0), np.float32(1.0)]
+    for value in values:
         with pytest.raises(TypeError):
             protocol.encode(PeaksProbed(gflop_per_s=value, library="x", copy_gb_per_s=1.0))
     # msgspec writes what is no number as null, which no answer may hold there

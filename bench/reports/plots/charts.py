@@ -15,6 +15,7 @@ SPEED = "images per second"
 
 
 def throughput() -> "alt.LayerChart":
+    """A point for each cell with its interval, coloured by its verdict."""
     import altair as alt
 
     verdict = alt.Color(
@@ -35,6 +36,7 @@ def throughput() -> "alt.LayerChart":
 
 
 def losses() -> "alt.Chart":
+    """A curve for each cell: training loss over optimizer steps."""
     import altair as alt
 
     return (
@@ -50,6 +52,7 @@ def losses() -> "alt.Chart":
 
 
 def blocks() -> "alt.Chart":
+    """A curve for each process: ms per step over the rounds of the run."""
     import altair as alt
 
     return (
@@ -95,6 +98,7 @@ def latency() -> "alt.LayerChart":
 
 
 def memory() -> "alt.Chart":
+    """A bar for each cell, of its parts in MiB."""
     import altair as alt
 
     part = alt.Color(
@@ -116,6 +120,7 @@ def memory() -> "alt.Chart":
 
 
 def scaling() -> "alt.LayerChart":
+    """A curve for each contender: images per second over the batch size."""
     import altair as alt
 
     batch = alt.X("batch:Q", title="batch size", scale=alt.Scale(type="log", base=2))
@@ -135,6 +140,7 @@ def scaling() -> "alt.LayerChart":
 
 
 def roofline() -> "alt.LayerChart":
+    """A point for each cell below the roof of its machine: GFLOP/s over FLOP per byte."""
     import altair as alt
 
     log = alt.Scale(type="log", nice=False)
