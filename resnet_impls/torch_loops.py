@@ -1,6 +1,6 @@
-"""How PyTorch is driven: its weights and batches, its precision, and the loops over steps.
+"""How PyTorch is driven: weights, precision, optimizers, batches, and the loops over steps.
 
-Nothing here is part of a network: `torch_module` and its siblings have their own.
+No network is here: `torch_module` and its siblings each have their own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +34,7 @@ def torch_name(name: str) -> str:
 
 
 def load(model: nn.Module, weights: Weights, names: Mapping[str, str]) -> None:
-    """Copy weights into a model; `names` holds its name of each."""
+    """Copy weights into a model; `names` maps each canonical name to the model's."""
     state = model.state_dict()
     for name, value in weights.items():
         state[names[name]].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
@@ -52,7 +52,10 @@ def weights_of(model: nn.Module, names: Mapping[str, str]) -> Weights:
 
 
 def set_up(device: str, precision: str) -> torch.device:
-    """Tune convolutions, allow TF32 or not; raises ImportError where there is no such device."""
+    """Find the device, have it tune convolutions, and allow TF32 if that is the precision.
+
+    Raises ImportError where this PyTorch has no such device.
+    """
     if device == "cuda" and not torch.cuda.is_available():
         raise ImportError("this PyTorch finds no CUDA device")
     torch.backends.cudnn.benchmark = True
@@ -62,13 +65,13 @@ def set_up(device: str, precision: str) -> torch.device:
 
 
 def autocast_to(precision: str, device: torch.device) -> torch.autocast:
-    """Convolutions in bf16 or fp16 where that is the precision; else what does nothing."""
+    """A context that computes in bf16 or fp16 if that is the precision, and else does nothing."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     return torch.autocast(device.type, half, enabled=half is not None)
 
 
 def scaler_for(precision: str, device: torch.device) -> torch.GradScaler:
-    """Loss scaling for fp16, from a scale that skips no step, and that never grows."""
+    """Loss scaling for fp16: its first scale skips no step, and no later one is larger."""
     enabled = precision == "fp16"
     return torch.GradScaler(device.type, LOSS_SCALE, growth_interval=10**6, enabled=enabled)
 
@@ -126,9 +129,7 @@ def settings_of(
     optimizer: torch.optim.Optimizer | None = None,
     scaler: torch.GradScaler | None = None,
 ) -> dict[str, str]:
-    """How `images` and a kernel lie in memory, in what the first convolution computes, and what
-    the optimizer is and skips.
-    """
+    """What is in force: memory layouts, types, and the optimizer with the steps that it skipped."""
     conv = next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d))
     last = [x.is_contiguous(memory_format=torch.channels_last) for x in (images, conv.weight)]
     with torch.inference_mode(), autocast:

@@ -1,5 +1,6 @@
 """What this machine is: the facts that stay the same from run to run."""
 
+import os
 import platform
 import socket
 from collections.abc import Iterable
@@ -36,7 +37,16 @@ def check_devices(devices: Iterable[str]) -> None:
 def _cpu() -> dict[str, Any]:
     from cpuinfo import get_cpu_info
 
-    return dict(get_cpu_info())
+    # It runs `python -m cpuinfo`, which is not to search the working directory for modules
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        return dict(get_cpu_info())
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def this_machine(name: str | None = None) -> Machine:

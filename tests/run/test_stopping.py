@@ -14,6 +14,7 @@ import pytest
 from bench.analysis.precision import LEAST, Standing, half_width, standings, unreached
 from bench.analysis.statistics import Estimate, estimate
 from bench.records import Record
+from bench.records.folder import RunFolder
 from bench.records.reading import read
 from bench.run.stopping import further, rounds
 from builders import JAX, TENSORFLOW, processes, record, run, timed
@@ -200,8 +201,8 @@ def test_a_run_stops_when_it_is_sure(fake: Path, resnet_bench: Run, tmp_path: Pa
         *("--precision-target", "99%", "--max-replicates", 12, "--out", out),
     )
     assert finished.returncode == 0
-    described = json.loads((out / "run.json").read_text())
-    assert described["options"]["precision_target"] == 0.99
+    described = RunFolder.open(out).run
+    assert described.options.precision_target == 0.99
     rows = read(out)
     assert further(rows, described, 0.99, 12) == []
     (eager, graph) = replicates(out).values()
