@@ -115,7 +115,7 @@ def _parsed(words: str) -> Asked:
     request = request_of(options)
     cells = cells_here(request)
     check_weights(cells)
-    by_name = named(cells, request.impl)
+    by_name = named(cells, request)
     return Asked(request, cells, by_name, words, options.timeout, options.machine_name)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import parser
-from bench.records import FIELDS
+from bench.records import FIELDS, schema
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -127,11 +127,17 @@ def test_every_line_of_prose_is_at_most_100_characters_long() -> None:
 
 
 def test_every_file_that_contributors_are_sent_to_is_there() -> None:
-    named = set(re.findall(r"`((?:bench|resnet_impls|tests)/[\w/.]+)`", read("CONTRIBUTING.md")))
-    assert len(named) > 5
-    assert [
-        name for name in sorted(named - {"bench/inputs/NAME_feed.py"}) if not (ROOT / name).exists()
-    ] == []
+    text = read("CONTRIBUTING.md")
+    named = set(re.findall(r"`((?:bench|resnet_impls|tests|results)/[\w/.]*)`", text))
+    room = "|".join(path.name for path in (ROOT / "bench").iterdir() if path.is_dir())
+    named |= {f"bench/{name}" for name in re.findall(rf"`((?:{room})/[\w/.]*)`", text)}
+    assert len(named) > 40
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_published_schemas_are_those_of_the_code() -> None:
+    for name, kind in schema.FILES.items():
+        assert read(f"results/{name}") == schema.schema(kind)
 
 
 def test_every_file_that_the_guides_name_is_there() -> None:

@@ -1,6 +1,7 @@
 """The rooms of the house: packages and modules of `bench`, and `resnet_impls`, import downwards."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,26 @@ def test_the_graph_of_rooms_has_no_circle() -> None:
         pytest.fail(f"{' <- '.join(circle)}\n" + "\n".join(told))
 
 
+def test_rooms_stand_in_the_order_that_contributors_are_told() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("| room of `bench/` |", 1)[1]
+    rows = [line.split("|")[1] for line in table.split("\n\n", 1)[0].splitlines()[2:]]
+    floors = [
+        {name.removesuffix(".py") for name in re.findall(r"`(\w+(?:\.py)?)/?`", row)}
+        for row in rows
+    ]
+    floor = {name: number for number, names in enumerate(floors) for name in names}
+    arrows = graph()
+    assert arrows.keys() == floor.keys() | {"resnet_impls", "__main__"}
+    upwards = [
+        line
+        for here, targets in arrows.items()
+        for there, lines in targets.items()
+        for line in lines
+        if here in floor and there in floor and floor[there] > floor[here]
+    ]
+    assert upwards == []
+
+
 def test_the_instrument_is_above_what_it_measures() -> None:
     assert graph()["resnet_impls"] == {}
 
@@ -67,7 +88,7 @@ def test_the_instrument_is_above_what_it_measures() -> None:
 def test_reports_and_analysis_know_nothing_of_running() -> None:
     below = {"cells", "errors", "records", "resnet_impls", "validation", "words"}
     assert graph()["analysis"].keys() <= below
-    below |= {"analysis", "files", "identity", "processes"}
+    below |= {"analysis", "files", "identity", "processes", "request"}
     assert graph()["reports"].keys() <= below
 
 

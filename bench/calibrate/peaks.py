@@ -66,6 +66,7 @@ def probe(
 def of_this_machine() -> Peaks:
     """The peaks of all devices and precisions that anything installed computes in."""
     request = Request(
+        impl=("all",),
         model=("resnet14", "resnet18"),
         workload=("infer",),
         device=("cpu", "cuda") if facts.gpus() else ("cpu",),

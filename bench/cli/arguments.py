@@ -17,8 +17,8 @@ def executable_arguments(parser: argparse.ArgumentParser) -> None:
         "--impl",
         nargs="+",
         metavar="NAME",
-        default=["all"],
-        help=f"implementations to take: {IMPLEMENTATIONS} (default: all)",
+        help=f"implementations to take: {IMPLEMENTATIONS} (default: what is installed; of Keras "
+        "the functional API alone, but with --profile standard and full)",
     )
     add(
         "--model",

@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     from bench.reports.formats.certificates import save
     from bench.run.check import cells_here
 
-    executables = list(dict.fromkeys(cell.executable for cell in cells_here(_request(options))))
+    request = _request(options)
+    executables = list(dict.fromkeys(cell.executable for cell in cells_here(request)))
     obtained: dict[Executable, Certificate] = {}
     obstacles = {each: found for each in executables if (found := obstacle(each))}
     for each, (status, reason) in obstacles.items():
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             save(options.out, obtained)
     if article.of_the_pair(each.implementation for each in executables):
         console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
-    missing = not obtained or named(obstacles, options.impl)
+    missing = not obtained or named(obstacles, request)
     failed = not all(certificate.passed for certificate in obtained.values())
     return 1 if missing or failed else 0
 
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 def _request(options: argparse.Namespace) -> Request:
     """Training of what is named: of what `run` would measure, nothing else changes a program."""
     request = Request(
-        impl=tuple(options.impl),
+        impl=tuple(options.impl or ["all"]),
         mode=options.mode and tuple(options.mode),
         model=tuple(options.model),
         workload=("train",),

@@ -144,7 +144,7 @@ def request_of(options: argparse.Namespace) -> Request:
     _check_workload_options(options)
     profile = PROFILES[options.profile]
     request = Request(
-        impl=tuple(options.impl),
+        impl=_tuple(options.impl),
         mode=_tuple(options.mode),
         model=tuple(options.model),
         workload=_tuple(options.workload),

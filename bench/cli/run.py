@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
     interrupt.
     """
     from bench.cli.terminal import Display, console
+    from bench.request.installed import hint
     from bench.run.run import begin, resume
 
     def say(line: str) -> None:
@@ -62,9 +63,12 @@ def run(options: argparse.Namespace) -> int:
         check_resumable(options)
         ended = resume(options.resume, timeout_s=options.timeout, say=say, display=display)
     else:
+        request = request_of(options)
+        if not request.impl_named and (missing := hint()):
+            say(missing)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{options.profile}"
         ended = begin(
-            request_of(options),
+            request,
             options.out or Path("results") / name,
             command=shlex.join(["resnet-bench", *options.words]),
             timeout_s=options.timeout,
@@ -131,4 +135,4 @@ def _conclude(ended: "Ended") -> int:
         return 130
     failed = {record.cell for record in records if record.status not in ("ok", *EXPECTED)}
     absent = (record.cell for record in records if record.status in EXPECTED)
-    return 1 if failed or named(absent, folder.run.options.impl) else 0
+    return 1 if failed or named(absent, folder.run.options) else 0

@@ -59,9 +59,10 @@ def contenders(names: Sequence[str]) -> list[tuple[Implementation, Backend]]:
 Subject = TypeVar("Subject", Cell, Executable)
 
 
-def named(subjects: Iterable[Subject], impl: Sequence[str]) -> set[Subject]:
-    """Those whose implementation `--impl` asks for by its name, and not by `all` alone."""
-    asked = contenders([name for name in impl if name != "all"])
+def named(subjects: Iterable[Subject], request: Request) -> set[Subject]:
+    """Those whose implementation a request asks for by its name, and not by `all` alone."""
+    names = request.impl if request.impl_named else None
+    asked = contenders([name for name in names or () if name != "all"])
     by_name = {(_implementation(row), backend.name) for row, backend in asked}
     return {each for each in subjects if (each.implementation, each.backend) in by_name}
 
@@ -81,6 +82,7 @@ def cells_of(request: Request) -> list[Cell]:
     assert devices is not None  # filled in, as are the others
     assert steps is not None
     assert batch_sizes is not None
+    assert request.impl is not None
     _check_names(request)
     sizes = [LARGEST if size == "max" else size for size in batch_sizes]
     cells: dict[Cell, None] = {}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from bench.request.installed import implementations
 from bench.request.request import Request
 from resnet_impls.architecture import ARCHITECTURES
 
@@ -26,6 +27,7 @@ class Profile:
     cpu: Load
     cuda: Load
     all_modes: bool = False
+    every_keras: bool = False  # all three of Keras' APIs, where the request names none
 
     def load(self, devices: Iterable[str], models: Iterable[str]) -> Load:
         """One for all devices of a run, whose cells are compared; a GPU's takes a CPU hours."""
@@ -38,19 +40,32 @@ class Profile:
 PROFILES = {
     "smoke": Profile(replicates=1, cap=4, cpu=Load(4, 64), cuda=Load(4, 64)),
     "quick": Profile(replicates=3, cap=300, cpu=Load(72, 32), cuda=Load(1000, 256)),
-    "standard": Profile(replicates=5, cap=1000, cpu=Load(400, 64), cuda=Load(4000, 256)),
+    "standard": Profile(
+        replicates=5, cap=1000, cpu=Load(400, 64), cuda=Load(4000, 256), every_keras=True
+    ),
     "full": Profile(
-        replicates=7, cap=1000, cpu=Load(400, 64), cuda=Load(4000, 256), all_modes=True
+        replicates=7,
+        cap=1000,
+        cpu=Load(400, 64),
+        cuda=Load(4000, 256),
+        all_modes=True,
+        every_keras=True,
     ),
 }
 
 
 def fill(request: Request, profile: Profile, *, device: str, threads: int) -> Request:
-    """`request` with what it leaves open filled in, by a profile and by the machine's defaults."""
+    """`request` with what it leaves open filled in, by a profile and by the machine's defaults.
+
+    Raises UsageError where it names no implementation and none is installed.
+    """
+    impl = request.impl or implementations(request.model, every_keras=profile.every_keras)
     devices = request.device or (device,)
     load = profile.load(devices, request.model)
     return replace(
         request,
+        impl=impl,
+        impl_named=request.impl is not None and request.impl_named,
         device=devices,
         batch_size=request.batch_size or (load.batch_size,),
         steps=request.steps or load.steps,

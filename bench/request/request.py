@@ -14,7 +14,8 @@ class Request:
     `profiles.fill` fills in what was left open, by the profile and the machine.
     """
 
-    impl: tuple[str, ...] = ("all",)
+    impl: tuple[str, ...] | None = None  # None: what is installed, by `installed.implementations`
+    impl_named: bool = True  # False: `impl` was filled in, and nothing in it is missed
     mode: tuple[str, ...] | None = None  # None: each backend's default
     model: tuple[str, ...] = ("resnet14",)
     workload: tuple[str, ...] | None = None  # None: train and infer, of what only infers the latter

@@ -162,7 +162,9 @@ def described(
     """What `run.json` says of a new run in the folder `path`."""
     machine = this_machine(machine_name)
     # a run may be resumed from another folder
-    impl = [str(Path(name).absolute()) if name.endswith(".py") else name for name in request.impl]
+    impl = [
+        str(Path(name).absolute()) if name.endswith(".py") else name for name in request.impl or ()
+    ]
     return Run(
         run_id=path.resolve().name,
         utc=began.isoformat(timespec="seconds"),
