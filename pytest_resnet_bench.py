@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             cells = _asked(metafunc.config).cells
         except pytest.UsageError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+            raise pytest.Collector.CollectError(str(error)) from None  # its message alone is shown
         metafunc.parametrize("measured", cells, ids=cell_id, indirect=True)
 
 
