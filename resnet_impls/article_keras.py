@@ -1,4 +1,4 @@
-"""An exhibit: the article's Keras model, as a learner writes it, with Keras' own defaults.
+"""Opt-in: the article's Keras model, as a learner writes it, with Keras' own defaults.
 
 Its counterpart is `article_torch`, which the article takes for the same network. It is not:
 `resnet-bench certify --impl article_keras` says where they differ.

@@ -1,4 +1,4 @@
-"""An exhibit: the article's PyTorch model, as a learner writes it, with PyTorch's own defaults.
+"""Opt-in: the article's PyTorch model, as a learner writes it, with PyTorch's own defaults.
 
 Its counterpart is `article_keras`, which the article takes for the same network.
 """

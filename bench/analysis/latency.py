@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 BUDGET_S = 0.01  # spent on single steps for each step of the cell: a few per cent of a run
 SAMPLES = (20, 200)  # at most, for few steps and for many
-ROUND_S = 0.5  # spent by a typical cell until it is the others' turn
+ROUND_S = 0.5  # spent by a typical cell in each round
 
 
-def latency_turns(steps: int, step_s: float) -> list[int]:
+def latency_rounds(steps: int, step_s: float) -> list[int]:
     """Single steps to time in each round, in a cell of `steps` steps of about `step_s` seconds.
 
     A quarter of the steps and 20 at least, but no more than there is time for: slow cells have

@@ -28,12 +28,12 @@ def allowed() -> list[int]:
     if not hasattr(os, "sched_getaffinity"):
         return list(range(os.cpu_count() or 1))
     seen: Counter[str] = Counter()
-    turns = []
+    order = []
     for number in sorted(os.sched_getaffinity(0)):
         core = _core(number)
-        turns.append((seen[core], number))
+        order.append((seen[core], number))
         seen[core] += 1
-    return [number for _, number in sorted(turns)]
+    return [number for _, number in sorted(order)]
 
 
 def cores() -> int:

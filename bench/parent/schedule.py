@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.latency import latency_turns
+from bench.analysis.latency import latency_rounds
 from bench.analysis.steadiness import settled
 from bench.cells import TRAINING, Cell, obstacle
 from bench.machine import cpus
@@ -178,7 +178,7 @@ def _latency_rounds(live: Sequence[Measurement]) -> list[dict[Measurement, int]]
     """How many single steps each worker times in each round; none where time to a target is it."""
     if live and live[0].task[0].target_accuracy:
         return []
-    shares = [latency_turns(m.task[0].steps, m.step_s) for m in live]
+    shares = [latency_rounds(m.task[0].steps, m.step_s) for m in live]
     return [dict(zip(live, steps, strict=True)) for steps in zip(*shares, strict=True)]
 
 

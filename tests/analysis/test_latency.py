@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.analysis.latency import latency_turns, quantiles
+from bench.analysis.latency import latency_rounds, quantiles
 
 
 @pytest.mark.parametrize(
@@ -13,15 +13,15 @@ from bench.analysis.latency import latency_turns, quantiles
 def test_a_quarter_of_the_steps_is_timed_alone_where_there_is_time(
     steps: int, step_s: float, samples: int
 ) -> None:
-    turns = latency_turns(steps, step_s)
-    assert sum(turns) == samples
-    assert max(turns) - min(turns) <= 1
+    rounds = latency_rounds(steps, step_s)
+    assert sum(rounds) == samples
+    assert max(rounds) - min(rounds) <= 1
 
 
 @pytest.mark.parametrize("steps", [1, 100, 400])
 def test_the_slowest_cell_times_one_step_in_as_many_rounds_as_the_fastest(steps: int) -> None:
-    assert sum(latency_turns(steps, 1e3)) == 1
-    assert len(latency_turns(steps, 1e3)) == len(latency_turns(steps, 1e-6))
+    assert sum(latency_rounds(steps, 1e3)) == 1
+    assert len(latency_rounds(steps, 1e3)) == len(latency_rounds(steps, 1e-6))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.analysis.latency import latency_turns
+from bench.analysis.latency import latency_rounds
 from bench.cells import Cell
 from bench.parent.measurement import MIN_BLOCKS, warm_up_steps
 from bench.parent.outcome import Outcome, Task
@@ -153,7 +153,7 @@ def test_single_steps_are_timed_in_rounds_after_all_else(
 
     events = [line.split(" ", 1) for line in path.with_name("events").read_text().splitlines()]
     last = max(number for number, (_, event) in enumerate(events) if event == "predict")
-    expected = 2 * (25 + len(latency_turns(100, 1e-6)))
+    expected = 2 * (25 + len(latency_rounds(100, 1e-6)))
     alone = events[last + 1 :][:expected]
     assert {event for _, event in alone} == {"train 1"}
     stretches = [pid for pid, _ in groupby(pid for pid, _ in alone)]
