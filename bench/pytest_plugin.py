@@ -1,8 +1,11 @@
 """The cells as pytest benchmarks: pytest selects, the schedule measures, pytest-benchmark reports.
 
-Loaded by `-p bench.pytest_plugin`. A test that takes the fixture `measured` runs once for every
-cell of the matrix that `--resnet-bench` describes, but only under `--benchmark-only`. All selected
-cells are measured first, interleaved as always; each test then replays the blocks of its cell.
+A test that takes the fixture `measured` runs once for every cell of the matrix that
+`--resnet-bench` describes, but only under `--benchmark-only`. All selected cells are measured
+first, interleaved as always; each test then replays the blocks of its cell.
+
+pytest finds `pytest_resnet_bench` by itself where the package is installed. In a bare checkout,
+`-p bench.pytest_plugin` loads the same hooks and fixtures from here.
 """
 
 import shlex
@@ -12,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -29,6 +32,23 @@ from bench.request.request import Request
 from bench.run.check import cells_here, check_weights
 from bench.run.measure import measure
 from bench.run.run import described
+from pytest_resnet_bench import (
+    _resnet_bench_records,
+    measured,
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_generate_tests,
+)
+
+__all__ = [  # the hooks and fixtures that pytest looks for
+    "_resnet_bench_records",
+    "measured",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_generate_tests",
+]
 
 # Of each record's values, what goes to `extra_info`: those known, as medians over the processes.
 EXTRA = tuple(
@@ -49,9 +69,6 @@ class Asked:
     words: str
     timeout_s: float
     machine_name: str | None
-
-
-ASKED = pytest.StashKey[Asked]()
 
 
 class Replay:
@@ -79,26 +96,15 @@ class Replay:
 replay = Replay()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("resnet-bench").addoption(
-        "--resnet-bench",
-        metavar="OPTIONS",
-        default="",
-        help="what --benchmark-only measures: options of `resnet-bench run`, in one string such as "
-        "'--profile smoke --impl torch_module'",
-    )
+def asked(words: str) -> Asked:
+    """What the words of `--resnet-bench` ask for. Raises pytest.UsageError."""
+    try:
+        return _parsed(words)
+    except (UsageError, ValueError) as error:  # ValueError: a quotation mark stands alone
+        raise pytest.UsageError(f"--resnet-bench: {error}") from None
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Read the options once. Raises pytest.UsageError for those that `run` would refuse."""
-    if _wanted(config):
-        try:
-            config.stash[ASKED] = _asked(config.getoption("--resnet-bench"))
-        except (UsageError, ValueError) as error:  # ValueError: a quotation mark stands alone
-            raise pytest.UsageError(f"--resnet-bench: {error}") from None
-
-
-def _asked(words: str) -> Asked:
+def _parsed(words: str) -> Asked:
     options = parser().parse_args(["run", *shlex.split(words)])
     if "max" in (options.batch_size or ()):
         raise UsageError("pytest names cells before it runs them: give --batch-size numbers")
@@ -113,32 +119,14 @@ def _asked(words: str) -> Asked:
     return Asked(request, cells, by_name, words, options.timeout, options.machine_name)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per cell for whoever takes `measured`; none without --benchmark-only."""
-    if "measured" in metafunc.fixturenames:
-        asked = metafunc.config.stash.get(ASKED, None)
-        cells = asked.cells if asked else []
-        metafunc.parametrize("measured", cells, ids=_id, indirect=True)
+def cell_id(cell: Cell) -> str:
+    parts = [*cell.contest_label.split(), *cell.label.replace("[", "-").replace("]", "").split()]
+    return "-".join(parts)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the benchmarks out, rather than skip them, where they were not asked for."""
-    if not _wanted(config):
-        left_out = [item for item in items if "measured" in getattr(item, "fixturenames", ())]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
-
-
-@pytest.fixture(scope="session")
-def _records(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> dict[Cell, list[Record]]:
-    """The records of all selected cells, measured side by side when the first is needed."""
-    asked = request.config.stash[ASKED]
-    selected: dict[Cell, list[Record]] = {}
-    for item in request.session.items:
-        if isinstance(item, pytest.Function) and "measured" in item.fixturenames:
-            selected[cast(Cell, item.callspec.params["measured"])] = []
+def records_of(asked: Asked, chosen: Sequence[Cell], logs: Path) -> dict[Cell, list[Record]]:
+    """The records of all `chosen` cells, measured side by side."""
+    selected: dict[Cell, list[Record]] = {cell: [] for cell in chosen}
     replicates = range(asked.request.replicates or 1)
     tasks = [(cell, index) for cell in selected for index in replicates]
     data_dir = Path(asked.request.data_dir) if asked.request.data_dir else None
@@ -154,7 +142,7 @@ def _records(
                 tasks,
                 data_folders,
                 certificates,
-                logs=tmp_path_factory.mktemp("logs"),
+                logs=logs,
                 timeout_s=asked.timeout_s,
             )
             with closing(records):
@@ -165,38 +153,25 @@ def _records(
     return selected
 
 
-@pytest.fixture
-def measured(request: pytest.FixtureRequest, _records: dict[Cell, list[Record]]) -> list[Record]:
-    """The records of one cell, one per process, their values in the benchmark's `extra_info`.
-
-    A cell that failed fails its test; one that cannot run here is skipped, unless it was named.
-    """
-    records = _records[request.param]
-    by_name = request.param in request.config.stash[ASKED].named
+def check(records: Sequence[Record], by_name: bool) -> None:
+    """Fail the test of a cell that failed; skip it where the cell cannot run, unless named."""
     for record in records:
         if record.status in EXPECTED and not by_name:
             pytest.skip(f"{record.status}: {record.reason}")
         if record.status != "ok":
             pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
-    benchmark = request.getfixturevalue("benchmark")  # not before: it warns where it is not used
-    benchmark.group = request.param.contest_label
-    benchmark.extra_info |= request.param.as_dict()
+
+
+def inform(benchmark: Any, cell: Cell, records: Sequence[Record]) -> None:
+    """Tell pytest-benchmark of a cell what is not time."""
+    benchmark.group = cell.contest_label
+    benchmark.extra_info |= cell.as_dict()
     for name in EXTRA:
         values = [value for record in records if (value := getattr(record, name)) is not None]
         if values:
             benchmark.extra_info[name] = statistics.median(values)
-    return records
 
 
 def seconds_per_step(records: Sequence[Record]) -> list[float]:
     """Seconds per step of every block of every process."""
     return [seconds for record in records for seconds in step_s(record)]
-
-
-def _wanted(config: pytest.Config) -> bool:
-    return bool(config.getoption("benchmark_only", False))
-
-
-def _id(cell: Cell) -> str:
-    parts = [*cell.contest_label.split(), *cell.label.replace("[", "-").replace("]", "").split()]
-    return "-".join(parts)

@@ -1,4 +1,4 @@
-"""The cells as pytest benchmarks: real runs of pytest over a copy of tests/benchmarks."""
+"""The cells as pytest benchmarks: real runs of pytest over a copy of bench/benchmarks.py."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-CELLS = Path(__file__).parent / "benchmarks" / "test_cells.py"
+CELLS = Path(__file__).parents[1] / "bench" / "benchmarks.py"
 ONLY = "--benchmark-only"
 
 MakeFaulty = Callable[[str, str], Path]
@@ -35,7 +35,7 @@ def run_pytest(tmp_path: Path) -> Pytest:
     """Run pytest on the copy, with the options of the cells to measure and those of pytest."""
     folder = tmp_path / "copy"
     folder.mkdir()
-    shutil.copy(CELLS, folder)
+    shutil.copy(CELLS, folder / "test_cells.py")
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_plain.py").write_text("def test_plain() -> None: pass\n")
 

@@ -1,11 +1,5 @@
-"""`pytest --benchmark-only`: every cell of the matrix as one benchmark."""
+"""`pytest --benchmark-only`: the benchmarks that the package brings."""
 
-import pytest
+from bench.benchmarks import test_cell
 
-from bench.pytest_plugin import replay, seconds_per_step
-from bench.records import Record
-
-
-@pytest.mark.benchmark(timer=replay)
-def test_cell(measured: list[Record], benchmark) -> None:
-    replay.play(benchmark, seconds_per_step(measured))
+__all__ = ["test_cell"]

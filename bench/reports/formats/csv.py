@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-import orjson
+import msgspec
 
 from bench.analysis.cold_start import against_first
 from bench.analysis.statistics import Estimate
@@ -115,5 +115,5 @@ def _text(value: Any) -> Any:
         return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
     if not isinstance(value, tuple | dict):
         return value
-    text = orjson.dumps(value).decode()
+    text = msgspec.json.encode(value).decode()
     return text if len(text) <= LONGEST else f"{len(value)} values, all in records.jsonl"
