@@ -26,7 +26,7 @@ from bench.cli.main import parser
 from bench.cli.request import request_of
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
-from bench.records import EXPECTED, SEQUENCES, Record
+from bench.records import EXPECTED, Record
 from bench.request.matrix import named
 from bench.request.request import Request
 from bench.run.check import cells_here, check_weights
@@ -55,7 +55,7 @@ EXTRA = tuple(
     field.name
     for field in fields(Record)
     if field.name.endswith(("_s", "_mib", "_loss", "_accuracy", "_ms_median"))
-    and field.name not in SEQUENCES
+    and field.default is None
 )
 
 

@@ -117,7 +117,8 @@ def _conclude(ended: "Ended") -> int:
     folder = ended.folder
     records = folder.records()
     report = Report(records, [folder.run])
-    write_reports(folder.path, report)
+    with folder.spending("reports"):
+        write_reports(folder.path, report)
     folder.drop_empty_logs()
     for table in terminal.tables(report):
         console().print(table)

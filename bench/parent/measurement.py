@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from bench.machine.state import MachineState, Watch
@@ -53,6 +54,7 @@ class Measurement:
         self.latency_ms: list[float] = []
         self.machine_state = MachineState()
         self.steady: bool | None = None
+        self.request_s: dict[str, float] = {}  # wall seconds of each kind of request, by its name
 
     def begin_build(self, data_folder: Path) -> None:
         """Have the network built; `end_build` fetches the answer."""
@@ -60,29 +62,27 @@ class Measurement:
         self.building = Build(
             cell=to_target.of_process(cell, replicate), data_folder=str(data_folder)
         )
-        self._announce(self.building)
+        self.on_request(self.task, self.building.name, 0)
         self.child.begin(self.building)
 
     def end_build(self, *, alone: bool) -> bool:
         """Whether the network is built; `alone`: beside no other."""
-        with self._failing():
+        with self._ending_failed():
             self.built_alone = alone
             self.built = self.child.answer(self.building, self.timeout_s)
         return self.failure is None
 
     def warm_up(self, steps: int) -> bool:
         """The first step, and `steps` more."""
-        with self._failing():
-            request = WarmUp(steps=steps)
-            self._announce(request, steps)
+        request = WarmUp(steps=steps)
+        with self._asking(request, steps):
             self.warmed_up = self.child.ask(request, self.timeout_s)
         return self.failure is None
 
     def block(self, steps: int) -> bool:
         """One timed block of `steps` steps, and what the machine did meanwhile."""
-        with self._failing():
-            request = Block(steps=steps)
-            self._announce(request, steps)
+        request = Block(steps=steps)
+        with self._asking(request, steps):
             self.watch.begin()
             timed = self.child.ask(request, self.timeout_s)
             self.blocks.append(BlockSeen(steps, timed, self.watch.end(timed.cpu_s)))
@@ -90,50 +90,56 @@ class Measurement:
 
     def evaluate(self) -> bool:
         """The accuracy that the blocks so far led to."""
-        with self._failing():
-            request = Evaluate()
-            self._announce(request)
+        request = Evaluate()
+        with self._asking(request):
             self.evaluations.append(self.child.ask(request, self.timeout_s))
         return self.failure is None
 
     def finish(self, weights_file: Path | None) -> bool:
         """What all blocks led to; the weights go to a file where one is given."""
-        with self._failing():
-            request = Finish(weights_file=str(weights_file) if weights_file else None)
-            self._announce(request)
+        request = Finish(weights_file=str(weights_file) if weights_file else None)
+        with self._asking(request):
             self.machine_state = self.watch.summary()
             self.finished = self.child.ask(request, self.timeout_s)
         return self.failure is None
 
     def latency(self, steps: int) -> bool:
         """`steps` single steps, each timed."""
-        with self._failing():
-            request = Latency(steps=steps)
-            self._announce(request, steps)
+        request = Latency(steps=steps)
+        with self._asking(request, steps):
             self.latency_ms += self.child.ask(request, self.timeout_s).latency_ms
         return self.failure is None
 
     def audit(self) -> bool:
         """Whether the times can be true, by the worker's checks and by its suspensions."""
-        with self._failing():
-            request = Audit(step_s=self.step_s)
-            self._announce(request)
+        request = Audit(step_s=self.step_s)
+        with self._asking(request):
             self.faults += self.child.ask(request, self.timeout_s).faults
             if fault := self.child.suspension.fault:
                 self.faults.append(fault)
         return self.failure is None
 
+    def spend(self, request: str, seconds: float) -> None:
+        """Add to the wall seconds of a kind of request."""
+        self.request_s[request] = self.request_s.get(request, 0.0) + seconds
+
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _asking(self, request: WorkerRequest[Any], steps: int = 0) -> Iterator[None]:
+        """Announce a request that is made within, and count the time that it takes."""
+        began_s = monotonic()
+        self.on_request(self.task, request.name, steps)
+        with self._ending_failed():
+            yield
+        self.spend(request.name, monotonic() - began_s)
+
+    @contextmanager
+    def _ending_failed(self) -> Iterator[None]:
         """Keep the failure of the worker where it fails within, and end it."""
         try:
             yield
         except Failure as failure:
             self.child.end()
             self.failure = failure
-
-    def _announce(self, request: WorkerRequest[Any], steps: int = 0) -> None:
-        self.on_request(self.task, request.name, steps)
 
     @property
     def host_mib(self) -> float:
@@ -184,6 +190,7 @@ class Measurement:
             latency_ms=tuple(self.latency_ms),
             machine_state=self.machine_state,
             steady=self.steady,
+            request_s=dict(self.request_s),
         )
 
 

@@ -1,5 +1,6 @@
 """What became of a task: the answers of its worker, and what its parent saw of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.cells import Cell
@@ -41,3 +42,5 @@ class Outcome:
     latency_ms: tuple[float, ...] = ()
     machine_state: MachineState = field(default_factory=MachineState)
     steady: bool | None = None
+    # seconds that the parent waited for each kind of request, by its name
+    request_s: Mapping[str, float] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from bench.analysis.latency import latency_rounds
@@ -135,7 +136,7 @@ class Schedule:
         """
         first, replicate = pending[0]
         at_once = 1 if replicate == 0 else first.threads or len(cpus.allowed())
-        batch = []
+        batch, began_s = [], monotonic()
         for cell, replicate in pending[: min(most, at_once)]:
             child = Child(Environment.of(cell), self.logs / f"{_slug(cell)}-{replicate}.log")
             ending.callback(child.end)
@@ -146,6 +147,9 @@ class Schedule:
             measurement.begin_build(self.data_folders[measurement.task[0]])
         for measurement in batch:
             measurement.end_build(alone=len(batch) == 1)
+        share_s = (monotonic() - began_s) / len(batch)  # of what they took together
+        for measurement in batch:
+            measurement.spend(measurement.building.name, share_s)
         return batch
 
     def _weights_file(self, task: Task) -> Path | None:

@@ -7,8 +7,11 @@ again.
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from bench.errors import UsageError
@@ -56,6 +59,26 @@ class RunFolder:
         """Add to the description of the run, by names of its fields, here and on disk."""
         self.run = replace(self.run, **facts)
         write(self.path / "run.json", _json(self.run))
+
+    @contextmanager
+    def spending(self, part: str) -> Iterator[Callable[[], None]]:
+        """Add the wall seconds within to a part of the run, in `run.json`.
+
+        A long part calls what is yielded now and then, so that a kill loses little of it.
+        """
+        began_s = monotonic()
+
+        def note() -> None:
+            nonlocal began_s
+            now_s = monotonic()
+            so_far_s = self.run.spent_s.get(part, 0.0)
+            self.note(spent_s={**self.run.spent_s, part: so_far_s + now_s - began_s})
+            began_s = now_s
+
+        try:
+            yield note
+        finally:
+            note()
 
     def records(self) -> list[Record]:
         """What has been measured so far; a line cut off by a kill is left out."""

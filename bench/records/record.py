@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from bench.cells import Cell, Workload
-from bench.validation import Count, Number, Positive, PositiveInt, parse
+from bench.validation import Count, NotNegative, Number, Positive, PositiveInt, parse
 
 SCHEMA = 1  # the newest that is understood; all before it are
 
@@ -108,6 +108,8 @@ class Record:
     losses: tuple[float, ...] = ()  # training loss of every step
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)  # in force, as read back after warm-up
+    # wall seconds of the run that each kind of request took in this process; empty: unknown
+    request_s: dict[str, NotNegative] = field(default_factory=dict)
 
     @cached_property
     def cell(self) -> Cell:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bench.cells import Cell
 from bench.request.request import Request
-from bench.validation import Positive, PositiveInt
+from bench.validation import NotNegative, Positive, PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,8 @@ class Run:
     noise_floor: Mapping[str, NoiseFloor] = field(default_factory=dict)  # by device
     # device -> "threads/precision" -> the machine's peak; None: not measured yet
     peaks: Mapping[str, Mapping[str, Peak]] | None = None
+    # wall seconds of the run's own parts, resumed or not; empty: unknown
+    spent_s: Mapping[str, NotNegative] = field(default_factory=dict)
 
     def peak_of(self, cell: Cell) -> Peak | None:
         """The peak that `cell` is held against; None where none is known."""

@@ -23,7 +23,8 @@ def record(task: Task, outcome: Outcome, certificate: Certificate | None, run: R
     try:
         from_json(row.to_json())
     except ValueError as error:
-        impossible = Outcome("crashed", f"its answers led to garbage: {error}", outcome.cohort)
+        reason = f"its answers led to garbage: {error}"
+        impossible = Outcome("crashed", reason, outcome.cohort, request_s=outcome.request_s)
         return _measured(task, impossible, certificate, run)
     return row
 
@@ -100,6 +101,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         first_step_s=warmed_up.first_step_s if warmed_up else None,
         warmup_s=warmed_up.warmup_s if warmed_up else None,
         settings=warmed_up.settings if warmed_up else {},
+        request_s=dict(outcome.request_s),
         # the blocks
         block_steps=tuple(block.steps for block in blocks),
         block_s=tuple(block.timed.block_s for block in blocks),

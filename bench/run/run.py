@@ -6,10 +6,11 @@ writes a report: they tell a caller what happens by `say` and by a `Display`.
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 from bench import __version__
@@ -71,15 +72,17 @@ def begin(
     take to answer one request. Raises UsageError where the request cannot be met here, and
     KeyboardInterrupt where it comes before the folder is there.
     """
-    began = datetime.now(UTC)
+    began, began_s = datetime.now(UTC), monotonic()
     cells = cells_here(request)
     check_weights(cells)
     check_free(path)
     writable(CACHE)  # where peaks and certificates are kept
     with _data(request, cells) as folders:
+        read_s = monotonic()
         request = largest.found(request, cells, folders, timeout_s, say)
         run = described(request, path, began, command, machine_name)
-        folder = RunFolder.create(path, run)
+        spent_s = {"data": read_s - began_s, "largest_batch": monotonic() - read_s}
+        folder = RunFolder.create(path, replace(run, spent_s=spent_s))
         return _go_on(folder, cells, folders, timeout_s, say, display)
 
 
@@ -93,8 +96,11 @@ def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> E
     request = folder.run.options
     cells = cells_here(request)
     check_weights(cells)
-    with _data(request, cells) as folders:
-        completed = largest.found(request, cells, folders, timeout_s, say)
+    with ExitStack() as stack:
+        with folder.spending("data"):
+            folders = stack.enter_context(_data(request, cells))
+        with folder.spending("largest_batch"):
+            completed = largest.found(request, cells, folders, timeout_s, say)
         if completed != request:
             folder.note(options=completed)
         return _go_on(folder, cells, folders, timeout_s, say, display)
@@ -117,9 +123,11 @@ def _go_on(
     cells, data_folders = largest.numbered(request, cells, data_folders)
     folder.drop_cut_off_line()
     try:
-        if folder.run.peaks is None:
-            folder.note(peaks=probe(cells, timeout_s, say))
-        certificates = certified(cells, timeout_s, say) if request.certify else {}
+        with folder.spending("peaks"):
+            if folder.run.peaks is None:
+                folder.note(peaks=probe(cells, timeout_s, say))
+        with folder.spending("certificates"):
+            certificates = certified(cells, timeout_s, say) if request.certify else {}
         say(f"measuring into {folder.path}")
         for tasks in rounds(folder.run, cells, folder.records, say):
             _measure(folder, tasks, data_folders, certificates, timeout_s, display)
@@ -139,7 +147,7 @@ def _measure(
     """Measure some tasks, and append each record as soon as it is known."""
     folder.logs.mkdir(exist_ok=True)
     weights = folder.path / "weights" if folder.run.options.save_weights else None
-    with display(tasks) as shown:
+    with folder.spending("measuring") as note_time, display(tasks) as shown:
         records = measure(
             folder.run,
             tasks,
@@ -153,6 +161,7 @@ def _measure(
         with closing(records):
             for record in records:
                 folder.append(record)
+                note_time()
                 shown.on_record(record)
 
 
