@@ -12,9 +12,8 @@ import msgspec
 
 from bench.cells import Cell, Executable
 from bench.identity.certificate import Check
-from bench.validation import HUGE, Count, Positive, PositiveInt, parse
+from bench.validation import Count, NotNegative, Positive, PositiveInt, parse
 
-NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=HUGE)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
