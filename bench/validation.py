@@ -11,6 +11,7 @@ HUGE = 1e15  # no measured speed, time or size is beyond, nor below its inverse
 
 Kind = TypeVar("Kind")
 Number = Annotated[float, msgspec.Meta(gt=-HUGE, lt=HUGE)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=HUGE)]
 Positive = Annotated[float, msgspec.Meta(gt=1 / HUGE, lt=HUGE)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=HUGE)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # as many as a DataFrame's column holds

@@ -61,26 +61,46 @@ def certify(
         if obstacle(executable) is not None:
             continue
         exact = backend(executable).exact
-        files = {
-            part: CACHE / "certificates" / f"{_key(part, checks)}.json"
-            for part in (replace(executable, precision=exact), executable)
-        }
-        halves = {
+        files = {part: _file(part, checks) for part in halves([executable])}
+        known = {
             part.precision: half
             for part, file in files.items()
             if (remembered or file in fresh) and (half := _known(file))
         }
-        if any(part.precision not in halves for part in files):
+        if any(part.precision not in known for part in files):
             yield executable, None
         for part, file in files.items():
-            if part.precision not in halves:
-                halves[part.precision] = half = _half(part, timeout_s)
+            if part.precision not in known:
+                known[part.precision] = half = _half(part, timeout_s)
                 if not half.failure:  # the next attempt may fare better
                     remember(file, json.dumps(plain(half)))
                     fresh.add(file)
         instead = exact if exact != "fp64" else None
-        semantics = replace(halves[exact], instead=instead)
-        yield executable, Certificate(semantics, halves[executable.precision])
+        semantics = replace(known[exact], instead=instead)
+        yield executable, Certificate(semantics, known[executable.precision])
+
+
+def halves(executables: Iterable[Executable]) -> list[Executable]:
+    """What is worked out for the certificates of executables that can run here, each half once: the
+    executable itself, and that in the precision in which its semantics are compared.
+    """
+    able = [each for each in executables if obstacle(each) is None]
+    both = ((replace(each, precision=backend(each).exact), each) for each in able)
+    return list(dict.fromkeys(part for pair in both for part in pair))
+
+
+def missing(executables: Iterable[Executable]) -> tuple[list[Executable], int]:
+    """The halves that the cache does not hold, and how many problems it does not hold for them.
+    Nothing is worked out.
+    """
+    checks = sources([module_file(bench, "worker", "__main__")])
+    wanted = [part for part in halves(executables) if _known(_file(part, checks)) is None]
+    problems = {_problem_file(part) for part in wanted}
+    return wanted, sum(not zipfile.is_zipfile(file) for file in problems)
+
+
+def _file(part: Executable, checks: Sources) -> Path:
+    return CACHE / "certificates" / f"{_key(part, checks)}.json"
 
 
 def _known(file: Path) -> Half | None:
@@ -104,10 +124,8 @@ def _half(executable: Executable, timeout_s: float) -> Half:
 
 def _problem(executable: Executable) -> Path:
     """The file with the problem and the reference's solution, worked out where there is none."""
-    model = executable.model
-    optimizer, recipe = executable.optimizer or "adam", executable.recipe or "constant"
-    digest = fingerprint(sources([module_file(bench, "identity", "problem")]))
-    file = CACHE / "problems" / f"{model}-{optimizer}-{recipe}-{digest[:16]}.npz"
+    model, optimizer, recipe = _posed(executable)
+    file = _problem_file(executable)
     if not zipfile.is_zipfile(file):  # it is absent, or was cut off
         with tempfile.TemporaryDirectory(dir=writable(file.parent)) as folder:
             fresh = Path(folder) / file.name
@@ -115,6 +133,16 @@ def _problem(executable: Executable) -> Path:
                 raise UsageError(f"the reference of {model} with {optimizer} could not be computed")
             fresh.replace(file)
     return file
+
+
+def _posed(executable: Executable) -> tuple[str, str, str]:
+    """What the problem depends on: model, optimizer and recipe."""
+    return executable.model, executable.optimizer or "adam", executable.recipe or "constant"
+
+
+def _problem_file(executable: Executable) -> Path:
+    digest = fingerprint(sources([module_file(bench, "identity", "problem")]))
+    return CACHE / "problems" / f"{'-'.join(_posed(executable))}-{digest[:16]}.npz"
 
 
 def _key(executable: Executable, checks: Sources) -> str:

@@ -46,12 +46,11 @@ def probe(
     measured, and for each that cannot be and has no peak.
     """
     peaks: Peaks = {}
-    able = [cell for cell in cells if obstacle(cell) is None]
-    for environment in dict.fromkeys(map(_environment, able)):
+    for environment in dict.fromkeys(map(_environment, _able(cells))):
         device, precision = environment.device, environment.precision
         file = CACHE / "peaks" / f"{_fingerprint(environment)}.json"
         found = _known(file)
-        if found is None or not remembered or time.time() - file.stat().st_mtime >= RECENT_S:
+        if found is None or not remembered or _old(file):
             say(f"measuring the peak of the {device} in {precision}")
             try:
                 found = _best(found, _measured(environment, timeout_s))
@@ -61,6 +60,22 @@ def probe(
             remember(file, json.dumps(plain(found)))
         peaks.setdefault(device, {})[peak_key(environment.threads, precision)] = found
     return peaks
+
+
+def known(cells: Iterable[Cell]) -> tuple[Peaks, int]:
+    """The peaks of the day that `probe` knows already, and how many it would measure. Nothing is
+    measured.
+    """
+    peaks: Peaks = {}
+    wanted = 0
+    for environment in dict.fromkeys(map(_environment, _able(cells))):
+        file = CACHE / "peaks" / f"{_fingerprint(environment)}.json"
+        found = _known(file)
+        wanted += found is None or _old(file)
+        if found:
+            key = peak_key(environment.threads, environment.precision)
+            peaks.setdefault(environment.device, {})[key] = found
+    return peaks, wanted
 
 
 def of_this_machine() -> Peaks:
@@ -77,6 +92,14 @@ def of_this_machine() -> Peaks:
         threads=(cpus.cores(),),
     )
     return probe(cells_of(request), timeout_s=600, remembered=False)
+
+
+def _able(cells: Iterable[Cell]) -> list[Cell]:
+    return [cell for cell in cells if obstacle(cell) is None]
+
+
+def _old(file: Path) -> bool:
+    return time.time() - file.stat().st_mtime >= RECENT_S
 
 
 def _environment(cell: Cell) -> Environment:

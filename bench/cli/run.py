@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name of this machine in the records (default: the host's)",
     )
+    add(
+        "--plan",
+        action="store_true",
+        help="say what would be measured, how long it would take, and in how much memory; nothing "
+        "runs and nothing is written",
+    )
+    add("--json", action="store_true", help="with --plan: print it as JSON, for programs")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,6 +65,10 @@ def run(options: argparse.Namespace) -> int:
     def display(tasks: "Sequence[Task]") -> "Display":
         return Display(tasks, console())
 
+    if options.plan:
+        return show_plan(options)
+    if options.json:
+        raise UsageError("--json is the form of a plan: add --plan, or leave --json out")
     answer_signals()
     if options.resume:
         check_resumable(options)
@@ -82,6 +93,24 @@ def run(options: argparse.Namespace) -> int:
         remedy = f"resnet-bench report {shlex.quote(str(ended.folder.path))}"
         print(f"interrupted before the report was whole; complete it by: {remedy}", file=sys.stderr)
         return 130
+
+
+def show_plan(options: argparse.Namespace) -> int:
+    """Print what a run with these options would do. Raises UsageError where that would."""
+    from bench.cli.plan import show
+    from bench.plan.plan import plan
+    from bench.records.folder import check_free
+    from bench.run.check import cells_here, check_weights
+
+    if options.resume:
+        raise UsageError("--plan is for a new run: leave out --resume, or --plan")
+    request = request_of(options)
+    cells = cells_here(request)
+    check_weights(cells)
+    if options.out:
+        check_free(options.out)
+    show(plan(request, cells), as_json=options.json)
+    return 0
 
 
 def answer_signals() -> None:

@@ -1,0 +1,259 @@
+"""What a cell costs on this machine, by the nearest cell that was observed, here or elsewhere.
+
+The nearest shares most of what the time of a step depends on: first the contender, then the
+network and the precision, the machine, the workload, the batch size and the threads. What differs
+is scaled:
+
+- another batch, network or workload: a step by its images and by what the machine's roofline allows
+  each (without peaks by its FLOPs), memory by the elements that it holds;
+- another precision: by the peaks of both, where known;
+- another machine: all times by the geometric mean of the ratios of its peak and of its copies,
+  since both bound parts of a network. Of three published machines this ratio is 1.35 and 0.84 to
+  the first, and that of their steps 1.66 and 0.83. Without peaks, nothing is scaled.
+
+Where several are equally near, the geometric mean counts. Another backend says nothing.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench.analysis.roofline import image_bytes, roofline
+from bench.cells import TRAINING, Cell
+from bench.plan.costs import Costs, task_s
+from bench.plan.observed import Observed
+from bench.records.run import Peak, peak_key
+from resnet_impls.architecture import ARCHITECTURES
+
+Distance = tuple[bool | float, ...]
+Sight = tuple[Observed, bool]  # and whether it was made on this machine
+
+# Of a cell of which nothing is known: only for `--budget`, which must begin with something
+ASSUMED_START_S = 2.0
+ASSUMED_GFLOP_PER_S = {"cpu": 50.0, "cuda": 2000.0}
+
+
+@dataclass(frozen=True)
+class Here:
+    """What of this machine decides how observations are scaled to it."""
+
+    machine: str
+    processors: Mapping[str, str]  # device -> the chip that does the work
+    peaks: Mapping[str, Mapping[str, Peak]] = field(default_factory=dict)  # as of a run
+
+    def peak(self, device: str, threads: int | None, precision: str) -> Peak | None:
+        """The machine's peak; None where none is known."""
+        return self.peaks.get(device, {}).get(peak_key(threads, precision))
+
+
+class Estimator:
+    """Estimates from observations, those of `own` made on this very machine."""
+
+    def __init__(
+        self, here: Here, own: Iterable[Observed], published: Iterable[Observed] = ()
+    ) -> None:
+        self.here = here
+        self.own = list(own)
+        self.published = list(published)
+
+    def learn(self, found: Iterable[Observed]) -> None:
+        """Take in what was just measured here, in place of what was known of the same runs."""
+        fresh = list(found)
+        runs = {each.run_id for each in fresh}
+        self.own = [each for each in self.own if each.run_id not in runs] + fresh
+
+    def costs(self, cell: Cell) -> Costs | None:
+        """What one process of a cell costs; None where nothing is known that is like it."""
+        if cell.batch_size < 1 or cell.model not in ARCHITECTURES:
+            return None
+        alike = [
+            (each, here)
+            for here, group in ((True, self.own), (False, self.published))
+            for each in group
+            if each.backend == cell.backend
+            and each.device == cell.device
+            and each.model in ARCHITECTURES
+        ]
+        if not alike:
+            return None
+        found = _nearest(cell, alike)
+        costs = self._scaled(cell, found)
+        if found[0][0].mode == cell.mode:
+            return costs
+        # To compile is what a mode does, so another implementation's first step says more
+        same_mode = [pair for pair in alike if pair[0].mode == cell.mode]
+        if not same_mode:
+            return costs
+        begun = self._scaled(cell, _nearest(cell, same_mode))
+        return replace(costs, first_step_s=begun.first_step_s)
+
+    def of(self, cells: Iterable[Cell]) -> dict[Cell, Costs | None]:
+        """The costs of all cells."""
+        return {cell: self.costs(cell) for cell in cells}
+
+    def seconds(
+        self, tasks: Iterable[tuple[Cell, int]], processors: int
+    ) -> dict[tuple[Cell, int], dict[str, float] | None]:
+        """Wall seconds of each request of each task; None where nothing is known."""
+        tasks = list(tasks)
+        costs = self.of(dict.fromkeys(cell for cell, _ in tasks))
+        return {task: task_s(*task, costs, processors) for task in tasks}
+
+    def _scaled(self, cell: Cell, found: Sequence[Sight]) -> Costs:
+        seen = [each for each, _ in found]
+        speed = [1.0 if here else self._slower(cell, each) for each, here in found]
+        work = [self._work(cell, each) * self._precision(cell, each) for each in seen]
+        # A first step compiles, which no batch makes longer, and then is a step
+        first = [
+            factor * (max(0.0, each.first_step_s - each.step_s) + each.step_s * more)
+            for each, factor, more in zip(seen, speed, work, strict=True)
+        ]
+        steps = [each.step_s * f * w for each, f, w in zip(seen, speed, work, strict=True)]
+
+        def mean(pick: Callable[[Observed], float | None]) -> float:
+            known = [(pick(each), factor) for each, factor in zip(seen, speed, strict=True)]
+            return _mean([value * factor for value, factor in known if value is not None]) or 0.0
+
+        memory = [size for each in seen if (size := _memory_mib(cell, each)) is not None]
+        evaluations = [
+            each.evaluation_s * factor * more
+            for each, factor, more in zip(seen, speed, work, strict=True)
+            if each.evaluation_s is not None
+        ]
+        return Costs(
+            import_s=mean(lambda each: each.import_s),
+            build_s=mean(lambda each: each.build_s),
+            first_step_s=_mean(first) or 0.0,
+            step_s=_mean(steps) or 1.0,
+            evaluation_s=_mean(evaluations),
+            steps_to_target=self._steps_to_target(cell),
+            memory_mib=_mean(memory),
+            basis=_basis(cell, seen[0], here=found[0][1]),
+        )
+
+    def _slower(self, cell: Cell, seen: Observed) -> float:
+        """How many times as long this machine takes as that of `seen`."""
+        if seen.peak_gflop_per_s is None or seen.copy_gb_per_s is None:
+            return 1.0
+        ours = self.here.peak(cell.device, cell.threads, seen.precision)
+        if ours is None:
+            return 1.0
+        ratio = seen.peak_gflop_per_s / ours.gflop_per_s
+        return math.sqrt(ratio * seen.copy_gb_per_s / ours.copy_gb_per_s)
+
+    def _work(self, cell: Cell, seen: Observed) -> float:
+        """How many times as long the arithmetic and the copies of a step of `cell` take, in the
+        precision of `seen`, at their best.
+        """
+        images = cell.batch_size / seen.batch_size
+        if cell.device == "cuda" and images < 1:
+            images = 1.0  # a small step lasts as long as it takes to launch its kernels
+        if (cell.model, cell.workload) == (seen.model, seen.workload):
+            return images
+        ratio = _image_flops(cell) / _image_flops(seen)
+        peak = self.here.peak(cell.device, cell.threads, seen.precision)
+        if peak is not None:
+            like = replace(cell, precision=seen.precision)
+            ours = roofline(like, peak)
+            theirs = roofline(replace(like, model=seen.model, workload=seen.workload), peak)
+            if ours and theirs:
+                ratio = theirs.ceiling_images_per_s / ours.ceiling_images_per_s
+        return images * ratio
+
+    def _precision(self, cell: Cell, seen: Observed) -> float:
+        """How many times as long a step takes in the precision of `cell` as in that of `seen`."""
+        ours = self.here.peak(cell.device, cell.threads, cell.precision)
+        theirs = self.here.peak(cell.device, cell.threads, seen.precision)
+        return theirs.gflop_per_s / ours.gflop_per_s if ours and theirs else 1.0
+
+    def _steps_to_target(self, cell: Cell) -> int | None:
+        """After how many steps train-to is done, by what was seen of such training: the steps that
+        it took, or the fewest after which a run was as accurate. None: not known.
+        """
+        if cell.target_accuracy is None:
+            return None
+        alike = [
+            each
+            for each in (*self.own, *self.published)
+            if (each.model, each.dataset, each.optimizer, each.batch_size)
+            == (cell.model, cell.dataset, cell.optimizer, cell.batch_size)
+        ]
+        same = [each for each in alike if each.implementation == cell.implementation] or alike
+        reached = [
+            each.reached_steps
+            for each in same
+            if each.reached_steps and each.target_accuracy == cell.target_accuracy
+        ]
+        if reached:
+            return sorted(reached)[len(reached) // 2]
+        enough = [e.steps for e in alike if (e.test_accuracy or 0.0) >= cell.target_accuracy]
+        return min(enough, default=None)
+
+
+def assumed(cell: Cell) -> Costs:
+    """What to begin with where nothing is known: a start of seconds, and a step by its FLOPs."""
+    size = max(1, cell.batch_size)
+    gflop = _image_flops(cell) * size / 1e9
+    step_s = gflop / ASSUMED_GFLOP_PER_S.get(cell.device, 50.0)
+    return Costs(ASSUMED_START_S, 0.5, step_s, step_s, None, None, None, "assumed")
+
+
+def _nearest(cell: Cell, alike: Sequence[Sight]) -> list[Sight]:
+    """Those that are equally near and nearest, five at most."""
+    by_distance: dict[Distance, list[Sight]] = {}
+    for each, here in alike:
+        by_distance.setdefault(_distance(cell, each, here), []).append((each, here))
+    return by_distance[min(by_distance)][-5:]
+
+
+def _distance(cell: Cell, seen: Observed, here: bool) -> Distance:
+    """The smaller the nearer; compared field by field."""
+    return (
+        seen.implementation != cell.implementation,
+        seen.mode != cell.mode,
+        (seen.workload in TRAINING) != (cell.workload in TRAINING),
+        seen.model != cell.model,
+        seen.precision != cell.precision,
+        not here,
+        seen.workload != cell.workload,
+        abs(math.log(seen.batch_size / cell.batch_size)),
+        (seen.threads or cell.threads) != cell.threads,
+        cell.target_accuracy is not None and seen.target_accuracy != cell.target_accuracy,
+    )
+
+
+def _basis(cell: Cell, seen: Observed, *, here: bool) -> str:
+    if (seen.implementation, seen.mode) != (cell.implementation, cell.mode):
+        return "guessed"
+    names = ("model", "precision", "workload", "batch_size")
+    if any(getattr(seen, name) != getattr(cell, name) for name in names):
+        return "scaled"
+    return "measured here" if here else "measured elsewhere"
+
+
+def _image_flops(of: Cell | Observed) -> float:
+    architecture = ARCHITECTURES[of.model]
+    training = of.workload in TRAINING
+    return float(architecture.training_flops if training else architecture.forward_flops)
+
+
+def _memory_mib(cell: Cell, seen: Observed) -> float | None:
+    if seen.host_peak_mib is None:
+        return None
+    base = min(seen.host_baseline_mib or 0.0, seen.host_peak_mib)
+    if cell.device == "cuda":
+        return seen.host_peak_mib
+    elements = [
+        image_bytes(ARCHITECTURES[of.model], of.workload, of.precision, of.batch_size)
+        * of.batch_size
+        for of in (cell, seen)
+    ]
+    return base + (seen.host_peak_mib - base) * elements[0] / elements[1]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """The geometric mean; None of none."""
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return 0.0 if values else None
+    return math.exp(math.fsum(map(math.log, positive)) / len(positive))

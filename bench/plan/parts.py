@@ -1,0 +1,101 @@
+"""The parts of a run beside one process: certificates, peaks, and many processes in their cohorts.
+
+Certificates: each half is a process that builds the network, compiles training and takes 20 steps
+of a few images; with the reference's own solution where the cache does not hold that.
+CERTIFY_COMPILES is by the published runs that worked out all of theirs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.cells import TRAINING, Cell, Executable
+from bench.plan.costs import START_S, Costs
+from bench.plan.estimate import Estimator, assumed
+from resnet_impls.architecture import ARCHITECTURES
+
+Task = tuple[Cell, int]  # a cell and its replicate
+
+PEAK_S = 7.0
+DATA_S = 3.0
+REPORTS_S = 4.0
+PROBLEM_S = 40.0
+CERTIFY_COMPILES = 1.2  # first steps of the cell, in each half
+
+
+def peaks_s(count: int) -> float:
+    """Seconds to measure so many peaks."""
+    return PEAK_S * count
+
+
+def half_name(part: Executable) -> str:
+    """What the seconds of a half are remembered by."""
+    return f"{part.implementation} {part.name} {part.device}"
+
+
+def certificates_s(
+    estimator: Estimator,
+    cells: Iterable[Cell],
+    wanted: Iterable[Executable],
+    *,
+    problems: int,
+    measured: Mapping[str, float],
+) -> float:
+    """Seconds to work out the halves `wanted` of the certificates of `cells`, and so many problems.
+
+    `measured` holds what halves were seen to take here, by `half_name`.
+    """
+    by_executable: dict[tuple[str, ...], Cell] = {}
+    for cell in cells:
+        key = (cell.implementation, cell.backend, cell.mode, cell.model, cell.device)
+        if key not in by_executable or cell.workload in TRAINING:
+            by_executable[key] = cell
+    seconds = problems * PROBLEM_S
+    for part in wanted:
+        known = measured.get(half_name(part))
+        cell = by_executable[part.implementation, part.backend, part.mode, part.model, part.device]
+        seconds += half_s(estimator.costs(cell) or assumed(cell)) if known is None else known
+    return seconds
+
+
+def half_s(costs: Costs) -> float:
+    """Seconds of one half of a certificate."""
+    compile_s = max(0.0, costs.first_step_s - costs.step_s)
+    return START_S + costs.import_s + costs.build_s + CERTIFY_COMPILES * compile_s + 1.0
+
+
+def measuring_s(estimator: Estimator, tasks: Sequence[Task], *, processors: int) -> float | None:
+    """Seconds to measure all tasks of which something is known; None where nothing is of any."""
+    found = estimator.seconds(tasks, processors).values()
+    known = [sum(each.values()) for each in found if each is not None]
+    return sum(known) if known else None
+
+
+@dataclass(frozen=True)
+class Disk:
+    """MiB on disk: those that go when the run ends, and those that stay."""
+
+    while_running_mib: float
+    kept_mib: float
+
+
+REPORT_MIB = 1.2
+RECORD_KIB = 5.0
+IMAGES = {"digits": 1797, "cifar10": 60_000}
+
+
+def disk(cells: Iterable[Cell], replicates: int, *, save_weights: bool) -> Disk:
+    """What a run leaves, and the images that its workers share, float32 (N, H, W, 3)."""
+    from bench.data.datasets import synthetic_counts
+
+    every = list(cells)
+    shared = {(cell.dataset, ARCHITECTURES[cell.model].image_size) for cell in every}
+    images = sum(
+        (IMAGES.get(name) or sum(synthetic_counts(size))) * size**2 * 3 * 4 for name, size in shared
+    )
+    weights = sum(
+        ARCHITECTURES[cell.model].parameter_count * 4 * replicates
+        for cell in every
+        if save_weights and cell.workload in TRAINING
+    )
+    records = len(every) * replicates * RECORD_KIB / 1024
+    return Disk(images / 2**20, REPORT_MIB + records + weights / 2**20)

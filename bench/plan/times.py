@@ -1,0 +1,67 @@
+"""What this machine was seen to take, kept in the cache after each run.
+
+A file that is damaged, or of another version, counts as absent: estimates are then those of a new
+machine.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import files
+from bench.errors import UsageError
+from bench.plan.observed import Observed, latest
+from bench.records.run import Peak
+from bench.validation import NotNegative, parse, plain
+
+MOST = 400  # cells of runs that are kept, the latest
+MOST_CERTIFICATES = 200
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """What is remembered of this machine."""
+
+    format: int = FORMAT
+    observed: tuple[Observed, ...] = ()
+    # seconds that the latest half of each certificate took, by `parts.half_name`
+    certificates_s: Mapping[str, NotNegative] = field(default_factory=dict)
+    peaks: Mapping[str, Mapping[str, Peak]] = field(default_factory=dict)  # the latest, as in a run
+
+
+def file() -> Path:
+    """Where it is kept."""
+    return files.CACHE / "times.json"
+
+
+def known() -> Times:
+    """What is remembered; nothing where there is no file, or none that can be read."""
+    try:
+        found = parse(file().read_bytes(), Times)
+    except (OSError, ValueError):
+        return Times()
+    return found if found.format == FORMAT else Times()
+
+
+def remember(
+    found: Iterable[Observed] = (),
+    certificates_s: Mapping[str, float] | None = None,
+    peaks: Mapping[str, Mapping[str, Peak]] | None = None,
+) -> None:
+    """Add what a run took. A cache that cannot be written to is not worth the end of a run."""
+    before = known()
+    certificates = {**before.certificates_s, **(certificates_s or {})}
+    merged = {device: dict(table) for device, table in before.peaks.items()}
+    for device, table in (peaks or {}).items():
+        merged.setdefault(device, {}).update(table)
+    now = Times(
+        observed=tuple(latest([*before.observed, *found], MOST)),
+        certificates_s=dict(list(certificates.items())[-MOST_CERTIFICATES:]),
+        peaks=merged,
+    )
+    try:
+        files.remember(file(), json.dumps(plain(now)) + "\n")
+    except (UsageError, OSError):
+        return
