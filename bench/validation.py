@@ -13,7 +13,6 @@ Kind = TypeVar("Kind")
 Number = Annotated[float, msgspec.Meta(gt=-HUGE, lt=HUGE)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=HUGE)]
 Positive = Annotated[float, msgspec.Meta(gt=1 / HUGE, lt=HUGE)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=HUGE)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # as many as a DataFrame's column holds
 PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 

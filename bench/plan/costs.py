@@ -24,7 +24,7 @@ of that. Records that hold the wall seconds of each request can take the place o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.latency import latency_turns
+from bench.analysis.latency import latency_rounds
 from bench.cells import TRAINING, Cell
 from bench.data.datasets import synthetic_counts
 from bench.parent.measurement import warm_up_steps
@@ -95,7 +95,7 @@ def requests_s(cell: Cell, costs: Costs) -> dict[str, float]:
             "evaluate": evaluations * each_s,
             "finish": each_s,
         }
-    turns = latency_turns(cell.steps, step_s)
+    turns = latency_rounds(cell.steps, step_s)
     return found | {
         "warm_up": costs.first_step_s + warm_up_steps(cell.steps) * step_s,
         "block": timed_steps(cell.steps) * step_s,
