@@ -284,5 +284,5 @@ def test_a_run_names_the_commit_of_the_code_only_where_that_is_tracked(tmp_path:
     git("add", "bench")
     git("commit", "--message", "ours")
     assert told() == git("rev-parse", "--short=12", "HEAD")
-    (tmp_path / "bench" / "cli.py").write_text("")
+    (tmp_path / "bench" / "cli" / "doctor.py").write_text("")
     assert told() == git("rev-parse", "--short=12", "HEAD") + "-dirty"
