@@ -16,6 +16,8 @@ from bench.processes import ENDING
 if TYPE_CHECKING:
     from bench.cli.terminal import Display
     from bench.parent.outcome import Task
+    from bench.plan.estimate import Estimator
+    from bench.records.folder import RunFolder
     from bench.run.run import Ended
 
 
@@ -61,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
     def say(line: str) -> None:
         console().print(line, soft_wrap=True)
 
-    def display(tasks: "Sequence[Task]") -> "Display":
-        return Display(tasks, console())
+    def display(tasks: "Sequence[Task]", folder: "RunFolder", known: "Estimator") -> "Display":
+        return Display(tasks, console(), folder, known)
 
     if options.plan:
         return show_plan(options)

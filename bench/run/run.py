@@ -22,6 +22,10 @@ from bench.files import CACHE, writable
 from bench.identity.certificate import Certificate
 from bench.machine.facts import this_machine
 from bench.parent.measurement import Task
+from bench.plan import times
+from bench.plan.estimate import Estimator
+from bench.plan.observed import observed
+from bench.plan.sources import estimator
 from bench.records.folder import RunFolder, check_free
 from bench.records.record import Record
 from bench.records.run import Run
@@ -44,7 +48,8 @@ class Display(Protocol):
 
 
 # Opens the display of the tasks that are measured next; it is closed when they are done
-OpenDisplay = Callable[[Sequence[Task]], AbstractContextManager[Display]]
+# in the run's folder, with what is known of how long they take
+OpenDisplay = Callable[[Sequence[Task], RunFolder, Estimator], AbstractContextManager[Display]]
 
 
 @dataclass(frozen=True)
@@ -120,11 +125,15 @@ def _go_on(
         if folder.run.peaks is None:
             folder.note(peaks=probe(cells, timeout_s, say))
         certificates = certified(cells, timeout_s, say) if request.certify else {}
+        known = estimator(request.device or (), folder.run.peaks or {})
         say(f"measuring into {folder.path}")
         for tasks in rounds(folder.run, cells, folder.records, say):
-            _measure(folder, tasks, data_folders, certificates, timeout_s, display)
+            _measure(folder, tasks, data_folders, certificates, timeout_s, display, known)
     except KeyboardInterrupt:
         return Ended(folder, interrupted=True)
+    finally:
+        took = observed(folder.records(), [folder.run])
+        times.remember(took, peaks=folder.run.peaks)
     return Ended(folder, interrupted=False)
 
 
@@ -135,11 +144,12 @@ def _measure(
     certificates: Mapping[Executable, Certificate],
     timeout_s: float,
     display: OpenDisplay,
+    known: Estimator,
 ) -> None:
     """Measure some tasks, and append each record as soon as it is known."""
     folder.logs.mkdir(exist_ok=True)
     weights = folder.path / "weights" if folder.run.options.save_weights else None
-    with display(tasks) as shown:
+    with display(tasks, folder, known) as shown:
         records = measure(
             folder.run,
             tasks,
