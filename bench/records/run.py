@@ -73,6 +73,14 @@ class Peak:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What a run with a budget did not measure, or no further than it says."""
+
+    what: str  # the label of a contender or of a contest
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One run: what was asked for, where, and by which code."""
 
@@ -87,6 +95,9 @@ class Run:
     noise_floor: Mapping[str, NoiseFloor] = field(default_factory=dict)  # by device
     # device -> "threads/precision" -> the machine's peak; None: not measured yet
     peaks: Mapping[str, Mapping[str, Peak]] | None = None
+
+    budget_s: Positive | None = None  # wall time that the run was given; None: none
+    left_out: tuple[LeftOut, ...] = ()  # for want of time
 
     def peak_of(self, cell: Cell) -> Peak | None:
         """The peak that `cell` is held against; None where none is known."""
