@@ -1,6 +1,7 @@
 """Words of a command line, what each means or why not; and options that several commands share."""
 
 import argparse
+import re
 
 from bench.cells import DEVICES, MODES, OPTIMIZERS, PRECISIONS, RECIPES
 
@@ -128,6 +129,16 @@ def limit(text: str) -> tuple[str, float]:
             "(limits come last, after BASE and NEW)"
         )
     return kind, number / 100
+
+
+def duration(text: str) -> float:
+    """Seconds of a time such as `60s`, `10m` or `1h30m`."""
+    found = re.fullmatch(r"(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?", text.strip())
+    parts = [int(part or 0) for part in found.groups()] if found else [0]
+    total = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if not total:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 60s, 10m or 1h30m")
+    return float(total)
 
 
 def seconds(text: str) -> float:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.arguments import duration
 from bench.cli.request import request_arguments, request_of
 from bench.errors import UsageError
 from bench.processes import ENDING
@@ -16,6 +17,8 @@ from bench.processes import ENDING
 if TYPE_CHECKING:
     from bench.cli.terminal import Display
     from bench.parent.outcome import Task
+    from bench.plan.estimate import Estimator
+    from bench.records.folder import RunFolder
     from bench.run.run import Ended
 
 
@@ -46,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="say what would be measured, how long it would take, and in how much memory; nothing "
         "runs and nothing is written",
     )
+    add(
+        "--budget",
+        type=duration,
+        metavar="T",
+        help="end within this wall time, such as 10m: as many contenders, steps and processes as "
+        "fit, certificates included; it says what it leaves out",
+    )
     add("--json", action="store_true", help="with --plan: print it as JSON, for programs")
 
 
@@ -62,13 +72,14 @@ def run(options: argparse.Namespace) -> int:
     def say(line: str) -> None:
         console().print(line, soft_wrap=True)
 
-    def display(tasks: "Sequence[Task]") -> "Display":
-        return Display(tasks, console())
+    def display(tasks: "Sequence[Task]", folder: "RunFolder", known: "Estimator") -> "Display":
+        return Display(tasks, console(), folder, known)
 
     if options.plan:
         return show_plan(options)
     if options.json:
         raise UsageError("--json is the form of a plan: add --plan, or leave --json out")
+    check_budget(options)
     answer_signals()
     if options.resume:
         check_resumable(options)
@@ -86,6 +97,7 @@ def run(options: argparse.Namespace) -> int:
             say=say,
             display=display,
             machine_name=options.machine_name,
+            budget_s=options.budget,
         )
     try:
         return _conclude(ended)
@@ -95,20 +107,38 @@ def run(options: argparse.Namespace) -> int:
         return 130
 
 
+def check_budget(options: argparse.Namespace) -> None:
+    """Raises UsageError for options that do not go with a budget."""
+    if options.budget is None:
+        return
+    given = ("steps", "replicates", "precision_target")
+    if fixed := [f"--{name.replace('_', '-')}" for name in given if getattr(options, name)]:
+        raise UsageError(f"--budget decides how much is measured: leave out {', '.join(fixed)}")
+    if "train-to" in (options.workload or ()):
+        raise UsageError("--budget: nobody knows how long train-to takes; leave one of them out")
+    if "max" in (options.batch_size or ()):
+        raise UsageError("--budget: the search for --batch-size max has no end that is known")
+
+
 def show_plan(options: argparse.Namespace) -> int:
     """Print what a run with these options would do. Raises UsageError where that would."""
     from bench.cli.plan import show
+    from bench.plan.parts import check_data
     from bench.plan.plan import plan
+    from bench.plan.sources import able
     from bench.records.folder import check_free
     from bench.run.check import cells_here, check_weights
 
     if options.resume:
         raise UsageError("--plan is for a new run: leave out --resume, or --plan")
+    if options.budget:
+        raise UsageError("--plan says how long all would take: leave out --budget, or --plan")
     request = request_of(options)
     cells = cells_here(request)
     check_weights(cells)
     if options.out:
         check_free(options.out)
+    check_data(able(cells), request.data_dir)
     show(plan(request, cells), as_json=options.json)
     return 0
 
@@ -132,6 +162,18 @@ def check_resumable(options: argparse.Namespace) -> None:
         raise UsageError(f"--resume goes on with what the run was asked for: leave out {flags}")
 
 
+def over_budget(ended: "Ended") -> list[str]:
+    """Whether a run has kept to its budget until its reports, and why not; nothing without one."""
+    budget_s, took_s = ended.folder.run.budget_s, ended.took_s
+    if not budget_s or took_s is None:
+        return []
+    told = f"budget {budget_s:.0f} s: measured within {took_s:.0f} s"
+    if took_s <= 1.1 * budget_s:
+        return [told]
+    why = "processes or certificates took longer than estimated, and each cell has three"
+    return [f"{told}, which is more: {why}"]
+
+
 def _conclude(ended: "Ended") -> int:
     """Write the reports, show the rankings, and say by the exit code how it went."""
     from bench.analysis.precision import shortfall, unreached
@@ -145,6 +187,8 @@ def _conclude(ended: "Ended") -> int:
 
     folder = ended.folder
     records = folder.records()
+    for line in over_budget(ended):
+        console().print(line, soft_wrap=True)
     report = Report(records, [folder.run])
     with folder.spending("reports"):
         write_reports(folder.path, report)

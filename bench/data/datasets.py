@@ -147,6 +147,22 @@ def _cifar10_torchvision(folder: Path | None) -> tuple[np.ndarray, ...]:
     return tuple(arrays)
 
 
+def check(name: str, images: int, pixels: int, image_size: int, batch_size: int) -> None:
+    """Raises UsageError where a dataset of so many training images of so many pixels does not fit a
+    network for `image_size`, or has not enough of them for a batch.
+    """
+    if batch_size > images:
+        raise UsageError(
+            f"--batch-size {batch_size} is larger than the {images} training images of {name}: "
+            "choose at most that"
+        )
+    if image_size % pixels or image_size < pixels:
+        raise UsageError(
+            f"--dataset {name}: its images of {pixels} pixels cannot be enlarged by whole pixels "
+            f"to the {image_size} that the model takes; use --dataset synthetic"
+        )
+
+
 def load(
     name: str,
     *,
@@ -168,17 +184,8 @@ def load(
     else:
         arrays = synthetic(image_size, classes, many)
     train_images, train_labels, test_images, test_labels = arrays
-    if batch_size > len(train_labels):
-        raise UsageError(
-            f"--batch-size {batch_size} is larger than the {len(train_labels)} training images of "
-            f"{name}: choose at most that"
-        )
-    factor, left = divmod(image_size, train_images.shape[1])
-    if left or not factor:
-        raise UsageError(
-            f"--dataset {name}: its images of {train_images.shape[1]} pixels cannot be enlarged by "
-            f"whole pixels to the {image_size} that the model takes; use --dataset synthetic"
-        )
+    check(name, len(train_labels), train_images.shape[1], image_size, batch_size)
+    factor = image_size // train_images.shape[1]
     mean = np.float32(train_images.mean(dtype=np.float64))
     deviation = np.float32(train_images.std(dtype=np.float64))
 

@@ -26,17 +26,15 @@ from dataclasses import dataclass
 
 from bench.analysis.latency import latency_rounds
 from bench.cells import TRAINING, Cell
-from bench.data.datasets import synthetic_counts
+from bench.data.datasets import images_tested
 from bench.parent.measurement import warm_up_steps
 from bench.plan.observed import timed_steps
-from resnet_impls.architecture import ARCHITECTURES
 
 START_S = 0.4
 PREDICT_COMPILE = 0.15  # of a first step of training, which compiles the backward pass too
 SIDE_BY_SIDE = 0.65  # of the time one by one, where two networks are built at once
 FORWARD = 1 / 3  # of a training step
 PROBED_S, MOST_PROBED = 0.025, 10  # as `bench.worker.audit` probes
-TESTED = {"digits": 360, "cifar10": 10_000}
 
 
 @dataclass(frozen=True)
@@ -67,18 +65,11 @@ BASES = {
 }
 
 
-def images_tested(cell: Cell) -> int:
-    """How many test images there are."""
-    if cell.dataset == "synthetic":
-        return synthetic_counts(ARCHITECTURES[cell.model].image_size)[1]
-    return TESTED.get(cell.dataset, 0)
-
-
 def requests_s(cell: Cell, costs: Costs) -> dict[str, float]:
     """Wall seconds of each kind of request to one process, which is built beside no other."""
     training, step_s = cell.workload in TRAINING, costs.step_s
     predict_s = step_s * (FORWARD if training else 1.0)
-    tested_s = -(-images_tested(cell) // cell.batch_size) * predict_s
+    tested_s = -(-(images_tested(cell) or 0) // cell.batch_size) * predict_s
     compile_s = PREDICT_COMPILE * max(0.0, costs.first_step_s - step_s) * (cell.mode != "eager")
     probed = min(MOST_PROBED, max(1, round(PROBED_S / step_s)))
     found = {

@@ -5,10 +5,13 @@ of a few images; with the reference's own solution where the cache does not hold
 CERTIFY_COMPILES is by the published runs that worked out all of theirs.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.cells import TRAINING, Cell, Executable
+from bench.data.datasets import check, synthetic_counts
+from bench.errors import UsageError
 from bench.plan.costs import START_S, Costs
 from bench.plan.estimate import Estimator, assumed
 from resnet_impls.architecture import ARCHITECTURES
@@ -44,16 +47,29 @@ def certificates_s(
 
     `measured` holds what halves were seen to take here, by `half_name`.
     """
+    each_s = halves_s(estimator, cells, wanted, measured=measured)
+    return problems * PROBLEM_S + sum(each_s.values())
+
+
+def halves_s(
+    estimator: Estimator,
+    cells: Iterable[Cell],
+    wanted: Iterable[Executable],
+    *,
+    measured: Mapping[str, float],
+) -> dict[str, float]:
+    """Seconds to work out each half, by `half_name`."""
     by_executable: dict[tuple[str, ...], Cell] = {}
     for cell in cells:
         key = (cell.implementation, cell.backend, cell.mode, cell.model, cell.device)
         if key not in by_executable or cell.workload in TRAINING:
             by_executable[key] = cell
-    seconds = problems * PROBLEM_S
+    seconds = {}
     for part in wanted:
         known = measured.get(half_name(part))
         cell = by_executable[part.implementation, part.backend, part.mode, part.model, part.device]
-        seconds += half_s(estimator.costs(cell) or assumed(cell)) if known is None else known
+        costs = estimator.costs(cell) or assumed(cell)
+        seconds[half_name(part)] = half_s(costs) if known is None else known
     return seconds
 
 
@@ -81,12 +97,21 @@ class Disk:
 REPORT_MIB = 1.2
 RECORD_KIB = 5.0
 IMAGES = {"digits": 1797, "cifar10": 60_000}
+TRAINING_IMAGES = {"digits": (1437, 8), "cifar10": (50_000, 32)}  # how many, and their pixels
+
+
+def check_data(cells: Iterable[Cell], data_dir: str | None) -> None:
+    """Raises UsageError where a dataset is known not to do, without reading it."""
+    if data_dir and not os.path.isdir(data_dir):
+        raise UsageError(f"--data-dir {data_dir}: there is no such folder")
+    for cell in cells:
+        size = ARCHITECTURES[cell.model].image_size
+        images, pixels = TRAINING_IMAGES.get(cell.dataset) or (synthetic_counts(size)[0], size)
+        check(cell.dataset, images, pixels, size, cell.batch_size)
 
 
 def disk(cells: Iterable[Cell], replicates: int, *, save_weights: bool) -> Disk:
     """What a run leaves, and the images that its workers share, float32 (N, H, W, 3)."""
-    from bench.data.datasets import synthetic_counts
-
     every = list(cells)
     shared = {(cell.dataset, ARCHITECTURES[cell.model].image_size) for cell in every}
     images = sum(

@@ -5,6 +5,7 @@ machine.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +57,9 @@ def remember(
     merged = {device: dict(table) for device, table in before.peaks.items()}
     for device, table in (peaks or {}).items():
         merged.setdefault(device, {}).update(table)
+    there = [each for each in (*before.observed, *found) if not _gone(each)]
     now = Times(
-        observed=tuple(latest([*before.observed, *found], MOST)),
+        observed=tuple(latest(there, MOST)),
         certificates_s=dict(list(certificates.items())[-MOST_CERTIFICATES:]),
         peaks=merged,
     )
@@ -65,3 +67,8 @@ def remember(
         files.remember(file(), json.dumps(plain(now)) + "\n")
     except (UsageError, OSError):
         return
+
+
+def _gone(seen: Observed) -> bool:
+    """Whether it is of a user's file that is no more, as one of a test."""
+    return seen.implementation.endswith(".py") and not os.path.isfile(seen.implementation)

@@ -73,6 +73,14 @@ class Peak:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What a run with a budget did not measure, or no further than it says."""
+
+    what: str  # the label of a contender or of a contest
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One run: what was asked for, where, and by which code."""
 
@@ -89,6 +97,9 @@ class Run:
     peaks: Mapping[str, Mapping[str, Peak]] | None = None
     # wall seconds of the run's own parts, resumed or not; empty: unknown
     spent_s: Mapping[str, NotNegative] = field(default_factory=dict)
+
+    budget_s: Positive | None = None  # wall time that the run was given; None: none
+    left_out: tuple[LeftOut, ...] = ()  # for want of time
 
     def peak_of(self, cell: Cell) -> Peak | None:
         """The peak that `cell` is held against; None where none is known."""

@@ -5,7 +5,7 @@ writes a report: they tell a caller what happens by `say` and by a `Display`.
 """
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,20 +15,27 @@ from typing import Protocol
 
 from bench import __version__
 from bench.calibrate import largest, noise
-from bench.calibrate.certify import certified
 from bench.calibrate.peaks import probe
 from bench.cells import Cell, Executable
 from bench.data.sharing import shared_data
 from bench.files import CACHE, writable
 from bench.identity.certificate import Certificate
+from bench.machine import cpus
 from bench.machine.facts import this_machine
 from bench.parent.measurement import Task
+from bench.plan import times
+from bench.plan.budget import REPORTS
+from bench.plan.estimate import Estimator
+from bench.plan.observed import observed
+from bench.plan.sources import estimator
 from bench.records.folder import RunFolder, check_free
 from bench.records.record import Record
-from bench.records.run import Run
+from bench.records.run import LeftOut, Run
 from bench.request.request import Request
+from bench.run.budgeted import Budget, within
 from bench.run.check import cells_here, check_machine, check_weights
 from bench.run.measure import measure
+from bench.run.proofs import proofs
 from bench.run.stopping import rounds
 
 Say = Callable[[str], None]  # is given one line after the other
@@ -45,7 +52,8 @@ class Display(Protocol):
 
 
 # Opens the display of the tasks that are measured next; it is closed when they are done
-OpenDisplay = Callable[[Sequence[Task]], AbstractContextManager[Display]]
+# in the run's folder, with what is known of how long they take
+OpenDisplay = Callable[[Sequence[Task], RunFolder, Estimator], AbstractContextManager[Display]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Ended:
 
     folder: RunFolder
     interrupted: bool
+    took_s: float | None = None  # since it was begun; None of one that was resumed
 
 
 def begin(
@@ -65,6 +74,7 @@ def begin(
     say: Say,
     display: OpenDisplay,
     machine_name: str | None = None,
+    budget_s: float | None = None,
 ) -> Ended:
     """Measure all that a filled-in request asks for, into a new folder `path`.
 
@@ -77,13 +87,19 @@ def begin(
     check_weights(cells)
     check_free(path)
     writable(CACHE)  # where peaks and certificates are kept
+    left_out: tuple[LeftOut, ...] = ()
+    if budget_s:
+        request, cells, left_out = within(request, cells, budget_s, say)
     with _data(request, cells) as folders:
         read_s = monotonic()
         request = largest.found(request, cells, folders, timeout_s, say)
         run = described(request, path, began, command, machine_name)
         spent_s = {"data": read_s - began_s, "largest_batch": monotonic() - read_s}
-        folder = RunFolder.create(path, replace(run, spent_s=spent_s))
-        return _go_on(folder, cells, folders, timeout_s, say, display)
+        run = replace(run, spent_s=spent_s, budget_s=budget_s, left_out=left_out)
+        folder = RunFolder.create(path, run)
+        ends_s = began_s + budget_s * (1 - REPORTS) if budget_s else None
+        ended = _go_on(folder, cells, folders, timeout_s, say, display, ends_s)
+        return replace(ended, took_s=monotonic() - began_s)
 
 
 def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
@@ -94,7 +110,10 @@ def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> E
     folder = RunFolder.open(path)
     check_machine(folder)
     request = folder.run.options
-    cells = cells_here(request)
+    left_out = {each.what for each in folder.run.left_out}
+    cells = [
+        cell for cell in cells_here(request) if not left_out & {cell.label, cell.contest_label}
+    ]
     check_weights(cells)
     with ExitStack() as stack:
         with folder.spending("data"):
@@ -117,6 +136,7 @@ def _go_on(
     timeout_s: float,
     say: Say,
     display: OpenDisplay,
+    ends_s: float | None = None,
 ) -> Ended:
     """Measure what is missing in the folder; an interrupt leaves what was measured by then."""
     request = folder.run.options
@@ -126,14 +146,38 @@ def _go_on(
         with folder.spending("peaks"):
             if folder.run.peaks is None:
                 folder.note(peaks=probe(cells, timeout_s, say))
+        known = estimator(request.device or (), folder.run.peaks or {})
         with folder.spending("certificates"):
-            certificates = certified(cells, timeout_s, say) if request.certify else {}
+            certificates = proofs(cells, known, timeout_s, say) if request.certify else {}
         say(f"measuring into {folder.path}")
-        for tasks in rounds(folder.run, cells, folder.records, say):
-            _measure(folder, tasks, data_folders, certificates, timeout_s, display)
+        for tasks in (
+            rounds(folder.run, cells, folder.records, say)
+            if ends_s is None
+            else _budgeted(folder, cells, say, known, ends_s)
+        ):
+            _measure(folder, tasks, data_folders, certificates, timeout_s, display, known)
     except KeyboardInterrupt:
         return Ended(folder, interrupted=True)
+    finally:
+        took = observed(folder.records(), [folder.run])
+        times.remember(took, peaks=folder.run.peaks)
     return Ended(folder, interrupted=False)
+
+
+def _budgeted(
+    folder: RunFolder, cells: Sequence[Cell], say: Say, known: Estimator, ends_s: float
+) -> Iterator[list[Task]]:
+    """The rounds of a run that is to have measured all by `ends_s` of the monotonic clock."""
+
+    def drop(left_out: LeftOut) -> None:
+        say(f"left out: {left_out.what}: {left_out.reason}")
+        folder.note(left_out=(*folder.run.left_out, left_out))
+
+    def left_s() -> float:
+        return ends_s - monotonic()
+
+    budget = Budget(folder.run, folder.records, say, known, len(cpus.allowed()), left_s, drop)
+    return budget.rounds(cells)
 
 
 def _measure(
@@ -143,11 +187,12 @@ def _measure(
     certificates: Mapping[Executable, Certificate],
     timeout_s: float,
     display: OpenDisplay,
+    known: Estimator,
 ) -> None:
     """Measure some tasks, and append each record as soon as it is known."""
     folder.logs.mkdir(exist_ok=True)
     weights = folder.path / "weights" if folder.run.options.save_weights else None
-    with folder.spending("measuring") as note_time, display(tasks) as shown:
+    with folder.spending("measuring") as note_time, display(tasks, folder, known) as shown:
         records = measure(
             folder.run,
             tasks,

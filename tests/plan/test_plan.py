@@ -167,7 +167,10 @@ def test_a_plan_writes_nothing_and_starts_no_worker(
     assert json.loads(finished.stdout)["total_s"] == found.total_s
 
 
-def test_a_plan_says_what_is_unknown(resnet_bench: Run, fake: Path) -> None:
+def test_a_plan_says_what_is_unknown(
+    resnet_bench: Run, fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     words = ("run", "--plan", "--impl", fake, "--optimizer", "sgd", "--no-certify")
     finished = resnet_bench(*words)
     assert finished.returncode == 0

@@ -1,16 +1,18 @@
 """How precise the intervals of a run were to become, and whether they did."""
 
 from bench.analysis.precision import LEAST, shortfall, unreached
+from bench.records import Run
 from bench.reports.report import Report
 from bench.reports.text import escape
 
 
 def section(report: Report) -> str:
-    """Which cells did not become as precise as their run was to; empty where no run had a target.
+    """Which cells did not become as precise as their run was to, and what a run with a budget left
+    out; empty where no run had a target or a budget.
 
     Each run counts by itself, also where several are merged.
     """
-    lines: list[str] = []
+    lines = [line for run in report.runs for line in _within(run)]
     caps: list[int] = []
     for run in report.runs:
         target, cap = run.options.precision_target, run.options.max_replicates
@@ -23,8 +25,8 @@ def section(report: Report) -> str:
                 + ("Not all got there:" if missed else "All got there.")
             )
             lines += [f"  - {escape(shortfall(standing))}" for standing in missed]
-    if not lines:
-        return ""
+    if not caps:
+        return "## Precision\n\n" + "\n".join(lines) if lines else ""
     holds = "92 to 93" if min(caps) >= LEAST else "89 to 90"
     note = (
         "An interval that is taken as soon as it is narrow enough is a little too sure of itself: "
@@ -32,3 +34,12 @@ def section(report: Report) -> str:
         "simulated runs and not in 95."
     )
     return "## Precision\n\n" + "\n".join(lines) + f"\n\n{note}"
+
+
+def _within(run: Run) -> list[str]:
+    if run.budget_s is None:
+        return []
+    ending = ", and left out for want of time:" if run.left_out else ""
+    told = f"- {escape(run.run_id)}: was to end within {run.budget_s:.0f} s{ending}"
+    left_out = [f"  - {escape(f'{each.what}: {each.reason}')}" for each in run.left_out]
+    return [told if ending else f"{told}.", *left_out]

@@ -1,0 +1,160 @@
+"""What fits into a budget: chosen on made-up costs, then by a whole run with real workers."""
+
+import json
+import shutil
+import subprocess
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.cells import Cell
+from bench.cli.arguments import duration
+from bench.errors import UsageError
+from bench.plan.budget import Fit, fit
+from bench.plan.estimate import Estimator, Here
+from bench.plan.observed import Observed, observed
+from bench.records.reading import read
+from bench.records.run import LeftOut
+from bench.reports.formats import markdown
+from bench.reports.report import Report
+from builders import JAX, TENSORFLOW, processes, run
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+TORCH_EXPORT = {"implementation": "torch_export"}
+CONTENDERS = {
+    "torch_module eager": ({}, 2.0),
+    "torch_export eager": (TORCH_EXPORT, 9.0),
+    "keras_functional[jax] compiled": (JAX, 4.0),
+    "keras_functional[tensorflow] graph": (TENSORFLOW, 6.0),
+}
+
+
+def seen() -> list[Observed]:
+    rows = []
+    for changes, import_s in CONTENDERS.values():
+        rows += processes([0.5], import_s=import_s, build_s=0.0, first_step_s=0.1, **changes)
+    return observed(rows, [run()])
+
+
+def cells() -> list[Cell]:
+    return [processes([0.5], **changes)[0].cell for changes, _ in CONTENDERS.values()]
+
+
+def chosen(budget_s: float, every: Sequence[Cell] | None = None) -> Fit:
+    known = Estimator(Here("desk", {}), seen())
+    return fit(every or cells(), known, budget_s, lambda kept: 2.0, processors=2)
+
+
+def test_with_time_enough_nothing_is_left_out_and_steps_are_the_profiles() -> None:
+    found = chosen(600.0)
+    assert len(found.cells) == 4
+    assert found.steps == 100
+    assert found.left_out == ()
+
+
+def test_steps_go_before_contenders_and_the_second_of_a_backend_before_the_slowest() -> None:
+    found = chosen(100.0)
+    assert len(found.cells) == 4
+    assert found.steps < 100
+    found = chosen(60.0)
+    assert [each.what for each in found.left_out] == ["torch_export eager"]
+    assert "9 s to start" in found.left_out[0].reason
+    found = chosen(35.0)
+    assert [each.what for each in found.left_out][1:] == ["keras_functional[tensorflow] graph"]
+    for budget_s in (35.0, 60.0, 100.0, 600.0):
+        assert chosen(budget_s).estimated_s <= budget_s
+
+
+def test_where_two_contenders_are_left_contests_go() -> None:
+    every = [*cells()[:1], *cells()[2:3]]
+    both = [*every, *(replace(cell, batch_size=128) for cell in every)]
+    found = chosen(40.0, both)
+    assert {cell.batch_size for cell in found.cells} == {64}
+    assert "batch 128" in found.left_out[-1].what
+
+
+def test_a_budget_that_holds_no_contest_is_refused_with_the_least_that_would_do() -> None:
+    with pytest.raises(UsageError) as error:
+        chosen(5.0)
+    least = float(str(error.value).rpartition("--budget ")[2].partition("s")[0])
+    assert len(chosen(least).cells) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("60s", 60), ("10m", 600), ("1h30m", 5400), ("2h", 7200), ("1h0m5s", 3605), (" 5m ", 300)],
+)
+def test_a_time_is_read(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "m", "0s", "-5m", "5m1h", "1.5h", "10 min", "nan", "1d"]
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="is not a time such as 60s, 10m or 1h30m"):
+        duration(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--budget", "soon"), "'soon'"),
+        (("--budget", "5m", "--steps", "10"), "--steps"),
+        (("--budget", "5m", "--replicates", "3"), "--replicates"),
+        (("--budget", "5m", "--precision-target", "1%"), "--precision-target"),
+        (("--budget", "5m", "--batch-size", "max"), "--batch-size max"),
+        (("--budget", "5m", "--workload", "train-to", "--target-accuracy", "0.9"), "train-to"),
+        (("--budget", "5m", "--plan"), "--plan"),
+        (("--budget", "1s", "--impl", "torch_module", "--no-certify"), "or more"),
+    ],
+)
+def test_contradictions_are_one_line(
+    words: tuple[str, ...], told: str, resnet_bench: Run, tmp_path: Path
+) -> None:
+    finished = resnet_bench("run", *words)
+    assert finished.returncode == 2
+    [line] = finished.stderr.splitlines()
+    assert told in line
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_run_ends_within_its_budget_or_says_why(
+    fake: Path, resnet_bench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where nothing is known
+    second = shutil.copy(fake, fake.with_name("second.py"))
+    began_s = time.monotonic()
+    finished = resnet_bench(
+        *("run", "--impl", fake, second, "--workload", "train", "--optimizer", "sgd"),
+        *("--no-certify", "--budget", "40s", "--out", "out"),
+    )
+    took_s = time.monotonic() - began_s
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert took_s <= 44 or "budget 40 s: measured within" in finished.stdout
+    rows = read(tmp_path / "out")
+    counts = {cell: sum(row.cell == cell for row in rows) for cell in {row.cell for row in rows}}
+    assert len(counts) == 2
+    assert min(counts.values()) >= 3
+    assert len(set(counts.values())) == 1
+    described = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert described["budget_s"] == 40.0
+    assert described["left_out"] == []
+    assert "time left unknown until each has run once" in finished.stdout
+    assert "order of train" in finished.stdout
+    assert "was to end within 40 s" in (tmp_path / "out" / "report.md").read_text()
+    assert resnet_bench("run", "--resume", "out").returncode == 0
+    assert len(read(tmp_path / "out")) == len(rows)
+
+
+def test_the_report_names_what_was_left_out() -> None:
+    left_out = (LeftOut(what="torch_export compiled", reason="it takes 23 s to start"),)
+    described = run(budget_s=60.0, left_out=left_out)
+    text = markdown.render(Report(processes([1.0, 1.1]), [described]))
+    assert "was to end within 60 s, and left out for want of time" in text
+    assert "compiled: it takes 23 s to start" in text
