@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from bench.analysis.ranks import mann_whitney, theil_sen
 from bench.records import Record
 
 FEWEST = 8  # blocks, for a test to tell anything: 4 before and 4 after
@@ -64,9 +65,7 @@ def _settled(own: Sequence[float], others: Sequence[Sequence[float]]) -> bool | 
     shift = statistics.median(corrected[half:]) - statistics.median(corrected[:half])
     if min(abs(shift), abs(as_measured)) < math.log1p(EFFECT) or shift * as_measured < 0:
         return True
-    from scipy.stats import mannwhitneyu
-
-    return bool(mannwhitneyu(corrected[:half], corrected[half:]).pvalue >= SIGNIFICANCE)
+    return mann_whitney(corrected[:half], corrected[half:]) >= SIGNIFICANCE
 
 
 def taken_cores(record: Record) -> list[float]:
@@ -117,10 +116,8 @@ def leak(record: Record, where: str) -> Leak | None:
     held_mib: tuple[float, ...] = getattr(record, f"block_{where}_mib")
     if len(held_mib) < FEWEST:
         return None
-    from scipy.stats import theilslopes
-
     steps = list(accumulate(record.block_steps))
-    slope, _, low, high = map(float, theilslopes(held_mib, steps))
+    slope, low, high = theil_sen(held_mib, steps)
     stretches = held_mib[:: math.ceil(len(held_mib) / STRETCHES)]
     growths = [later - earlier for earlier, later in pairwise(stretches)]
     least_mib = max(LEAK_MIB, LEAK_SHARE * held_mib[0])

@@ -19,10 +19,19 @@ class MemoryBudget:
         self.gpu = next(iter(gpu.visible()), None) if device == "cuda" else None
         self.free_mib = self.gpu.free_mib() if self.gpu else None
 
-    def for_more(self, live: Sequence[Measurement]) -> int:
-        """How many more workers as large as those that live fit beside them; one alone does."""
+    def for_more(
+        self, live: Sequence[Measurement], expected_mib: Sequence[float | None] = ()
+    ) -> int:
+        """How many more workers as large as those that live fit beside them; one alone does.
+
+        Where none lives yet: how many of the next ones fit, which took `expected_mib` in an earlier
+        cohort (None: unknown). On a GPU nobody foretells what they take there.
+        """
         if not live:
-            return 1
+            known = [size for size in expected_mib if size is not None]
+            if self.gpu or not known or len(known) < len(expected_mib):
+                return 1
+            return max(1, _fitting(self.host_mib, 0.0, max(known)))
         sizes = [measurement.host_mib for measurement in live]
         return max(0, min(_fitting(self.host_mib, sum(sizes), max(sizes)), self._on_gpu(live)))
 

@@ -11,7 +11,7 @@ import secrets
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -58,6 +58,7 @@ class Schedule:
     seed: int
     on_request: OnRequest = lambda task, name, steps: None
     weights: Path | None = None  # the folder that trained weights are saved in
+    host_mib: dict[Cell, float] = field(default_factory=dict)  # of an earlier process of a cell
 
     def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
         """Yield the outcome of every task, failures included, as soon as it is known.
@@ -94,12 +95,14 @@ class Schedule:
         """
         live: list[Measurement] = []
         budget = MemoryBudget(pending[0][0].device)
-        while pending and (more := budget.for_more(live)):
+        expected_mib = [self.host_mib.get(cell) for cell, _ in pending]
+        while pending and (more := budget.for_more(live, expected_mib)):
             for measurement in self._built(pending, more, ending):
                 cell = measurement.task[0]
                 warm_up = 0 if cell.target_accuracy else warm_up_steps(cell.steps)
                 if measurement.failure is None and measurement.warm_up(warm_up):
                     live.append(measurement)
+                    self.host_mib[cell] = measurement.host_mib
                 else:
                     yield measurement
 

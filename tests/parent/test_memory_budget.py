@@ -83,4 +83,21 @@ def test_builds_are_timed_where_none_goes_on_beside_them(
         assert outcome.status == "ok"
         known[replicate].append(outcome.built_alone)
     assert known[0] == [True] * 3
-    assert sorted(known[1]) == [False, False, True]  # the first tells how much fits
+    assert sorted(known[1]) == [False, False, True]  # one on each CPU, then the last
+
+
+def test_further_processes_are_built_side_by_side_from_the_first_on(
+    make_cell: MakeCell, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.machine.cpus.allowed", lambda: [0, 1])
+    tasks = [(make_cell(mode=mode), replicate) for mode in MODES[:2] for replicate in range(2)]
+    alone = [outcome.built_alone for _, outcome in make_schedule(tasks).run(tasks)]
+    assert alone == [True, True, False, False]  # what earlier processes took tells how many fit
+
+
+def test_as_many_begin_side_by_side_as_fit() -> None:
+    budget = MemoryBudget("cpu")
+    budget.host_mib = 1000.0
+    assert budget.for_more([], [300.0, 250.0]) == 3
+    assert budget.for_more([], [2000.0]) == 1
+    assert budget.for_more([], [300.0, None]) == budget.for_more([]) == 1
