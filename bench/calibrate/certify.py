@@ -9,6 +9,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from bench.errors import UsageError
 from bench.files import CACHE, remember, writable
 from bench.identity.certificate import Certificate, Half
 from bench.machine.facts import this_machine
-from bench.parent.child import Failure, one_worker
+from bench.parent.at_once import answers
+from bench.parent.child import Failure
 from bench.validation import parse, plain
 from bench.worker.environment import Environment
 from bench.worker.protocol import Certify
@@ -33,51 +35,74 @@ def certified(
 ) -> dict[Executable, Certificate]:
     """The certificates of all executables among the cells that can run here.
 
-    `say` gets a line for each that has to be worked out, and for each that fails.
+    `say` gets a line for each that was not known, and for each that fails.
     """
-    executables = (cell.executable for cell in cells if obstacle(cell) is None)
+    executables = list(dict.fromkeys(cell.executable for cell in cells if obstacle(cell) is None))
+    wanted, _ = missing(executables)
+    if wanted:
+        say(f"certifying {len(executables)} executables, {len(wanted)} halves to work out")
     certificates = {}
     for executable, certificate in certify(executables, timeout_s=timeout_s):
-        if certificate is None:
-            say(f"certifying {executable.name}")
-            continue
         certificates[executable] = certificate
+        if executable in wanted:
+            told = "certified" if certificate.passed else "NOT certified"
+            say(f"{told} {len(certificates)} of {len(executables)}: {executable.name}")
         for half in (certificate.float64, certificate.timed):
             if not half.passed:
                 say(f"not the reference's function: {executable.name}: {half.verdict}")
-    return certificates
+    return {executable: certificates[executable] for executable in executables}
 
 
 def certify(
     executables: Iterable[Executable], *, timeout_s: float, remembered: bool = True
-) -> Iterator[tuple[Executable, Certificate | None]]:
-    """The certificate of each executable, once each; None: it starts to be worked out.
+) -> Iterator[tuple[Executable, Certificate]]:
+    """The certificate of each executable that can run here, once each, as it gets ready.
 
-    `remembered` False works all of them out anew. Executables that cannot run here have none.
+    Halves that the cache does not hold are worked out side by side, each by a process of its own:
+    nothing is timed. `remembered` False works all of them out anew. Closing the iterator, or an
+    exception in it, ends all processes; what they had found by then is kept.
     """
-    fresh: set[Path] = set()  # of this call; precisions share the float64 half
     checks = sources([module_file(bench, "worker", "__main__")])
-    for executable in dict.fromkeys(executables):
-        if obstacle(executable) is not None:
-            continue
-        exact = backend(executable).exact
-        files = {part: _file(part, checks) for part in halves([executable])}
-        known = {
-            part.precision: half
-            for part, file in files.items()
-            if (remembered or file in fresh) and (half := _known(file))
-        }
-        if any(part.precision not in known for part in files):
-            yield executable, None
-        for part, file in files.items():
-            if part.precision not in known:
-                known[part.precision] = half = _half(part, timeout_s)
-                if not half.failure:  # the next attempt may fare better
-                    remember(file, json.dumps(plain(half)))
-                    fresh.add(file)
-        instead = exact if exact != "fp64" else None
-        semantics = replace(known[exact], instead=instead)
-        yield executable, Certificate(semantics, known[executable.precision])
+    able = [each for each in dict.fromkeys(executables) if obstacle(each) is None]
+    files = {part: _file(part, checks) for part in halves(able)}
+    known = {part: half for part, file in files.items() if remembered and (half := _known(file))}
+    left = dict.fromkeys(able)
+
+    def ready() -> Iterator[tuple[Executable, Certificate]]:
+        for each in [each for each in left if {each, _exact(each)} <= known.keys()]:
+            del left[each]
+            exact = _exact(each)
+            instead = exact.precision if exact.precision != "fp64" else None
+            yield each, Certificate(replace(known[exact], instead=instead), known[each])
+
+    yield from ready()
+    # What Inductor compiles takes longest: begun last, it would be waited for alone
+    wanted = sorted((part for part in files if part not in known), key=_is_quick)
+    asked = {
+        part: (
+            Environment.of(part),
+            Certify(executable=part, problem_file=str(_problem(part))),
+        )
+        for part in wanted
+    }
+    with closing(answers(asked, timeout_s)) as found:
+        for part, answer in found:
+            if isinstance(answer, Failure):  # the next attempt may fare better
+                known[part] = Half(failure=f"{answer.status}: {answer.reason}")
+            else:
+                known[part] = Half(answer.checks)
+                remember(files[part], json.dumps(plain(known[part])))
+            yield from ready()
+
+
+def _is_quick(part: Executable) -> bool:
+    """Whether Inductor has nothing to compile."""
+    return part.backend != "torch" or part.mode == "eager"
+
+
+def _exact(executable: Executable) -> Executable:
+    """The executable in the precision in which its semantics are compared."""
+    return replace(executable, precision=backend(executable).exact)
 
 
 def halves(executables: Iterable[Executable]) -> list[Executable]:
@@ -85,7 +110,7 @@ def halves(executables: Iterable[Executable]) -> list[Executable]:
     executable itself, and that in the precision in which its semantics are compared.
     """
     able = [each for each in executables if obstacle(each) is None]
-    both = ((replace(each, precision=backend(each).exact), each) for each in able)
+    both = ((_exact(each), each) for each in able)
     return list(dict.fromkeys(part for pair in both for part in pair))
 
 
@@ -110,16 +135,6 @@ def _known(file: Path) -> Half | None:
     except (OSError, ValueError):
         return None
     return half if half.checks and not half.failure else None
-
-
-def _half(executable: Executable, timeout_s: float) -> Half:
-    """Have a fresh process compare an executable with the reference."""
-    request = Certify(executable=executable, problem_file=str(_problem(executable)))
-    with one_worker(Environment.of(executable)) as child:
-        try:
-            return Half(child.ask(request, timeout_s).checks)
-        except Failure as failure:
-            return Half(failure=f"{failure.status}: {failure.reason}")
 
 
 def _problem(executable: Executable) -> Path:

@@ -44,10 +44,9 @@ def run(options: argparse.Namespace) -> int:
         console().print(f"{each.name}: {status}: {reason}", soft_wrap=True)
     save(options.out, obtained)  # a path that cannot be written is known at once
     for each, certificate in certify(executables, timeout_s=options.timeout, remembered=False):
-        if certificate is not None:
-            console().print(_table(each, certificate))
-            obtained[each] = certificate
-            save(options.out, obtained)
+        console().print(_table(each, certificate))
+        obtained[each] = certificate
+        save(options.out, obtained)
     if article.of_the_pair(each.implementation for each in executables):
         console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
     missing = not obtained or named(obstacles, request)

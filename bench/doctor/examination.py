@@ -107,7 +107,7 @@ def _tf32(where: str, file: str, device: str) -> Finding:
         return Finding(test, planted, "this GPU has no TF32", "not run")
     executable = _cell(file, "train", device, 64).executable
     found = certify.certify([executable], timeout_s=600, remembered=False)
-    [certificate] = [certificate for _, certificate in found if certificate]
+    [(_, certificate)] = found
     failure = certificate.timed.failure or ""
     if failure.startswith("unavailable"):
         return Finding(test, planted, f"needs a framework: {failure}", "not run")

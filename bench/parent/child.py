@@ -102,6 +102,10 @@ class Child:
             raise Failure(answer.status, answer.reason)
         return answer
 
+    def fileno(self) -> int:
+        """Of the channel, readable where there is an answer or its end; for `select`."""
+        return self.channel.connection.fileno()
+
     def end(self) -> None:
         """End the worker and whatever it started; safe to call at any time, more than once."""
         if not self.ended:

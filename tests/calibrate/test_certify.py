@@ -2,7 +2,7 @@
 
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +14,8 @@ from bench.calibrate import certify, dependencies
 from bench.cells import Cell, Executable
 from bench.cli.main import main
 from bench.identity.certificate import Half
+from bench.parent.child import Failure
+from bench.worker.protocol import Certified
 
 MakeCell = Callable[..., Cell]
 Worked = list[tuple[str, str]]  # optimizer and precision of each half that was worked out
@@ -24,21 +26,26 @@ def worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worked:
     """An empty cache, and halves that pass without a process of their own."""
     found: Worked = []
 
-    def half(executable: Executable, timeout_s: float) -> Half:
-        found.append((str(executable.optimizer), executable.precision))
-        if executable.optimizer == "adam" and executable.precision == "bf16":
-            return Half(failure="crashed: it exited with code 3")
-        return Half((("gradients", 1e-9, 1e-5),))
+    def answers(
+        asked: Iterable[Executable], timeout_s: float
+    ) -> Iterator[tuple[Executable, Certified | Failure]]:
+        for part in asked:
+            found.append((str(part.optimizer), part.precision))
+            if part.optimizer == "adam" and part.precision == "bf16":
+                yield part, Failure("crashed", "it exited with code 3")
+            else:
+                yield part, Certified(checks=(("gradients", 1e-9, 1e-5),))
 
     monkeypatch.setattr(certify, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(certify, "_half", half)
+    monkeypatch.setattr(certify, "_problem", lambda executable: tmp_path / "problem.npz")
+    monkeypatch.setattr(certify, "answers", answers)
     return found
 
 
 def obtain(*cells: Cell, remembered: bool = True) -> list[bool]:
     executables = [cell.executable for cell in cells]
     found = certify.certify(executables, timeout_s=60, remembered=remembered)
-    return [certificate.passed for _, certificate in found if certificate]
+    return [certificate.passed for _, certificate in found]
 
 
 @pytest.mark.parametrize("remembered", [True, False])
