@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.processes import ENDING
 
 if TYPE_CHECKING:
-    from bench.cli.terminal import Display
+    from bench.cli.display import Display
     from bench.parent.outcome import Task
     from bench.plan.estimate import Estimator
     from bench.records.folder import RunFolder
@@ -65,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
     Returns 1 where a cell failed, or was asked for by its name and is not available; 130 after an
     interrupt.
     """
-    from bench.cli.terminal import Display, console
+    from bench.cli.display import Display
+    from bench.cli.terminal import console
     from bench.request.installed import hint
     from bench.run.run import begin, resume
 

@@ -41,7 +41,7 @@ def fit(
 ) -> Fit:
     """What fits of `cells`, which all can run here.
 
-    Raises UsageError where not even one contest of two contenders does.
+    Raises UsageError where not even one contest of two contenders is known to.
     """
     if not cells:
         return Fit((), 1, (), 0.0)
@@ -65,6 +65,8 @@ def fit(
             continue
         contests = list(dict.fromkeys(cell.contest for cell in kept))
         if len(contests) == 1:
+            if not all(costs[cell].known for cell in kept):
+                break  # an assumption refuses nothing; the first replicate will tell
             need_s = math.ceil(total_s(kept, least) / (1 - REPORTS))
             names = " and ".join(dict.fromkeys(cell.label for cell in kept))
             raise UsageError(
