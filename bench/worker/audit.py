@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from bench.data.datasets import Dataset
-from bench.identity.checks import relative
 from bench.worker.workloads import Infer, Train
 from resnet_impls.architecture import Architecture
 from resnet_impls.contract import skipped_steps
@@ -68,6 +67,8 @@ class Audit:
                 "until the device is idle"
             )
         if isinstance(workload, Infer):
+            from bench.identity.checks import relative
+
             implementation.place(images[None], labels[None])
             error = relative(implementation.infer(1), implementation.predict(images))
             if not error <= SAME:

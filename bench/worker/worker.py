@@ -1,4 +1,7 @@
-"""What a worker does about each request: the answer to it, or an exception."""
+"""What a worker does about each request: the answer to it, or an exception.
+
+Only what a measured cell needs is imported at once, since each of its processes waits for it.
+"""
 
 import math
 from functools import partial
@@ -6,8 +9,7 @@ from pathlib import Path
 from typing import assert_never
 
 from bench.cells import Executable
-from bench.identity import checks, inference, problem
-from bench.worker import implementations, peak_probe
+from bench.worker import implementations
 from bench.worker.measured import MeasuredCell
 from bench.worker.protocol import (
     Answer,
@@ -57,6 +59,8 @@ class Worker:
             case Describe():
                 return describe(request.executable)
             case ProbePeaks():
+                from bench.worker import peak_probe
+
                 return peak_probe.best(request.device, request.precision)
             case _:
                 assert_never(request)
@@ -64,6 +68,8 @@ class Worker:
 
 def certify(executable: Executable, problem_file: Path) -> Certified:
     """Compare an executable with the reference's solution, in its mode and precision."""
+    from bench.identity import checks, inference, problem
+
     architecture = problem.small(ARCHITECTURES[executable.model])
     posed, solution = problem.load(problem_file, architecture)
     module = implementations.imported(executable)
