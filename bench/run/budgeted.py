@@ -99,8 +99,10 @@ class Budget:
         return [cell for cell in cells if obstacle(cell) is None and cell not in failed]
 
     def _without_slow(self, cells: list[Cell]) -> list[Cell]:
-        """The cells that can have PROCESSES processes in the time that is left."""
-        going = cells
+        """The cells that can have PROCESSES processes in the time that is left; all of them where
+        that cannot be kept by leaving any out.
+        """
+        going, left_out = cells, []
         while going:
             tasks = [(cell, number) for number in range(1, PROCESSES) for cell in going]
             if self._seconds(tasks) * self.ratio <= self.left_s():
@@ -108,11 +110,13 @@ class Budget:
             label = droppable(going, {cell: self._seconds([(cell, 0)]) for cell in going})
             if label is None:
                 self.say("all take longer than estimated: this run will exceed its budget")
-                break
+                return cells
             slow_s = self.ratio * self._seconds([(c, 0) for c in going if c.label == label])
             why = f"one process only: its first took {slow_s:.0f} s, longer than estimated"
-            self.drop(LeftOut(what=label, reason=why))
+            left_out.append(LeftOut(what=label, reason=why))
             going = [cell for cell in going if cell.label != label]
+        for each in left_out:
+            self.drop(each)
         return going
 
     def _further(self, cells: Sequence[Cell]) -> Iterator[list[Task]]:

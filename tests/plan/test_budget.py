@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +18,20 @@ from bench.errors import UsageError
 from bench.plan.budget import Fit, fit
 from bench.plan.estimate import Estimator, Here
 from bench.plan.observed import Observed, observed
+from bench.records import Record
 from bench.records.reading import read
 from bench.records.run import LeftOut
 from bench.reports.formats import markdown
 from bench.reports.report import Report
+from bench.run.budgeted import Budget
 from builders import JAX, TENSORFLOW, processes, run
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-TORCH_EXPORT = {"implementation": "torch_export"}
+KERAS_TORCH = JAX | {"backend": "torch", "mode": "eager"}
 CONTENDERS = {
     "torch_module eager": ({}, 2.0),
-    "torch_export eager": (TORCH_EXPORT, 9.0),
+    "keras_functional[torch] eager": (KERAS_TORCH, 9.0),
     "keras_functional[jax] compiled": (JAX, 4.0),
     "keras_functional[tensorflow] graph": (TENSORFLOW, 6.0),
 }
@@ -62,7 +65,7 @@ def test_steps_go_before_contenders_and_the_second_of_a_backend_before_the_slowe
     assert len(found.cells) == 4
     assert found.steps < 100
     found = chosen(60.0)
-    assert [each.what for each in found.left_out] == ["torch_export eager"]
+    assert [each.what for each in found.left_out] == ["keras_functional[torch] eager"]
     assert "9 s to start" in found.left_out[0].reason
     found = chosen(35.0)
     assert [each.what for each in found.left_out][1:] == ["keras_functional[tensorflow] graph"]
@@ -158,3 +161,43 @@ def test_the_report_names_what_was_left_out() -> None:
     text = markdown.render(Report(processes([1.0, 1.1]), [described]))
     assert "was to end within 60 s, and left out for want of time" in text
     assert "compiled: it takes 23 s to start" in text
+
+
+class Told:
+    """A budgeted run of made-up records: what it leaves out and says."""
+
+    def __init__(self, left_s: float, every: Sequence[Cell]) -> None:
+        self.left_s, self.dropped, self.said = left_s, list[LeftOut](), list[str]()
+        known = Estimator(Here("desk", {}), seen())
+        rows = [row for changes, s in CONTENDERS.values() for row in one(s, **changes)]
+        self.budget = Budget(
+            run(),
+            lambda: rows,
+            self.said.append,
+            known,
+            2,
+            lambda: self.left_s,
+            self.dropped.append,
+        )
+        self.rounds = self.budget.rounds(every)
+
+
+def one(import_s: float, **changes: Any) -> list[Record]:
+    return processes([0.5], import_s=import_s, build_s=0.0, first_step_s=0.1, **changes)
+
+
+def test_after_the_first_replicate_the_slow_go_no_further_where_that_helps() -> None:
+    told = Told(200.0, cells())
+    assert len(next(told.rounds)) == 4
+    told.left_s = 100.0  # the first replicate took longer than estimated
+    going = {cell.label for cell, _ in next(told.rounds)}
+    left_out = [each.what for each in told.dropped]
+    assert len(left_out) >= 1
+    assert going == {cell.label for cell in cells()} - set(left_out)
+    assert len(going) >= 2
+    told = Told(200.0, cells())
+    next(told.rounds)
+    told.left_s = 1.0
+    assert len(next(told.rounds)) == 8
+    assert told.dropped == []
+    assert "exceed its budget" in told.said[-1]
