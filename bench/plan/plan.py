@@ -106,7 +106,12 @@ def planned(
     executables = dict.fromkeys(cell.executable for cell in running)
     halves, problems = certify.missing(executables) if request.certify else ([], 0)
     certificates_s = parts.certificates_s(
-        known, running, halves, problems=problems, measured=_measured_halves()
+        known,
+        running,
+        halves,
+        problems=problems,
+        measured=_measured_halves(),
+        processors=processors,
     )
     every = [found for found in seconds.values() if found]
     building_s = sum(found["build"] + found["warm_up"] for found in every)

@@ -43,7 +43,14 @@ def within(
         wanted_peaks = peaks.known(kept)[1]
         executables = dict.fromkeys(cell.executable for cell in kept)
         halves, problems = missing(executables) if request.certify else ([], 0)
-        proofs_s = parts.certificates_s(known, kept, halves, problems=problems, measured=measured)
+        proofs_s = parts.certificates_s(
+            known,
+            kept,
+            halves,
+            problems=problems,
+            measured=measured,
+            processors=len(cpus.allowed()),
+        )
         return parts.DATA_S + parts.peaks_s(wanted_peaks) + proofs_s
 
     found = fit(running, known, budget_s, before, len(cpus.allowed()))

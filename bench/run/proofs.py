@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from bench.calibrate.certify import certified, missing
 from bench.cells import Cell, Executable
 from bench.identity.certificate import Certificate
+from bench.machine import cpus
 from bench.plan import times
 from bench.plan.estimate import Estimator
-from bench.plan.parts import halves_s
+from bench.plan.parts import halves_s, side_by_side_s
 from bench.plan.sources import able
 
 
@@ -26,6 +27,7 @@ def proofs(
     found = certified(cells, timeout_s, say)
     if wanted and not problems:
         estimated = halves_s(known, running, wanted, measured={})
-        ratio = (time.monotonic() - began_s) / sum(estimated.values())
+        together_s = side_by_side_s(estimated.values(), len(cpus.allowed()))
+        ratio = (time.monotonic() - began_s) / together_s
         times.remember(certificates_s={name: s * ratio for name, s in estimated.items()})
     return found
