@@ -4,9 +4,11 @@ None of them searches the working directory for modules: a `bench.py`, `random.p
 that lies where the user stands is the user's, and no part of this program.
 """
 
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = str(Path(__file__).resolve().parents[1])  # where this `bench` and its `resnet_impls` lie
@@ -28,8 +30,10 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-c", _START, ROOT, module, *arguments]
 
 
-def run(module: str, *arguments: str) -> int:
+def run(module: str, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
     """Run a module in a subprocess, so that this process stays small; returns its exit code.
+
+    `variables` are added to its environment.
 
     To be called in the main thread. Ctrl-C is for this process to answer, and ends the other. It is
     held back until that exists: an interrupt while a process is started would leave it behind, to
@@ -42,7 +46,9 @@ def run(module: str, *arguments: str) -> int:
         # by handlers and no mask, since libraries have threads that the signal may reach as well
         for number in numbers:
             signal.signal(number, lambda got, _: held.append(got))
-        with subprocess.Popen(command(module, *arguments), process_group=0) as process:
+        environment = {**os.environ, **(variables or {})}
+        words = command(module, *arguments)
+        with subprocess.Popen(words, env=environment, process_group=0) as process:
             try:
                 for number in numbers:
                     signal.signal(number, usual)

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     for each, certificate in certify(executables, timeout_s=options.timeout, remembered=False):
         console().print(_table(each, certificate))
         obtained[each] = certificate
-        save(options.out, obtained)
+        save(options.out, {each: obtained[each] for each in executables if each in obtained})
     if article.of_the_pair(each.implementation for each in executables):
         console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
     missing = not obtained or named(obstacles, request)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Hashable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +42,8 @@ def answers(
             while waiting and _one_more(len(running)):
                 key = waiting.popleft()
                 environment, request = asked[key]
-                child = Child(environment, folder / f"{len(waiting)}.log")
+                beside = replace(environment, beside_others=True)
+                child = Child(beside, folder / f"{len(waiting)}.log")
                 ending.callback(child.end)
                 child.begin(request)
                 running[child] = key, time.monotonic() + timeout_s

@@ -22,6 +22,7 @@ class Environment:
     precision: str
     threads: int | None = None  # CPUs that the worker may use; None: not chosen
     keras_backend: str | None = None  # None: a user's file, whose author chooses, or no Keras
+    beside_others: bool = False  # that run at the same time; then nothing is timed
 
     @classmethod
     def of(cls, subject: Cell | Executable) -> "Environment":
@@ -57,6 +58,8 @@ class Environment:
             settings["KERAS_TORCH_DEVICE"] = self.device  # by itself it would take a Mac's GPU
         if self.precision == "fp64":
             settings["JAX_ENABLE_X64"] = "true"
+        if self.beside_others:  # else threads that wait take the processor of those that compute
+            settings["OMP_WAIT_POLICY"] = "passive"
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
         settings["CUDA_VISIBLE_DEVICES"] = visible[0] if self.device == "cuda" else ""
         if self.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32

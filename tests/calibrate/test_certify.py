@@ -107,7 +107,7 @@ def test_a_half_without_checks_has_not_passed() -> None:
 def test_a_problem_that_was_cut_off_is_posed_anew(
     make_cell: MakeCell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pose(module: str, model: str, optimizer: str, recipe: str, file: str) -> int:
+    def pose(module: str, model: str, optimizer: str, recipe: str, file: str, **_: object) -> int:
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("images.npy", f"{module} {model} {optimizer} {recipe}")
         return 0
