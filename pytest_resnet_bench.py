@@ -29,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse at once what `run` would refuse. Raises pytest.UsageError."""
+    if not config.pluginmanager.hasplugin("benchmark"):  # pytest loads no plugins by itself
+        config.addinivalue_line("markers", "benchmark: options of a benchmark of pytest-benchmark")
     if _wanted(config) and config.getoption("--resnet-bench"):
         _asked(config)
 

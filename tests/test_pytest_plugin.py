@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
-CELLS = Path(__file__).parents[1] / "bench" / "benchmarks.py"
+ROOT = Path(__file__).parents[1]
+CELLS = ROOT / "bench" / "benchmarks.py"
 ONLY = "--benchmark-only"
+
+# A pytest that is run here is no worker of the one that runs this, and loads its own plugins
+OUTSIDE = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 MakeFaulty = Callable[[str, str], Path]
 Pytest = Callable[..., subprocess.CompletedProcess[str]]
@@ -39,9 +43,6 @@ def run_pytest(tmp_path: Path) -> Pytest:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_plain.py").write_text("def test_plain() -> None: pass\n")
 
-    # the pytest that is run is no worker of the one that runs this, which may have several
-    environ = {name: value for name, value in os.environ.items() if "XDIST" not in name}
-
     def run(cells: str, *options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
@@ -50,7 +51,7 @@ def run_pytest(tmp_path: Path) -> Pytest:
                 *(f"--resnet-bench={cells}", *options),
             ],
             cwd=folder,
-            env=environ,
+            env=OUTSIDE,
             capture_output=True,
             text=True,
             timeout=300,
@@ -113,13 +114,41 @@ def test_only_what_pytest_selects_is_measured(noted: Path, run_pytest: Pytest) -
     assert noted.with_name("modes").read_text() == "graph "
 
 
-def test_saved_benchmarks_are_compared(fake: Path, run_pytest: Pytest, tmp_path: Path) -> None:
-    assert run_pytest(options(fake), ONLY, "--benchmark-autosave").returncode == 0
-    assert list((tmp_path / "copy" / ".benchmarks").rglob("0001_*.json"))
-    finished = run_pytest(options(fake), ONLY, "--benchmark-compare")
-    assert finished.returncode == 0, finished.stdout
-    assert "(NOW)" in finished.stdout
-    assert "(0001_" in finished.stdout
+def test_benchmarks_are_saved_and_compared_under_this_projects_own_settings(
+    fake: Path, tmp_path: Path
+) -> None:
+    def run(cells: str) -> str:
+        finished = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", f"-c{ROOT / 'pyproject.toml'}"),
+                *(str(ROOT / "tests/benchmarks/test_cells.py"), "-p", "no:cacheprovider"),
+                *(ONLY, f"--resnet-bench={cells}", "--benchmark-autosave", "--benchmark-compare"),
+                *("--benchmark-cprofile=tottime", "--benchmark-histogram=plot"),
+            ],
+            cwd=tmp_path,
+            env=OUTSIDE,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout + finished.stderr
+
+    nothing_saved = run(options(fake))
+    assert "Can't compare. No benchmark files" in nothing_saved
+    assert "cProfile" in nothing_saved
+    assert list(tmp_path.glob("plot-*.svg"))
+
+    [saved] = tmp_path.rglob("0001_*.json")
+    benchmarks = json.loads(saved.read_text())
+    benchmarks["machine_info"]["node"] = "another machine"
+    saved.write_text(json.dumps(benchmarks))
+    all_skipped = run("--impl all --workload train --precision fp16 --device cpu")
+    assert "Not saving anything, no benchmarks have been run!" in all_skipped
+    compared = run(options(fake))
+    assert "Benchmark machine_info is different" in compared
+    assert "(NOW)" in compared
+    assert "(0001_" in compared
 
 
 def test_a_cell_that_fails_fails_its_test_with_its_reason(
@@ -163,6 +192,7 @@ def test_plain_pytest_leaves_the_benchmarks_out_and_starts_no_worker(
         ("--impl 'torch_module", "No closing quotation"),
         ("--impl torch_module --batch-size 9999", "9999"),
         ("--impl torch_module --resume somewhere", "--resume"),
+        ("--impl torch_module --steps 1", "--steps 2 or more"),
         ("--impl torch_module --precision-target 1%", "--precision-target"),
     ],
 )
