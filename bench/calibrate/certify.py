@@ -7,7 +7,6 @@ each half, and which halves the cache holds already.
 import hashlib
 import json
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -15,16 +14,15 @@ from pathlib import Path
 
 import bench
 import resnet_impls
-from bench import processes
+from bench import cache, processes
 from bench.calibrate.dependencies import Sources, fingerprint, module_file, sources, versions
 from bench.cells import Cell, Executable, backend, implementation, obstacle
 from bench.errors import UsageError
-from bench.files import CACHE, remember, writable
 from bench.identity.certificate import Certificate, Half
 from bench.machine.facts import this_machine
 from bench.parent.at_once import answers
 from bench.parent.child import Failure
-from bench.validation import parse, plain
+from bench.validation import plain
 from bench.worker.environment import Environment
 from bench.worker.protocol import Certify
 from resnet_impls.catalogue import CATALOGUE
@@ -68,8 +66,8 @@ def certify(
     """
     checks = sources([module_file(bench, "worker", "__main__")])
     able = [each for each in dict.fromkeys(executables) if obstacle(each) is None]
-    files = {part: _file(part, checks) for part in halves(able)}
-    known = {part: half for part, file in files.items() if remembered and (half := _known(file))}
+    names = {part: _entry(part, checks) for part in halves(able)}
+    known = {part: half for part, name in names.items() if remembered and (half := _known(name))}
     left = dict.fromkeys(able)
 
     def ready() -> Iterator[tuple[Executable, Certificate]]:
@@ -81,7 +79,7 @@ def certify(
 
     yield from ready()
     # What Inductor compiles takes longest: begun last, it would be waited for alone
-    wanted = sorted((part for part in files if part not in known), key=_is_quick)
+    wanted = sorted((part for part in names if part not in known), key=_is_quick)
     asked = {
         part: (
             Environment.of(part),
@@ -95,7 +93,7 @@ def certify(
                 known[part] = Half(failure=f"{answer.status}: {answer.reason}")
             else:
                 known[part] = Half(answer.checks)
-                remember(files[part], json.dumps(plain(known[part])))
+                cache.keep(names[part], json.dumps(plain(known[part])))
             yield from ready()
 
 
@@ -123,36 +121,33 @@ def missing(executables: Iterable[Executable]) -> tuple[list[Executable], int]:
     Nothing is worked out.
     """
     checks = sources([module_file(bench, "worker", "__main__")])
-    wanted = [part for part in halves(executables) if _known(_file(part, checks)) is None]
-    problems = {_problem_file(part) for part in wanted}
-    return wanted, sum(not zipfile.is_zipfile(file) for file in problems)
+    wanted = [part for part in halves(executables) if _known(_entry(part, checks)) is None]
+    problems = {_problem_entry(part) for part in wanted}
+    return wanted, sum(cache.find(name) is None for name in problems)
 
 
-def _file(part: Executable, checks: Sources) -> Path:
-    return CACHE / "certificates" / f"{_key(part, checks)}.json"
+def _entry(part: Executable, checks: Sources) -> str:
+    return f"certificates/{_key(part, checks)}.json"
 
 
-def _known(file: Path) -> Half | None:
-    """A half that the cache holds; None where there is none, or none that can be read."""
-    try:
-        half = parse(file.read_bytes(), Half)
-    except (OSError, ValueError):
-        return None
-    return half if half.checks and not half.failure else None
+def _known(name: str) -> Half | None:
+    """A half that the cache holds; None where there is none, or one that checked nothing."""
+    half = cache.read_as(name, Half)
+    return half if half and half.checks and not half.failure else None
 
 
 def _problem(executable: Executable) -> Path:
     """The file with the problem and the reference's solution, worked out where there is none."""
     model, optimizer, recipe = _posed(executable)
-    file = _problem_file(executable)
-    if not zipfile.is_zipfile(file):  # it is absent, or was cut off
-        with tempfile.TemporaryDirectory(dir=writable(file.parent)) as folder:
-            fresh = Path(folder) / file.name
-            words = (model, optimizer, recipe, str(fresh))
-            if processes.run("bench.identity.problem", *words, variables=SLEEPY):
-                raise UsageError(f"the reference of {model} with {optimizer} could not be computed")
-            fresh.replace(file)
-    return file
+    name = _problem_entry(executable)
+    if known := cache.find(name):
+        return known
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
+        fresh = Path(folder) / "problem.npz"
+        words = (model, optimizer, recipe, str(fresh))
+        if processes.run("bench.identity.problem", *words, variables=SLEEPY):
+            raise UsageError(f"the reference of {model} with {optimizer} could not be computed")
+        return cache.adopt(name, fresh)
 
 
 def _posed(executable: Executable) -> tuple[str, str, str]:
@@ -160,9 +155,9 @@ def _posed(executable: Executable) -> tuple[str, str, str]:
     return executable.model, executable.optimizer or "adam", executable.recipe or "constant"
 
 
-def _problem_file(executable: Executable) -> Path:
+def _problem_entry(executable: Executable) -> str:
     digest = fingerprint(sources([module_file(bench, "identity", "problem")]))
-    return CACHE / "problems" / f"{'-'.join(_posed(executable))}-{digest[:16]}.npz"
+    return f"problems/{'-'.join(_posed(executable))}-{digest[:16]}.npz"
 
 
 def _key(executable: Executable, checks: Sources) -> str:

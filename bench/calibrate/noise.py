@@ -18,12 +18,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from bench import files
+from bench import cache
 from bench.analysis.statistics import noise_floor
 from bench.cells import Cell, obstacle
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
-from bench.files import CACHE
 from bench.machine import cpus, facts
 from bench.parent.child import Failure
 from bench.parent.outcome import Outcome
@@ -32,7 +31,7 @@ from bench.records.run import Machine, NoiseFloor
 from bench.request.matrix import cells_of
 from bench.request.profiles import PROFILES
 from bench.request.request import Request
-from bench.validation import HUGE, parse, plain
+from bench.validation import HUGE, plain
 
 PAIRS = 5
 LARGEST_LOG = 2 * math.log(HUGE)  # of the ratio of two speeds
@@ -109,20 +108,19 @@ def log_ratios(cell: Cell) -> Iterator[float]:
 
 def remember(cell: Cell, logs: Sequence[float]) -> Path:
     """Keep what was measured of this machine, in place of what was known of the device."""
-    file = _file(facts.this_machine())
+    name = _entry(facts.this_machine())
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    found = _read(file) | {
-        cell.device: Differences(cell.label, cell.contest_label, tuple(logs), now)
-    }
-    files.remember(file, json.dumps(plain(found), indent=2) + "\n")
-    return file
+    measured = Differences(cell.label, cell.contest_label, tuple(logs), now)
+    with cache.updating(name):
+        found = _read(name) | {cell.device: measured}
+        return cache.keep(name, json.dumps(plain(found), indent=2) + "\n")
 
 
 def known(devices: Iterable[str], replicates: int, machine: Machine) -> dict[str, NoiseFloor]:
     """The floors of comparisons with so many processes per cell, by device: the `noise_floor` of
     `run.json`. Devices that were never measured are left out.
     """
-    found = _read(_file(machine))
+    found = _read(_entry(machine))
     return {
         device: NoiseFloor(
             value=noise_floor(found[device].log_ratios, replicates),
@@ -137,15 +135,12 @@ def known(devices: Iterable[str], replicates: int, machine: Machine) -> dict[str
     }
 
 
-def _read(file: Path) -> dict[str, Differences]:
-    """What the cache holds, by device; nothing where it holds nothing that can be read."""
-    try:
-        return parse(file.read_bytes(), dict[str, Differences])
-    except (OSError, ValueError):
-        return {}
+def _read(name: str) -> dict[str, Differences]:
+    """What the cache holds, by device."""
+    return cache.read_as(name, dict[str, Differences]) or {}
 
 
-def _file(machine: Machine) -> Path:
+def _entry(machine: Machine) -> str:
     depends = {
         "cpu": machine.cpu,
         "physical_cores": machine.physical_cores,
@@ -154,4 +149,4 @@ def _file(machine: Machine) -> Path:
         "gpus": plain(machine.gpus),
     }
     key = json.dumps(depends, sort_keys=True)
-    return CACHE / "noise" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return f"noise/{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -8,21 +8,20 @@ import hashlib
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import cache
 from bench.calibrate.dependencies import versions
 from bench.cells import PRECISIONS, Cell, obstacle
-from bench.files import CACHE, remember
 from bench.machine import cpus, facts
 from bench.parent.child import Failure, one_worker
 from bench.records.run import Peak, peak_key
 from bench.request.matrix import cells_of
 from bench.request.request import Request
-from bench.validation import parse, plain
+from bench.validation import plain
 from bench.worker import peak_probe
 from bench.worker.environment import Environment
 from bench.worker.protocol import ProbePeaks
@@ -48,16 +47,16 @@ def probe(
     peaks: Peaks = {}
     for environment in dict.fromkeys(map(_environment, _able(cells))):
         device, precision = environment.device, environment.precision
-        file = CACHE / "peaks" / f"{_fingerprint(environment)}.json"
-        found = _known(file)
-        if found is None or not remembered or _old(file):
+        name = f"peaks/{_fingerprint(environment)}.json"
+        found = cache.read_as(name, Peak)
+        if found is None or not remembered or _old(name):
             say(f"measuring the peak of the {device} in {precision}")
             try:
                 found = _best(found, _measured(environment, timeout_s))
             except Failure as failure:
                 say(f"no peak of the {device} in {precision}: {failure.reason}")
                 continue
-            remember(file, json.dumps(plain(found)))
+            cache.keep(name, json.dumps(plain(found)))
         peaks.setdefault(device, {})[peak_key(environment.threads, precision)] = found
     return peaks
 
@@ -69,9 +68,9 @@ def known(cells: Iterable[Cell]) -> tuple[Peaks, int]:
     peaks: Peaks = {}
     wanted = 0
     for environment in dict.fromkeys(map(_environment, _able(cells))):
-        file = CACHE / "peaks" / f"{_fingerprint(environment)}.json"
-        found = _known(file)
-        wanted += found is None or _old(file)
+        name = f"peaks/{_fingerprint(environment)}.json"
+        found = cache.read_as(name, Peak)
+        wanted += found is None or _old(name)
         if found:
             key = peak_key(environment.threads, environment.precision)
             peaks.setdefault(environment.device, {})[key] = found
@@ -98,21 +97,14 @@ def _able(cells: Iterable[Cell]) -> list[Cell]:
     return [cell for cell in cells if obstacle(cell) is None]
 
 
-def _old(file: Path) -> bool:
-    return time.time() - file.stat().st_mtime >= RECENT_S
+def _old(name: str) -> bool:
+    age_s = cache.age_s(name)
+    return age_s is None or age_s >= RECENT_S
 
 
 def _environment(cell: Cell) -> Environment:
     """All of a cell that a peak depends on."""
     return Environment(cell.device, cell.precision, cell.threads)
-
-
-def _known(file: Path) -> Peak | None:
-    """A peak that the cache holds; None where there is none, or none that can be read."""
-    try:
-        return parse(file.read_bytes(), Peak)
-    except (OSError, ValueError):
-        return None
 
 
 def _measured(environment: Environment, timeout_s: float) -> Peak:

@@ -12,7 +12,8 @@ def run(options: argparse.Namespace) -> int:
     from rich.text import Text
 
     from bench.cells import installed
-    from bench.cli.terminal import console, plain_table
+    from bench.cli.terminal import console
+    from bench.reports.formats.plain_table import plain_table
     from resnet_impls.architecture import ARCHITECTURES
     from resnet_impls.catalogue import CATALOGUE
 

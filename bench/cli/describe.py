@@ -72,7 +72,7 @@ def _definition(architecture: Architecture) -> "Group":
     from rich.text import Text
 
     from bench.calibrate.describe import tensors, totals
-    from bench.cli.terminal import plain_table
+    from bench.reports.formats.plain_table import plain_table
 
     table = plain_table()
     for name in ("layer", "kind", "output"):
@@ -102,7 +102,7 @@ def _side_by_side(architecture: Architecture, contenders: "Sequence[Built]") -> 
     from rich.text import Text
 
     from bench.calibrate.describe import differences, layer, parameter_counts, tensors, totals
-    from bench.cli.terminal import plain_table
+    from bench.reports.formats.plain_table import plain_table
 
     table = plain_table()
     table.add_column("layer", no_wrap=True)

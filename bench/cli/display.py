@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from bench.cells import obstacle
 from bench.cli import standing
-from bench.cli.terminal import status_text
+from bench.cli.terminal import Terminal, status_text
 from bench.machine import cpus
 from bench.parent.outcome import Task
 from bench.parent.schedule import by_contest
@@ -29,7 +30,7 @@ class Display:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], console: Console, folder: RunFolder, estimator: Estimator
+        self, tasks: Sequence[Task], console: Terminal, folder: RunFolder, estimator: Estimator
     ) -> None:
         self.console = console
         self.run = folder.run
@@ -40,12 +41,12 @@ class Display:
         self.remaining = Remaining(self._seconds())
         self.left = {task: task[0].steps for task in tasks}
         self.progress = Progress(
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=_folding()),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("steps"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", markup=False),
+            TextColumn("{task.fields[left]}", markup=False, table_column=_folding()),
             console=console,
             auto_refresh=False,
         )
@@ -54,7 +55,7 @@ class Display:
         self.bar = self.progress.add_task("", total=sum(self.left.values()), left="")
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self.console.is_screen:
             live = Live(self.progress, console=self.console, auto_refresh=False, transient=True)
             self.live = self.ending.enter_context(live)
         elif self.left:
@@ -124,3 +125,8 @@ class Display:
         if steps:
             self.left[task] -= steps
             self.progress.advance(self.bar, steps)
+
+
+def _folding() -> Column:
+    """A column of progress that a narrow terminal does not cut."""
+    return Column(overflow="fold")

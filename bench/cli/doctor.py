@@ -36,8 +36,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{', '.join(given)}: says what --aa compares with itself; add --aa")
     from rich.text import Text
 
-    from bench.cli.terminal import console, plain_table
+    from bench.cli.terminal import console
     from bench.doctor import examination
+    from bench.reports.formats.plain_table import plain_table
 
     console().print("planting faults in this instrument; about a minute or two")
     start_s = monotonic()

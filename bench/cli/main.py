@@ -1,15 +1,27 @@
 """`resnet-bench`: its commands, and what becomes of a mistake."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from bench import __version__
-from bench.cli import catalogue, certify, compare, describe, doctor, machine, report, run
+from bench.cli import (
+    catalogue,
+    certify,
+    compare,
+    describe,
+    doctor,
+    last_resort,
+    machine,
+    outlets,
+    report,
+    run,
+)
+from bench.cli.last_resort import DISK
 from bench.errors import UsageError
+from bench.words import printable
 
 # Each module has `add_arguments(parser)` and `run(options) -> exit code`. What takes long to
 # import, they import there, so that `--help` and `list` answer at once.
@@ -23,7 +35,7 @@ COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "doctor": (doctor, "plant faults, and see that they are caught"),
     "machine": (machine, "show what this machine is, as JSON"),
 }
-FAILING = ("run", "certify", "compare")  # whose exit code says more than that they ran
+UNFORESEEN = 70  # the exit code of a fault of this program, EX_SOFTWARE of sysexits.h
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,16 +61,38 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, of `arguments` or else of the process; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with outlets.enduring() as output:
+        code = _answer(words)
+        if output:
+            sys.stdout.flush()
+            if lost := outlets.told(output.failure):
+                _say(lost)
+                # the results of a run are in its folder
+                return code if words[:1] == ["run"] and "--plan" not in words else code or 1
+        return code
+
+
+def _answer(words: Sequence[str]) -> int:
+    """Run the command that `words` are; what ends it is told in one line."""
     try:
         options = parser().parse_args(words)
         options.words = words
         return int(COMMANDS[options.command][0].run(options))
     except UsageError as error:
-        print(f"resnet-bench: {error}", file=sys.stderr)
+        _say(str(error))
         return 2
     except KeyboardInterrupt:
-        print("resnet-bench: interrupted", file=sys.stderr)
+        _say("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1 if options.command in FAILING else 0
+    except Exception as error:
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        if isinstance(error, OSError) and error.errno in DISK:
+            _say(f"{last_resort.disk(error)}{notes}")
+            return 2
+        _say(f"{last_resort.unforeseen(error)}{notes}")
+        return UNFORESEEN
+
+
+def _say(message: str) -> None:
+    """One line on standard error, whatever names and reasons are in it."""
+    print(f"resnet-bench: {printable(' '.join(message.split()))}", file=sys.stderr)

@@ -78,7 +78,7 @@ def _contest(contest: "PlannedContest") -> str:
 
 
 def _table(contest: "PlannedContest") -> "Table":
-    from bench.cli.terminal import plain_table
+    from bench.reports.formats.plain_table import plain_table
 
     table = plain_table()
     table.add_column("contender", no_wrap=True)

@@ -1,10 +1,13 @@
 """`resnet-bench run`: a request measured, and shown as it goes."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,28 +87,46 @@ def run(options: argparse.Namespace) -> int:
     answer_signals()
     if options.resume:
         check_resumable(options)
-        ended = resume(options.resume, timeout_s=options.timeout, say=say, display=display)
+        with resumable(options.resume):
+            ended = resume(options.resume, timeout_s=options.timeout, say=say, display=display)
     else:
         request = request_of(options)
         if not request.impl_named and (missing := hint()):
             say(missing)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{options.profile}"
-        ended = begin(
-            request,
-            options.out or Path("results") / name,
-            command=shlex.join(["resnet-bench", *options.words]),
-            timeout_s=options.timeout,
-            say=say,
-            display=display,
-            machine_name=options.machine_name,
-            budget_s=options.budget,
-        )
+        path = options.out or Path("results") / name
+        with resumable(path):
+            ended = begin(
+                request,
+                path,
+                command=shlex.join(["resnet-bench", *options.words]),
+                timeout_s=options.timeout,
+                say=say,
+                display=display,
+                machine_name=options.machine_name,
+                budget_s=options.budget,
+            )
     try:
-        return _conclude(ended)
+        with resumable(ended.folder.path), ended.folder.held() as folder:
+            return _conclude(replace(ended, folder=folder))
     except KeyboardInterrupt:
         remedy = f"resnet-bench report {shlex.quote(str(ended.folder.path))}"
         print(f"interrupted before the report was whole; complete it by: {remedy}", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def resumable(path: Path) -> Iterator[None]:
+    """Have an error that nobody foresaw say how to go on with the run in `path`."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        if os.path.exists(path / "run.json"):
+            words = f"resnet-bench run --resume {shlex.quote(str(path))}"
+            error.add_note(f"the records so far are kept: go on by: {words}")
+        raise
 
 
 def check_budget(options: argparse.Namespace) -> None:

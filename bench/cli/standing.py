@@ -39,7 +39,7 @@ def order(contest: Contest) -> str:
 
 def table(contest: Contest) -> "Table":
     """The ranking of a contest, as narrow as it can be."""
-    from bench.cli.terminal import plain_table
+    from bench.reports.formats.plain_table import plain_table
 
     found = plain_table(title=f"{contest.label}, so far")
     found.add_column("contender", no_wrap=True)

@@ -1,32 +1,42 @@
-"""What all commands print with: the console, tables, and a status in its colour."""
+"""What all commands print with: the console, and a status in its colour."""
 
 import sys
+from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from bench.words import printable
+
 STYLES = {"ok": "green", "unavailable": "yellow", "unsupported": "yellow"}  # all others: red
+UNBOUNDED = 100_000  # columns of an output that is no terminal, and has no width
 
 
 class Terminal(Console):
-    """A console that leaves it to the caller what a closed pipe means."""
+    """A console on which no character of a name or a reason acts: colours alone are ours."""
 
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+    @property
+    def is_screen(self) -> bool:
+        """Whether what was shown can be drawn again; FORCE_COLOR asks for colours alone."""
+        return self.is_interactive and self.file.isatty()
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
 
 
 @cache
-def console() -> Console:
-    """Standard output, wide enough for a ranking where it is no terminal; [brackets] are text."""
-    return Terminal(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
-
-
-def plain_table(**options: Any) -> Table:
-    """A table without lines, as all commands show them."""
-    return Table(box=None, header_style="dim", pad_edge=False, title_justify="left", **options)
+def console() -> Terminal:
+    """Standard output, of any width where it is no terminal; [brackets] are text."""
+    width = None if sys.stdout.isatty() else UNBOUNDED
+    return Terminal(width=width, markup=False, highlight=False)
 
 
 def status_text(status: str) -> Text:

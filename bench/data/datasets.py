@@ -3,16 +3,21 @@
 The libraries that read a dataset never enter a process that measures: see `sharing.py`.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.cells import Cell
-from bench.errors import UsageError
-from bench.files import CACHE
+from bench import cache
+from bench.cells import DATASETS, Cell
+from bench.errors import UsageError, unknown
 from resnet_impls.architecture import ARCHITECTURES
 
+# Files of CIFAR-10's binary version -> how many images each holds
+CIFAR10_TRAIN = {f"data_batch_{number}.bin": 10_000 for number in range(1, 6)}
+CIFAR10_TEST = {"test_batch.bin": 10_000}
+CIFAR10_ROW = 3073  # bytes: a label, then 32x32 red, green and blue values
 SMALL = 64  # pixels: larger synthetic images are fewer, so that files stay below 1.3 GiB
 
 
@@ -105,21 +110,24 @@ def cifar10(folder: Path | None) -> tuple[np.ndarray, ...]:
 
 def _cifar10_binary(folder: Path) -> tuple[np.ndarray, ...]:
     arrays: list[np.ndarray] = []
-    for names in ([f"data_batch_{n}.bin" for n in range(1, 6)], ["test_batch.bin"]):
-        rows = []
-        for file in (folder / name for name in names):
-            if not file.is_file():
-                raise UsageError(
-                    f"--data-dir {folder}: {file.name} is missing; unpack CIFAR-10 again"
-                )
-            content = np.fromfile(file, np.uint8)
-            # a label, then 32x32 red, green and blue values
-            if content.size == 0 or content.size % 3073 or content[::3073].max() > 9:
-                raise UsageError(f"--data-dir: {file} is damaged; unpack CIFAR-10 again")
-            rows.append(content.reshape(-1, 3073))
-        data = np.concatenate(rows)
+    for images in (CIFAR10_TRAIN, CIFAR10_TEST):
+        data = np.concatenate([_rows(folder / name, count) for name, count in images.items()])
         arrays += [data[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), data[:, 0]]
     return tuple(arrays)
+
+
+def _rows(file: Path, count: int) -> np.ndarray:
+    """The images of a file of the binary version, (N, CIFAR10_ROW); all of them, or UsageError."""
+    if not file.is_file():
+        raise UsageError(f"--data-dir: {file} is missing; unpack CIFAR-10 again")
+    wanted = count * CIFAR10_ROW
+    if (size := file.stat().st_size) != wanted:
+        problem = f"{file} is damaged: it has {size:,} bytes, and CIFAR-10's has {wanted:,}"
+        raise UsageError(f"--data-dir: {problem}; unpack CIFAR-10 again")
+    content = np.fromfile(file, np.uint8).reshape(-1, CIFAR10_ROW)
+    if content[:, 0].max() > 9:
+        raise UsageError(f"--data-dir: {file} is damaged; unpack CIFAR-10 again")
+    return content
 
 
 def _cifar10_torchvision(folder: Path | None) -> tuple[np.ndarray, ...]:
@@ -131,9 +139,11 @@ def _cifar10_torchvision(folder: Path | None) -> tuple[np.ndarray, ...]:
             "the binary version by --data-dir"
         ) from None
     arrays: list[np.ndarray] = []
+    place = folder or cache.writable(cache.folder())
     for train in (True, False):
         try:
-            part = CIFAR10(folder or CACHE, train=train, download=folder is None)
+            with nullcontext() if folder else cache.updating("cifar10"):  # one run downloads it
+                part = CIFAR10(place, train=train, download=folder is None)
         except (RuntimeError, OSError) as error:  # RuntimeError: a checksum is wrong
             if folder is not None:
                 message = (
@@ -181,8 +191,10 @@ def load(
         arrays = digits()
     elif name == "cifar10":
         arrays = cifar10(data_dir)
-    else:
+    elif name == "synthetic":
         arrays = synthetic(image_size, classes, many)
+    else:
+        raise UsageError(unknown("dataset", name, DATASETS))
     train_images, train_labels, test_images, test_labels = arrays
     check(name, len(train_labels), train_images.shape[1], image_size, batch_size)
     factor = image_size // train_images.shape[1]

@@ -32,8 +32,8 @@ def shared_data(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[dict[C
             groups.setdefault(key, []).append(cell)
     with tempfile.TemporaryDirectory(prefix="resnet-bench-") as temporary:
         folders: dict[Cell, Path] = {}
-        for (name, image_size, classes), members in groups.items():
-            folder = Path(temporary) / f"{name}-{image_size}-{classes}"
+        for number, ((name, image_size, classes), members) in enumerate(groups.items()):
+            folder = Path(temporary) / str(number)
             prepare(
                 folder,
                 name=name,
@@ -78,7 +78,10 @@ def prepare(
 
     Raises UsageError as `load` does.
     """
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(_full(folder, error)) from None
     directory = str(data_dir) if data_dir else None
     wanted = Wanted(name, image_size, classes, directory, batch_size, many)
     code = processes.run(__spec__.name, json.dumps(plain(wanted)), str(folder))
@@ -101,12 +104,25 @@ def main() -> int:
             batch_size=wanted.batch_size,
             many=wanted.many,
         )
+        for name in ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(dataset, name))
     except UsageError as error:
-        (folder / "error").write_text(str(error), encoding="utf-8")
-        return 2
-    for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(dataset, name))
+        return _refuse(folder, str(error))
+    except OSError as error:  # such as a disk that is full
+        return _refuse(folder, _full(folder, error))
     return 0
+
+
+def _refuse(folder: Path, reason: str) -> int:
+    for name in ARRAYS:  # on a full disk, what they take is room for the reason
+        (folder / f"{name}.npy").unlink(missing_ok=True)
+    (folder / "error").write_text(reason, encoding="utf-8", errors="backslashreplace")
+    return 2
+
+
+def _full(folder: Path, error: OSError) -> str:
+    remedy = "free some, or name another place for temporary files by TMPDIR"
+    return f"{folder.parent}: the images cannot be written ({error.strerror or error}); {remedy}"
 
 
 if __name__ == "__main__":

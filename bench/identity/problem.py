@@ -6,7 +6,7 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -205,10 +205,10 @@ def save(path: Path, problem: Problem, solution: Solution) -> None:
     np.savez(path, **arrays)
 
 
-def load(path: Path, architecture: Architecture) -> tuple[Problem, Solution]:
+def load(file: Path | BinaryIO, architecture: Architecture) -> tuple[Problem, Solution]:
     """Read what `save` wrote."""
     tensors: dict[str, Weights] = {}
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         for key in arrays.files:
             prefix, _, name = key.rpartition("/")
             tensors.setdefault(prefix, {})[name] = arrays[key]

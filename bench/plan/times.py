@@ -7,18 +7,19 @@ machine.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from bench import files
+from bench import cache
 from bench.errors import UsageError
 from bench.plan.observed import Observed, latest
 from bench.records.run import Peak
-from bench.validation import NotNegative, parse, plain
+from bench.validation import NotNegative, plain
 
 MOST = 400  # cells of runs that are kept, the latest
 MOST_CERTIFICATES = 200
 FORMAT = 1
+ENTRY = "times.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +33,10 @@ class Times:
     peaks: Mapping[str, Mapping[str, Peak]] = field(default_factory=dict)  # the latest, as in a run
 
 
-def file() -> Path:
-    """Where it is kept."""
-    return files.CACHE / "times.json"
-
-
 def known() -> Times:
-    """What is remembered; nothing where there is no file, or none that can be read."""
-    try:
-        found = parse(file().read_bytes(), Times)
-    except (OSError, ValueError):
-        return Times()
-    return found if found.format == FORMAT else Times()
+    """What is remembered; nothing where there is nothing that can be read."""
+    found = cache.read_as(ENTRY, Times)
+    return found if found and found.format == FORMAT else Times()
 
 
 def remember(
@@ -52,21 +45,27 @@ def remember(
     peaks: Mapping[str, Mapping[str, Peak]] | None = None,
 ) -> None:
     """Add what a run took. A cache that cannot be written to is not worth the end of a run."""
-    before = known()
-    certificates = {**before.certificates_s, **(certificates_s or {})}
+    with suppress(UsageError, OSError), cache.updating(ENTRY):
+        now = _merged(known(), found, certificates_s or {}, peaks or {})
+        cache.keep(ENTRY, json.dumps(plain(now)) + "\n")
+
+
+def _merged(
+    before: Times,
+    found: Iterable[Observed],
+    certificates_s: Mapping[str, float],
+    peaks: Mapping[str, Mapping[str, Peak]],
+) -> Times:
+    certificates = {**before.certificates_s, **certificates_s}
     merged = {device: dict(table) for device, table in before.peaks.items()}
-    for device, table in (peaks or {}).items():
+    for device, table in peaks.items():
         merged.setdefault(device, {}).update(table)
     there = [each for each in (*before.observed, *found) if not _gone(each)]
-    now = Times(
+    return Times(
         observed=tuple(latest(there, MOST)),
         certificates_s=dict(list(certificates.items())[-MOST_CERTIFICATES:]),
         peaks=merged,
     )
-    try:
-        files.remember(file(), json.dumps(plain(now)) + "\n")
-    except (UsageError, OSError):
-        return
 
 
 def _gone(seen: Observed) -> bool:

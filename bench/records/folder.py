@@ -7,19 +7,26 @@ again.
 
 import json
 import os
+import shlex
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from errno import EINVAL
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from bench import files
 from bench.errors import UsageError
 from bench.files import write
 from bench.records import reading
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.validation import parse, plain
+
+
+LARGEST = 64 * 2**20  # bytes of a run.json; one of 1,000 cells has some 100 KiB
 
 
 class RunFolder:
@@ -29,6 +36,8 @@ class RunFolder:
         self.path = path
         self.run = run
         self.logs = path / "logs"
+        self.lock = path / ".lock"
+        self.written: int | None = None  # bytes of the records after the last that was appended
 
     @classmethod
     def create(cls, path: Path, run: Run) -> "RunFolder":
@@ -37,6 +46,8 @@ class RunFolder:
         try:
             (path / "logs").mkdir(parents=True)
             write(path / "run.json", _json(run))
+        except FileExistsError:
+            raise UsageError(f"--out {path}: another run has begun there; choose another") from None
         except OSError as error:
             raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
         return cls(path, run)
@@ -46,19 +57,61 @@ class RunFolder:
         """The folder of an earlier run. Raises UsageError where `path` holds none."""
         file = path / "run.json"
         try:
-            run = parse(file.read_bytes(), Run)
-        except FileNotFoundError:
+            run = parse(files.read(file, LARGEST), Run)
+        except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{path}: holds no run (there is no run.json in it)") from None
         except OSError as error:
-            raise UsageError(f"{file}: cannot be read ({error})") from None
+            raise UsageError(f"{file}: cannot be read ({error.strerror})") from None
         except ValueError as error:
             raise UsageError(f"{file}: {error}") from None
         return cls(path, run)
 
+    @contextmanager
+    def held(self) -> Iterator["RunFolder"]:
+        """Keep other processes from measuring into the folder; yields it as it is by then.
+
+        Raises UsageError where one does, or where a part of the folder leads elsewhere.
+        """
+        with ExitStack() as ending:
+            try:
+                ending.enter_context(files.locked(self.lock, wait=False))
+            except BlockingIOError:
+                remedy = "wait until it has ended, or end it"
+                raise UsageError(f"{self.path}: another process measures into it; {remedy}") from None
+            except OSError as error:
+                raise self._unwritable(error) from None
+            self._check_links()
+            files.remove_temporary(self.path)
+            yield RunFolder.open(self.path)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a process measures into the folder."""
+        return files.is_locked(self.lock)
+
+    def _check_links(self) -> None:
+        """Raises UsageError for a link among what a run writes to: it may lead anywhere."""
+        own = [self.path / name for name in ("run.json", "records.jsonl", "logs", "weights")]
+        for folder in own[2:]:
+            if folder.is_dir() and not folder.is_symlink():
+                own += folder.iterdir()
+        for path in own:
+            if path.is_symlink():
+                raise UsageError(f"{path}: is a link, and would be written to; remove it")
+
     def note(self, **facts: Any) -> None:
         """Add to the description of the run, by names of its fields, here and on disk."""
         self.run = replace(self.run, **facts)
-        write(self.path / "run.json", _json(self.run))
+        try:
+            write(self.path / "run.json", _json(self.run))
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"{self.path}: cannot be written ({error.strerror}); the records so far are kept: "
+            f"when that is mended, go on by: {self._resume}"
+        )
 
     @contextmanager
     def spending(self, part: str) -> Iterator[Callable[[], None]]:
@@ -83,6 +136,8 @@ class RunFolder:
     def records(self) -> list[Record]:
         """What has been measured so far; a line cut off by a kill is left out."""
         path = self.path / "records.jsonl"
+        if self.written and (not path.exists() or path.stat().st_size < self.written):
+            raise self._changed()
         return reading.read(path) if path.exists() else []
 
     def drop_cut_off_line(self) -> None:
@@ -90,15 +145,43 @@ class RunFolder:
         path = self.path / "records.jsonl"
         if path.exists():
             with path.open("rb+") as file:
-                content = file.read()
-                file.truncate(content.rfind(b"\n") + 1)
+                before = max(0, os.fstat(file.fileno()).st_size - reading.LONGEST)
+                file.seek(before)
+                file.truncate(before + file.read().rfind(b"\n") + 1)
+        self.written = None
 
     def append(self, record: Record) -> None:
-        """Add one record; it is on disk when this returns."""
-        with (self.path / "records.jsonl").open("a", encoding="utf-8") as file:
-            file.write(record.to_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Add one record; it is on disk when this returns.
+
+        Raises UsageError where that is impossible, and then nothing of it is there; or where
+        records that were appended before are gone.
+        """
+        line = record.to_json().encode() + b"\n"
+        try:
+            how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(self.path / "records.jsonl", how, 0o666)
+            try:
+                size = os.fstat(descriptor).st_size
+                if self.written not in (None, size):
+                    raise self._changed()
+                _append(descriptor, line, size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        if not size:
+            files.sync(self.path)
+        self.written = size + len(line)
+
+    def _changed(self) -> UsageError:
+        return UsageError(
+            f"{self.path / 'records.jsonl'}: was removed or changed by another program while the "
+            f"run went on; put it back, or measure what is missing by: {self._resume}"
+        )
+
+    @property
+    def _resume(self) -> str:
+        return f"resnet-bench run --resume {shlex.quote(str(self.path))}"
 
     def drop_empty_logs(self) -> None:
         """Remove the logs of workers that said nothing."""
@@ -108,6 +191,21 @@ class RunFolder:
                     log.unlink()
             if not any(self.logs.iterdir()):
                 self.logs.rmdir()
+
+
+def _append(descriptor: int, line: bytes, size: int) -> None:
+    """Write a line behind `size` bytes, all of it or nothing."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(EINVAL, "records.jsonl is no regular file")
+    left = memoryview(line)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
 
 
 def _json(run: Run) -> str:

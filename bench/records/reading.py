@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.files import opened
 from bench.records.record import Record, from_json
+
+LONGEST = 64 * 2**20  # bytes of a line; one with the losses of a million steps has 20 MB
 
 
 def files(path: Path) -> list[Path]:
@@ -31,10 +34,13 @@ def read(path: Path, say: Callable[[str], object] = lambda remark: None) -> list
     path = path / "records.jsonl" if os.path.isdir(path) else path
     records = []
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):  # line by line: a file may be large
+        with opened(path) as file:
+            # line by line: a file may be large
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), start=1):
                 if line.endswith(b"\n"):
                     records.append(from_json(line[:-1].decode()))
+                elif len(line) == LONGEST:
+                    raise ValueError(f"is longer than {LONGEST / 2**20:.0f} MiB")
                 else:
                     say(f"{path}, line {number}: cut off, as a killed run leaves it; left out")
     except FileNotFoundError:

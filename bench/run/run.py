@@ -13,12 +13,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from bench import __version__
+from bench import __version__, cache
 from bench.calibrate import largest, noise
 from bench.calibrate.peaks import probe
 from bench.cells import Cell, Executable
 from bench.data.sharing import shared_data
-from bench.files import CACHE, writable
 from bench.identity.certificate import Certificate
 from bench.machine import cpus
 from bench.machine.facts import this_machine
@@ -86,7 +85,7 @@ def begin(
     cells = cells_here(request)
     check_weights(cells)
     check_free(path)
-    writable(CACHE)  # where peaks and certificates are kept
+    cache.writable(cache.folder())  # where peaks and certificates are kept
     left_out: tuple[LeftOut, ...] = ()
     if budget_s:
         request, cells, left_out = within(request, cells, budget_s, say)
@@ -96,9 +95,9 @@ def begin(
         run = described(request, path, began, command, machine_name)
         spent_s = {"data": read_s - began_s, "largest_batch": monotonic() - read_s}
         run = replace(run, spent_s=spent_s, budget_s=budget_s, left_out=left_out)
-        folder = RunFolder.create(path, run)
         ends_s = began_s + budget_s * (1 - REPORTS) if budget_s else None
-        ended = _go_on(folder, cells, folders, timeout_s, say, display, ends_s)
+        with RunFolder.create(path, run).held() as folder:
+            ended = _go_on(folder, cells, folders, timeout_s, say, display, ends_s)
         return replace(ended, took_s=monotonic() - began_s)
 
 
@@ -107,7 +106,11 @@ def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> E
 
     Raises UsageError where there is no run, or one that was begun on another machine.
     """
-    folder = RunFolder.open(path)
+    with RunFolder.open(path).held() as folder:
+        return _resume(folder, timeout_s, say, display)
+
+
+def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
     check_machine(folder)
     request = folder.run.options
     left_out = {each.what for each in folder.run.left_out}

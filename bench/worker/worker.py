@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
+from bench import cache
 from bench.cells import Executable
 from bench.worker import implementations
 from bench.worker.measured import MeasuredCell
@@ -71,7 +72,11 @@ def certify(executable: Executable, problem_file: Path) -> Certified:
     from bench.identity import checks, inference, problem
 
     architecture = problem.small(ARCHITECTURES[executable.model])
-    posed, solution = problem.load(problem_file, architecture)
+    file = cache.open_entry(problem_file)
+    if file is None:
+        raise ValueError(f"{problem_file.name} was damaged since it was found to be whole")
+    with file:
+        posed, solution = problem.load(file, architecture)
     module = implementations.imported(executable)
     build = partial(implementations.built, executable, module, architecture)
     if executable.optimizer is None:  # it cannot train

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench import cache as entries
 from bench.calibrate import peaks
 from bench.machine import cpus
 from bench.machine.state import AroundBlock
@@ -19,7 +20,7 @@ from bench.parent.outcome import BlockSeen, Outcome
 from bench.records.reading import read
 from bench.records.run import Peak
 from bench.run.record import record as make_record
-from bench.validation import parse, plain
+from bench.validation import plain
 from bench.worker import peak_probe
 from bench.worker.peak_probe import fastest
 from bench.worker.protocol import BlockTimed, Built
@@ -91,7 +92,7 @@ def test_where_nothing_multiplies_there_is_no_peak(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(peaks, "CACHE", tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -109,8 +110,8 @@ def test_a_real_process_measures_and_its_answer_is_remembered(cache: Path) -> No
 
     [file] = cache.rglob("*.json")
     best = replace(found["cpu"]["all/fp32"], gflop_per_s=1e9, library="wonder")
-    file.write_text(json.dumps(plain(best)))
-    os.utime(file, (0, 0))  # not of late
+    name = f"peaks/{file.name}"
+    os.utime(entries.keep(name, json.dumps(plain(best))), (0, 0))  # not of late
     again = peaks.probe(cells, 120, told.append)["cpu"]["all/fp32"]
     assert (len(told), again.gflop_per_s, again.library) == (2, 1e9, "wonder")
     assert again.copy_gb_per_s >= best.copy_gb_per_s
@@ -155,6 +156,6 @@ def test_an_entry_of_the_cache_that_cannot_be_read_is_measured_anew(
     expected = {"cpu": {"all/fp32": peak}}
     assert peaks.probe([record().cell], 60) == expected
     [file] = cache.rglob("*.json")
-    file.write_text(text)
+    entries.keep(f"peaks/{file.name}", text)
     assert peaks.probe([record().cell], 60) == expected
-    assert parse(file.read_bytes(), Peak) == peak
+    assert entries.read_as(f"peaks/{file.name}", Peak) == peak

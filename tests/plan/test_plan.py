@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench import files
+from bench import cache
 from bench.cells import Cell
 from bench.plan import times
 from bench.plan.costs import cohorts, requests_s
@@ -125,14 +125,14 @@ def test_the_published_times_are_those_of_the_published_runs() -> None:
 def test_what_is_remembered_is_read_back_and_damage_counts_as_absence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "CACHE", tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert times.known() == times.Times()
     times.remember([seen()], {"torch": 3.0})
     times.remember([replace(seen(), run_id="second")])
     assert [each.run_id for each in times.known().observed] == ["first", "second"]
     assert times.known().certificates_s == {"torch": 3.0}
     for damage in (b"", b"{", b'{"observed": 3}', b'{"format": 99}', b"\xff"):
-        times.file().write_bytes(damage)
+        cache.keep(times.ENTRY, damage)
         assert times.known() == times.Times()
     times.remember([seen()])
     assert len(times.known().observed) == 1

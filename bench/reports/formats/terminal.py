@@ -1,29 +1,23 @@
 """The ranking of each contest, as tables on the terminal."""
 
-from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.contests import Contest, Summary
 from bench.analysis.statistics import Estimate
 from bench.cells import TRAINING
+from bench.reports.formats.plain_table import PlainTable, plain_table
 from bench.reports.report import Report
 from bench.reports.text import decimals, number
 
 
-def tables(report: Report) -> list[Table]:
+def tables(report: Report) -> list[PlainTable]:
     """One ranking per contest, fastest first."""
     return [_table(contest) for contest in report.contests]
 
 
-def _table(contest: Contest) -> Table:
+def _table(contest: Contest) -> PlainTable:
     training = contest.cell.workload in TRAINING
-    table = Table(
-        title=Text(f"\n{contest.label}", "table.title"),
-        title_justify="left",
-        box=None,
-        header_style="dim",
-        pad_edge=False,
-    )
+    table = plain_table(title=Text(f"\n{contest.label}", "table.title"))
     table.add_column("contender", no_wrap=True)
     for name in ("s to target" if contest.to_target else "images/s", "against fastest", "verdict"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import cache as entries
 from bench.cells import installed
-from bench.files import CACHE, remember
+from bench.errors import UsageError
 from bench.reports.plots import charts
 from bench.reports.plots.series import Figure
 
@@ -28,10 +30,13 @@ def forms() -> dict[str, Specification]:
     Remembered in a file, since Altair takes a second to import.
     """
     source = hashlib.sha256(Path(charts.__file__).read_bytes()).hexdigest()[:16]
-    file = CACHE / f"plots-{installed('altair')}-{source}.json"
-    if not file.exists():
-        remember(file, json.dumps({kind: _plain(draw()) for kind, draw in charts.KINDS.items()}))
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+    name = f"plots-{installed('altair')}-{source}.json"
+    if known := entries.read_as(name, dict[str, Specification]):
+        return known
+    drawn = {kind: _plain(draw()) for kind, draw in charts.KINDS.items()}
+    with suppress(UsageError):  # it takes a second longer the next time
+        entries.keep(name, json.dumps(drawn))
+    return drawn
 
 
 def version() -> str:

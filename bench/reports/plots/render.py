@@ -8,12 +8,15 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from bench import cache
 from bench.cells import installed
-from bench.files import CACHE, remember, write
+from bench.errors import UsageError
+from bench.files import write
 from bench.processes import command
 from bench.reports.formats import html
 from bench.reports.plots import forms
@@ -75,11 +78,13 @@ def _bundle(version: str) -> str:
     """The scripts of Vega, remembered, as it takes two seconds to put them together."""
     import vl_convert
 
-    file = CACHE / f"vega-lite-{version}-{installed('vl-convert-python')}.js"
-    if not file.exists():
-        bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
-        remember(file, bundle)
-    return file.read_text(encoding="utf-8")
+    name = f"vega-lite-{version}-{installed('vl-convert-python')}.js"
+    if known := cache.read(name):
+        return known.decode()
+    bundle: str = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+    with suppress(UsageError):  # the page is whole without
+        cache.keep(name, bundle)
+    return bundle
 
 
 if __name__ == "__main__":
