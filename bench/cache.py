@@ -11,7 +11,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -90,12 +90,12 @@ def open_entry(path: Path, largest: int | None = None) -> BinaryIO | None:
     if not _trusted(os.fstat(descriptor), largest):
         os.close(descriptor)
         return None
-    file = open(descriptor, "rb")
-    with suppress(OSError):
+    with suppress(OSError), ExitStack() as ending:
+        file = ending.enter_context(open(descriptor, "rb"))
         if (start := _verified(file, path)) is not None:
             file.seek(start)
+            ending.pop_all()
             return file
-    file.close()
     return None
 
 
@@ -152,7 +152,7 @@ def _put(path: Path, parts: Iterator[bytes]) -> None:
 
 
 def updating(name: str) -> AbstractContextManager[None]:
-    """Hold off other runs that would read and write an entry in here. Raises UsageError as `keep`."""
+    """Hold off other runs that would read an entry and write it. Raises UsageError as `keep`."""
     path = writable((folder() / name).parent) / f".{Path(name).name}.lock"
     return files.locked(path, wait=True)
 

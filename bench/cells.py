@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bench.errors import UsageError, unknown
+from bench.errors import UsageError, check_text, unknown
 from bench.words import plural
 from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY, Backend, Implementation
 
@@ -171,9 +171,11 @@ def implementation(name: str) -> Implementation:
             found = False
         if not found:
             raise UsageError(f"--impl {name}: there is no such file")
+        path = path.absolute()  # and no link followed: it keeps the name that it was given
+        check_text(str(path))
         cuda_only = tuple(CUDA_ONLY.keys() - {"fp16"})  # whose author may know better
         own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, cuda_only)
-        return Implementation(path.stem, path.stem, (own,), str(path.resolve()))
+        return Implementation(path.stem, path.stem, (own,), str(path))
     raise UsageError(
         unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
         "with a class Implementation"

@@ -8,6 +8,15 @@ class UsageError(Exception):
     """A mistake of the user's: what was given, what is allowed and what to do, in one line."""
 
 
+def check_text(text: str) -> None:
+    """Raises UsageError for a name that is not UTF-8: no file of results could hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        raise UsageError(f"{shown}: is not UTF-8; rename it, or choose another") from None
+
+
 def unknown(what: str, given: str, allowed: Iterable[str]) -> str:
     """`unknown model 'resnet15' (did you mean 'resnet14'?): choose from …`."""
     allowed = list(allowed)

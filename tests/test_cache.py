@@ -152,13 +152,13 @@ def test_a_write_that_fails_leaves_what_was_there_and_no_temporary_file(
 
 
 def test_two_runs_with_one_cache_lose_nothing_of_each_other(tmp_path: Path) -> None:
-    program = f"""
-import sys
+    program = """
+import json, sys
 from bench import cache
 for number in range(40):
     with cache.updating("times.json"):
-        known = cache.read_as("times.json", dict[str, int]) or {{}}
-        cache.keep("times.json", str({{**known, f"{{sys.argv[1]}}-{{number}}": number}}).replace("'", '"'))
+        known = cache.read_as("times.json", dict[str, int]) or {}
+        cache.keep("times.json", json.dumps({**known, f"{sys.argv[1]}-{number}": number}))
     assert cache.read("times.json") is not None
 """
     started = [subprocess.Popen([sys.executable, "-c", program, name]) for name in "ab"]

@@ -165,8 +165,9 @@ def _key(executable: Executable, checks: Sources) -> str:
     module = implementation(executable.implementation).module
     packages = set(backend(executable).packages)
     if module.endswith(".py"):  # a user's file, which may import any framework and any neighbour
-        folder = Path(module).parent
-        found = sources(sorted(folder.glob("*.py")), folder)
+        found: Sources = {}
+        for folder in {Path(module).resolve().parent, Path(module).parent}:
+            found |= sources([Path(module), *sorted(folder.glob("*.py"))], folder)
         every = [known for row in CATALOGUE.values() for known in row.backends]
         packages = {name for known in every for name in known.packages}
     else:

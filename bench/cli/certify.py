@@ -73,8 +73,8 @@ def _table(executable: Executable, certificate: "Certificate") -> "Table":
     """Every check of both halves: the error, and the largest that passes."""
     from rich.text import Text
 
-    from bench.reports.formats.plain_table import plain_table
     from bench.identity.certificate import stated
+    from bench.reports.formats.plain_table import plain_table
 
     device, precision, model = executable.device, executable.precision, executable.model
     what = executable.optimizer or "infer"

@@ -54,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    from bench.files import write
+    from bench.files import write_named
 
     try:
-        write(path, text)
+        write_named(path, text)
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None

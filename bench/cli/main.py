@@ -20,7 +20,7 @@ from bench.cli import (
     run,
 )
 from bench.cli.last_resort import DISK
-from bench.errors import UsageError
+from bench.errors import UsageError, check_text
 from bench.words import printable
 
 # Each module has `add_arguments(parser)` and `run(options) -> exit code`. What takes long to
@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _answer(words: Sequence[str]) -> int:
     """Run the command that `words` are; what ends it is told in one line."""
     try:
+        for word in words:
+            check_text(word)
         options = parser().parse_args(words)
         options.words = words
         return int(COMMANDS[options.command][0].run(options))

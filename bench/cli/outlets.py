@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from bench.words import printable
+
 
 class Outlet(io.FileIO):
     """A descriptor that drops what cannot be written, and keeps the first reason why."""
@@ -31,6 +33,14 @@ class Outlet(io.FileIO):
         return len(content)
 
 
+class Harmless(io.TextIOWrapper):
+    """Text that is shown as it is: no name and no reason in it acts on a terminal."""
+
+    def write(self, text: str, /) -> int:
+        super().write(printable(text))
+        return len(text)
+
+
 @contextmanager
 def enduring() -> Iterator[Outlet | None]:
     """Standard output and error as they are to be written to; yields that of the output.
@@ -44,7 +54,7 @@ def enduring() -> Iterator[Outlet | None]:
     if output:
         sys.stdout = _text(output, before[0], line_buffering=output.isatty())
     if error:
-        sys.stderr = _text(error, before[1], line_buffering=True)
+        sys.stderr = _text(error, before[1], line_buffering=True, kind=Harmless)
     try:
         yield output
     finally:
@@ -77,10 +87,16 @@ def _outlet(stream: TextIO | None, own: TextIO | None, number: int) -> Outlet | 
     return Outlet(number, "w", closefd=False) if stream is own else None
 
 
-def _text(outlet: Outlet, like: TextIO | None, *, line_buffering: bool) -> TextIO:
+def _text(
+    outlet: Outlet,
+    like: TextIO | None,
+    *,
+    line_buffering: bool,
+    kind: type[io.TextIOWrapper] = io.TextIOWrapper,
+) -> TextIO:
     """Text that is written to `outlet` in the encoding of a stream: what that lacks as escapes."""
     encoding = like.encoding if like else "utf-8"
-    return io.TextIOWrapper(
+    return kind(
         io.BufferedWriter(outlet),
         encoding=encoding,
         errors="backslashreplace",

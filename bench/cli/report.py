@@ -100,6 +100,8 @@ def run(options: argparse.Namespace) -> int:
             shown.append(together)
             if together.records:
                 print(markdown.render(together), end="")
+    for path in (folder.path for each in found for folder, _ in each.runs if folder.goes_on):
+        print(f"resnet-bench: {path}: the run goes on; this is its state by now", file=sys.stderr)
     for reason in left_out.values():
         print(f"resnet-bench: left out {reason}", file=sys.stderr)
     for line in [*merged.remarks, *_without_effect(options, shown)]:

@@ -13,7 +13,7 @@ from bench.cli.arguments import (
     natural,
     positive,
 )
-from bench.errors import UsageError
+from bench.errors import UsageError, check_text
 from bench.request.profiles import EVALUATE_EVERY, PROFILES, Profile, fill
 from bench.request.request import Request
 
@@ -155,7 +155,7 @@ def request_of(options: argparse.Namespace) -> Request:
         recipe=options.recipe,
         dataset=options.dataset,
         seed=options.seed,
-        load_weights=options.load_weights and str(options.load_weights.absolute()),
+        load_weights=_absolute(options.load_weights),
         steps=options.steps,
         threads=_tuple(options.threads),
         input=_tuple(options.input) or ("native",),
@@ -166,7 +166,7 @@ def request_of(options: argparse.Namespace) -> Request:
         replicates=options.replicates,
         precision_target=options.precision_target,
         max_replicates=_most(options, options.replicates or profile.replicates),
-        data_dir=options.data_dir and str(options.data_dir.absolute()),
+        data_dir=_absolute(options.data_dir),
     )
     return filled(request, profile)
 
@@ -176,6 +176,14 @@ def filled(request: Request, profile: Profile) -> Request:
     from bench.machine import cpus, facts
 
     return fill(request, profile, device=facts.default_device(), threads=cpus.cores())
+
+
+def _absolute(path: Path | None) -> str | None:
+    """A run may be resumed from another folder. Raises UsageError for one that is not UTF-8."""
+    if path is None:
+        return None
+    check_text(str(path.absolute()))
+    return str(path.absolute())
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

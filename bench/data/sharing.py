@@ -85,9 +85,9 @@ def prepare(
     directory = str(data_dir) if data_dir else None
     wanted = Wanted(name, image_size, classes, directory, batch_size, many)
     code = processes.run(__spec__.name, json.dumps(plain(wanted)), str(folder))
-    error = folder / "error"
-    if error.exists():
-        raise UsageError(error.read_text(encoding="utf-8"))
+    refusal = folder / "error"
+    if refusal.exists():
+        raise UsageError(refusal.read_text(encoding="utf-8"))
     if code:
         raise UsageError(f"reading {name} failed with code {code}")
 

@@ -18,13 +18,12 @@ from time import monotonic
 from typing import Any
 
 from bench import files
-from bench.errors import UsageError
+from bench.errors import UsageError, check_text
 from bench.files import write
 from bench.records import reading
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.validation import parse, plain
-
 
 LARGEST = 64 * 2**20  # bytes of a run.json; one of 1,000 cells has some 100 KiB
 
@@ -76,8 +75,8 @@ class RunFolder:
             try:
                 ending.enter_context(files.locked(self.lock, wait=False))
             except BlockingIOError:
-                remedy = "wait until it has ended, or end it"
-                raise UsageError(f"{self.path}: another process measures into it; {remedy}") from None
+                taken = f"{self.path}: another process measures into it; wait until it has ended"
+                raise UsageError(taken) from None
             except OSError as error:
                 raise self._unwritable(error) from None
             self._check_links()
@@ -209,7 +208,9 @@ def _append(descriptor: int, line: bytes, size: int) -> None:
 
 
 def _json(run: Run) -> str:
-    return json.dumps(plain(run), indent=2) + "\n"
+    text = json.dumps(plain(run), indent=2) + "\n"
+    parse(text, Run)  # what would be refused is not written
+    return text
 
 
 def check_free(path: Path) -> None:
@@ -221,6 +222,7 @@ def check_free(path: Path) -> None:
 
 
 def _check_free(path: Path) -> None:
+    check_text(path.resolve().name)  # the name of the run
     if (path / "run.json").exists():
         raise UsageError(
             f"--out {path}: already holds a run; choose another folder, or go on with it by "

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import msgspec
 
+from bench import files
 from bench.analysis.hardware import Hardware
 from bench.errors import UsageError, unknown
 from bench.records import Record
@@ -31,6 +32,7 @@ class Rate:
     power_w: Positive | None = None
 
 
+LARGEST = 2**20  # bytes of the file
 NUMBER = "a finite number above 0 (and below 1e15)"
 KEYS = {"price_per_hour": NUMBER, "currency": "a name such as 'EUR'", "power_w": NUMBER}
 
@@ -41,13 +43,15 @@ def read(path: Path, records: Iterable[Record]) -> dict[str, Rate]:
     Raises UsageError that names the file, the entry and the remedy.
     """
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(files.read(path, LARGEST).decode())
     except FileNotFoundError:
         raise UsageError(f"--machines {path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--machines {path}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise UsageError(f"--machines {path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # of its encoding, its grammar, or a number of 5,000 digits
         raise UsageError(f"--machines {path}: is not TOML ({error})") from None
+    except RecursionError:
+        raise UsageError(f"--machines {path}: is nested too deeply") from None
     known = dict.fromkeys(name for r in records for name in (r.machine, r.processor))
     try:
         return {name: _rate(name, entry, known) for name, entry in entries.items()}

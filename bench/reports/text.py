@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bench.analysis.statistics import Estimate
+from bench.words import printable
 
 SPECIAL = r"[\\`*<>&|~]|(?<![^\W_])_|_(?![^\W_])"  # in any place
 LONG = 20  # lines of a section that a reader would rather open than scroll past
@@ -37,11 +38,12 @@ def link(text: str, address: str) -> str:
 
 
 def _escaped(text: str, special: str) -> str:
-    return re.sub(f"({special})", r"\\\1", " ".join(text.split()))
+    return re.sub(f"({special})", r"\\\1", printable(" ".join(text.split())))
 
 
 def code(text: str) -> str:
     """Text from outside as a block of shell, whose fence is longer than any that is in it."""
+    text = printable(text)
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}sh\n{text}\n{fence}"
@@ -49,7 +51,7 @@ def code(text: str) -> str:
 
 def details(title: str, text: str) -> str:
     """Markdown that a reader opens by clicking on its `title`, which is text from outside."""
-    summary = f"<summary>{html.escape(' '.join(title.split()))}</summary>"
+    summary = f"<summary>{html.escape(printable(' '.join(title.split())))}</summary>"
     return f"<details>\n{summary}\n\n{text}\n\n</details>"
 
 

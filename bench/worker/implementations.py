@@ -57,7 +57,8 @@ def load_module(name: str) -> ModuleType:
     if not name.endswith(".py"):
         return importlib.import_module(name)
     path = Path(name)
-    sys.path.append(str(path.parent))  # a file may import its neighbours
+    # a file may import its neighbours, and where it is a link those of what it leads to
+    sys.path += dict.fromkeys([str(path.resolve().parent), str(path.parent)])
     # by its place and not by its name, which may be that of a module loaded long ago
     spec = importlib.util.spec_from_file_location(f"{path.stem} (a user's file)", path)
     assert spec is not None

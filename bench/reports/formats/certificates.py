@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.cells import Executable, backend, installed
 from bench.errors import UsageError
-from bench.files import write
+from bench.files import write_named
 from bench.identity.certificate import Certificate, Half
 from bench.reports.text import table
 
@@ -45,10 +45,11 @@ def save(path: Path | None, certificates: Mapping[Executable, Certificate]) -> N
     if path is None:
         return
     try:
-        with path.open("a", encoding="utf-8"):
-            pass  # it can be written; until there is something to write, it keeps what it has
         if certificates:
-            write(path, render(certificates))
+            write_named(path, render(certificates))
+        elif path.is_file() or not path.exists():
+            with path.open("a", encoding="utf-8"):
+                pass  # it can be written; until there is something to write, it keeps what it has
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
 
