@@ -79,10 +79,9 @@ def cells_of(request: Request) -> list[Cell]:
     exist.
     """
     devices, steps, batch_sizes = request.device, request.steps, request.batch_size
-    assert devices is not None  # filled in, as are the others
-    assert steps is not None
-    assert batch_sizes is not None
-    assert request.impl is not None
+    if devices is None or steps is None or batch_sizes is None or request.impl is None:
+        # a run.json may be of a version that kept less, or damaged
+        raise UsageError("the options say nothing of impl, device, steps or batch_size")
     _check_names(request)
     sizes = [LARGEST if size == "max" else size for size in batch_sizes]
     cells: dict[Cell, None] = {}
