@@ -117,7 +117,7 @@ assert {"bench.parent.schedule", "bench.reports.formats.csv"} <= sys.modules.key
 """
     )
     frameworks = {"torch", "torchvision", "tensorflow", "keras", "jax", "flax"}
-    assert not modules & (frameworks | {"sklearn", "pandas"})
+    assert not modules & (frameworks | {"pandas"})
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ except SystemExit as end:
 """
     )
     assert "bench" in modules
-    assert not modules & {"numpy", "scipy", "sklearn", "torch", "tensorflow", "jax", "keras"}
+    assert not modules & {"numpy", "scipy", "torch", "tensorflow", "jax", "keras"}

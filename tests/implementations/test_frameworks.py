@@ -212,4 +212,4 @@ def test_keras_does_not_import_what_is_installed_for_the_instrument(
         mapped = {Path(each.path) for each in psutil.Process(child.process.pid).memory_maps()}
     packages = {part for path in mapped for part in path.parts}
     assert "jaxlib" in packages
-    assert packages & {"pandas", "sklearn"} == set()
+    assert "pandas" not in packages
