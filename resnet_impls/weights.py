@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from resnet_impls.architecture import Architecture
 
 Weights = dict[str, np.ndarray]  # canonical name -> float32 array, parameters then statistics
+TYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16"}  # of safetensors
 
 
 def initial_weights(architecture: Architecture, seed: int) -> Weights:
@@ -52,15 +54,29 @@ def save(path: Path, weights: Weights) -> None:
 def load(path: Path, architecture: Architecture) -> Weights:
     """Read the weights of `architecture` from a safetensors file; nothing in it is executed.
 
-    Raises ValueError that says what is wrong with the file, OSError where it cannot be read.
+    Names, shapes and types are compared before a value is read. Raises ValueError that says what is
+    wrong with the file, OSError where it cannot be read.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
+    if path.exists() and not path.is_file():  # a pipe or a device may have no end
+        raise ValueError("is no regular file")
     try:
-        found = load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            _check(found, architecture)
+            shapes = architecture.parameters | architecture.statistics
+            weights = {name: file.get_tensor(name) for name in shapes}
     except SafetensorError as error:
         raise ValueError(f"no safetensors file ({error})") from None
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} holds values that are not finite numbers")
+    return weights
+
+
+def _check(found: Mapping[str, Any], architecture: Architecture) -> None:
+    """Raises ValueError where the tensors of a file are not those of `architecture`."""
     shapes = architecture.parameters | architecture.statistics
     for problem, names in (
         ("no", shapes.keys() - found.keys()),
@@ -70,15 +86,10 @@ def load(path: Path, architecture: Architecture) -> Weights:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ValueError(f"{problem} tensor {min(names)}{more}; {architecture.name} differs")
     for name, shape in shapes.items():
-        value = found[name]
-        if value.shape != shape or value.dtype != np.float32:
-            raise ValueError(
-                f"{name} is {value.dtype} {value.shape}; in {architecture.name} it is float32 "
-                f"{shape}"
-            )
-        if not np.isfinite(value).all():
-            raise ValueError(f"{name} holds values that are not finite numbers")
-    return {name: found[name] for name in shapes}
+        given, kind = tuple(found[name].get_shape()), found[name].get_dtype()
+        if given != shape or kind != "F32":
+            is_now = f"{name} is {TYPES.get(kind, kind)} {given}"
+            raise ValueError(f"{is_now}; in {architecture.name} it is float32 {shape}")
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:

@@ -57,7 +57,11 @@ def observed(records: Iterable[Record], runs: Iterable[Run]) -> list[Observed]:
 def _of_cell(cell: Cell, rows: Sequence[Record], run: Run | None) -> Observed:
     peak = run.peak_of(cell) if run else None
     step_s = statistics.median(sum(row.block_s) / sum(row.block_steps) for row in rows)
-    evaluations = [row.evaluation_s / len(row.accuracies) for row in rows if row.evaluation_s and row.accuracies]
+    evaluations = [
+        row.evaluation_s / len(row.accuracies)
+        for row in rows
+        if row.evaluation_s and row.accuracies
+    ]
     return Observed(
         run_id=rows[0].run_id,
         machine=rows[0].machine,

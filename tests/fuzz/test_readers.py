@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import HOSTILE_TEXT, as_json, damaged, scratched
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -33,7 +34,7 @@ from bench.errors import UsageError
 from bench.identity.certificate import Certificate, Half
 from bench.plan import times
 from bench.plan.observed import observed
-from bench.records import Record, Run
+from bench.records import Record
 from bench.records.folder import RunFolder
 from bench.records.frame import frame
 from bench.records.merging import merge
@@ -49,7 +50,6 @@ from bench.run.check import check_weights
 from bench.run.stopping import rounds
 from bench.validation import parse, plain
 from builders import JAX, TENSORFLOW, record, run, timed
-from documents import HOSTILE_TEXT, as_json, damaged, scratched
 from resnet_impls import weights
 from resnet_impls.architecture import ARCHITECTURES
 
@@ -101,6 +101,7 @@ Check = Callable[[Any, Path], None]
 
 def fuzz(check: Check, given_by: st.SearchStrategy[Any], place: Path, examples: int) -> None:
     """Try a check on many inputs; what raises anything but UsageError fails, with its input."""
+    said: list[str] = []
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     @settings(
@@ -116,10 +117,10 @@ def fuzz(check: Check, given_by: st.SearchStrategy[Any], place: Path, examples: 
         try:
             check(value, place)
         except UsageError as error:
-            assert len(str(error)) < 20_000
-            assert str(error).strip()
+            said.append(str(error))
 
     attempt()
+    assert all(line.strip() and len(line) < 20_000 for line in said)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
     assert grown_kib < GROWTH_MIB * 1024
 
