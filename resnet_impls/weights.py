@@ -47,8 +47,11 @@ def save(path: Path, weights: Weights) -> None:
 
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, temporary)
-    temporary.replace(path)
+    try:
+        save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, architecture: Architecture) -> Weights:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.cells import Cell, implementation, obstacle
+from bench.cells import Cell, backend, implementation, obstacle
 from bench.errors import UsageError
 from bench.request.matrix import cells_of, contenders
 from bench.request.request import Request
@@ -201,6 +201,30 @@ def test_two_implementations_of_one_name_are_refused(users_file: Path, tmp_path:
     with pytest.raises(UsageError, match="two are called mine; rename a file"):
         cells(impl=[str(users_file), str(other)])
     assert len(cells(impl=[str(users_file), str(users_file)])) == 1
+
+
+def test_a_link_to_a_users_file_is_called_as_it_is_named(users_file: Path) -> None:
+    link = users_file.with_name("current.py")
+    link.symlink_to(users_file.name)
+    (cell,) = cells(impl=[str(link)])
+    assert cell.label == "current eager"
+    assert cell.implementation == str(link)
+    assert backend(cell).name == "current"
+    assert obstacle(cell) is None
+    target = users_file.rename(users_file.with_suffix(""))  # a target may be called anything
+    link.unlink()
+    link.symlink_to(target.name)
+    assert cells(impl=[str(link)]) == [cell]
+
+
+def test_a_file_whose_name_no_result_can_hold_is_refused(users_file: Path) -> None:
+    file = users_file.with_name("caf\udce9.py")
+    try:
+        users_file.rename(file)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    with pytest.raises(UsageError, match=r"caf\\udce9\.py: is not UTF-8; rename it"):
+        cells(impl=[str(file)])
 
 
 def test_a_label_names_a_backend_only_where_there_is_a_choice() -> None:

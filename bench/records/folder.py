@@ -43,12 +43,15 @@ class RunFolder:
         """Make the folder of a new run. Raises UsageError where that cannot be done."""
         check_free(path)
         try:
+            text = _json(run)
             (path / "logs").mkdir(parents=True)
-            write(path / "run.json", _json(run))
+            write(path / "run.json", text)
         except FileExistsError:
             raise UsageError(f"--out {path}: another run has begun there; choose another") from None
         except OSError as error:
             raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
+        except ValueError as error:
+            raise UsageError(f"--out {path}: its run.json could not be read ({error})") from None
         return cls(path, run)
 
     @classmethod

@@ -48,7 +48,9 @@ def read(path: Path, records: Iterable[Record]) -> dict[str, Rate]:
         raise UsageError(f"--machines {path}: there is no such file") from None
     except OSError as error:
         raise UsageError(f"--machines {path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # of its encoding, its grammar, or a number of 5,000 digits
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--machines {path}: cannot be read ({error})") from None
+    except ValueError as error:  # of its grammar, or of a number of 5,000 digits
         raise UsageError(f"--machines {path}: is not TOML ({error})") from None
     except RecursionError:
         raise UsageError(f"--machines {path}: is nested too deeply") from None

@@ -1,6 +1,7 @@
 """`resnet-bench compare` on runs: what has changed, and what is said of it."""
 
 import math
+import os
 import random
 import re
 import subprocess
@@ -121,6 +122,27 @@ def test_the_comparison_is_written_where_asked(
     assert (tmp_path / "comparison.md").read_text(encoding="utf-8") == text
     code, line = compare(base, new, "--out", tmp_path / "nowhere" / "comparison.md")
     assert (code, "cannot be written" in line) == (2, True)
+
+
+def test_a_link_or_a_device_named_for_the_comparison_stays_one(
+    write: Write, compare: Compare, tmp_path: Path
+) -> None:
+    base, new = write("base", *processes(SPEEDS)), write("new", *slower(0.0))
+    file, link, pipe = (tmp_path / name for name in ("file", "link", "pipe"))
+    file.write_text("old")
+    link.symlink_to("file")
+    os.mkfifo(pipe)
+    _, text = compare(base, new, "--out", link)
+    assert link.is_symlink()
+    assert file.read_text(encoding="utf-8") == text
+    assert compare(base, new, "--out", "/dev/null")[0] == 0
+    assert Path("/dev/null").is_char_device()
+    assert "cannot be written" in compare(base, new, "--out", pipe)[1]  # nobody reads it
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert compare(base, new, "--out", pipe)[0] == 0
+    assert os.read(reader, 10**6).decode() == text
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_text_from_outside_stays_text(write: Write, compare: Compare) -> None:

@@ -1,5 +1,6 @@
 """Datasets as arrays, from the embedded digits to what `prepare` leaves for the workers."""
 
+import resource
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,20 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that temporary files go to."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_behind(temporary: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # a file may be no larger
+    try:
+        with (
+            pytest.raises(UsageError, match=r"cannot be written .*TMPDIR"),
+            shared_data([record().cell], None),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(temporary.iterdir()) == []
 
 
 def test_shared_data_leaves_nothing_behind(temporary: Path) -> None:

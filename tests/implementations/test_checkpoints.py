@@ -1,5 +1,7 @@
 """Trained weights in a file: saved by one framework, loaded by another, refused when unsound."""
 
+import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,35 @@ def in_float64(path: Path) -> None:
     save_file({name: np.float64(value) for name, value in load_file(path).items()}, path)
 
 
+def of_type(kind: str) -> Callable[[Path], None]:
+    """With a tensor of a type that NumPy lacks, as other programs write it."""
+
+    def retyped(path: Path) -> None:
+        size = 20 if kind == "BF16" else 10
+        described = {"dtype": kind, "shape": [10], "data_offsets": [0, size]}
+        header = json.dumps({"head.bias": described}).encode()
+        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+
+    retyped.__name__ = kind
+    return retyped
+
+
+def lying(path: Path) -> None:
+    """A header that says it holds a terabyte."""
+    huge = {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}
+    header = json.dumps({"head.bias": huge}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def a_long_header(path: Path) -> None:
+    path.write_bytes(b"\xff" * 7 + b"\x7f" + b"{}")
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def with_a_nan(path: Path) -> None:
     save_file(load_file(path) | {"head.bias": np.full(10, np.nan, np.float32)}, path)
 
@@ -103,6 +134,11 @@ def a_folder(path: Path) -> None:
         (with_another_tensor, "unexpected tensor stem.conv.bias"),
         (misshapen, "head.bias is float32 (11,); in resnet14 it is float32 (10,)"),
         (in_float64, "float64"),
+        (of_type("BF16"), "no tensor"),
+        (of_type("F8_E4M3"), "no tensor"),
+        (lying, "no safetensors file"),
+        (a_long_header, "no safetensors file"),
+        (a_pipe, "is no regular file"),
         (with_a_nan, "head.bias holds values that are not finite"),
         (cut_off, "no safetensors file"),
         (empty, "no safetensors file"),

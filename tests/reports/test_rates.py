@@ -1,5 +1,6 @@
 """`machines.toml`: what is refused, in one line, and what counts for whom."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ REFUSED = {
     "[dusk]\npower_w = 1": "'dusk' (did you mean 'desk'?)",
     "[host.example.com]\npower_w = 1": "in quotes",
     "desk = 3": "desk = 3 is no table",
+    "[desk]\npower_w = " + "9" * 5000: "is not TOML",
+    "[desk]\npower_w = " + "[" * 5000 + "]" * 5000: "is nested too deeply",
+    "#" * (2**20 + 1): "is larger than 1 MiB",
     "[desk]\nprice = 1": "unknown key 'price'",
     "[desk]\npower_w = -1": "power_w = -1: must be a finite number above 0",
     "[desk]\npower_w = 0": "above 0",
@@ -32,7 +36,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:30])
 def test_a_mistake_is_named_in_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "machines.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -49,7 +53,9 @@ def test_the_command_refuses_it_and_leaves_the_run_alone(
 ) -> None:
     folder = published(tmp_path / "run")
     before = sorted(folder.iterdir())
-    for given in (tmp_path / "nowhere.toml", tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for given in (tmp_path / "nowhere.toml", tmp_path, tmp_path / "pipe", tmp_path / "endless"):
         assert main(["report", str(folder), "--machines", str(given)]) == 2
         line = capsys.readouterr().err
         assert line.count("\n") == 1
