@@ -6,7 +6,6 @@ each half, and which halves the cache holds already.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,6 +21,7 @@ from bench.identity.certificate import Certificate, Half
 from bench.machine.facts import this_machine
 from bench.parent.at_once import answers
 from bench.parent.child import Failure
+from bench.temporary import TemporaryFolder
 from bench.validation import plain
 from bench.worker.environment import Environment
 from bench.worker.protocol import Certify
@@ -142,8 +142,8 @@ def _problem(executable: Executable) -> Path:
     name = _problem_entry(executable)
     if known := cache.find(name):
         return known
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
-        fresh = Path(folder) / "problem.npz"
+    with TemporaryFolder() as folder:
+        fresh = folder.path / "problem.npz"
         words = (model, optimizer, recipe, str(fresh))
         if processes.run("bench.identity.problem", *words, variables=SLEEPY):
             raise UsageError(f"the reference of {model} with {optimizer} could not be computed")

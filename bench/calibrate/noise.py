@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import statistics
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from bench.records.run import Machine, NoiseFloor
 from bench.request.matrix import cells_of
 from bench.request.profiles import PROFILES
 from bench.request.request import Request
+from bench.temporary import TemporaryFolder
 from bench.validation import HUGE, plain
 
 PAIRS = 5
@@ -86,9 +86,9 @@ def log_ratios(cell: Cell) -> Iterator[float]:
     Raises Failure where a worker fails, or memory holds no two of them.
     """
     with ExitStack() as ending:
-        logs = ending.enter_context(tempfile.TemporaryDirectory(prefix="resnet-bench-"))
+        logs = ending.enter_context(TemporaryFolder()).path
         folders = ending.enter_context(shared_data([cell], None))
-        schedule = Schedule(folders, Path(logs), timeout_s=600, seed=0)
+        schedule = Schedule(folders, logs, timeout_s=600, seed=0)
         found = schedule.run([(cell, pair) for pair in range(PAIRS)] * 2)
         ending.enter_context(closing(found))
         waiting: Outcome | None = None

@@ -3,7 +3,6 @@
 import argparse
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING
 from bench.cli.arguments import duration
 from bench.cli.request import request_arguments, request_of
 from bench.errors import UsageError
-from bench.processes import ENDING
 
 if TYPE_CHECKING:
     from bench.cli.display import Display
@@ -84,7 +82,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         raise UsageError("--json is the form of a plan: add --plan, or leave --json out")
     check_budget(options)
-    answer_signals()
     if options.resume:
         check_resumable(options)
         with resumable(options.resume):
@@ -163,13 +160,6 @@ def show_plan(options: argparse.Namespace) -> int:
     check_data(able(cells), request.data_dir)
     show(plan(request, cells), as_json=options.json)
     return 0
-
-
-def answer_signals() -> None:
-    """Have what ends a process end a run as Ctrl-C does, but for what is ignored, as by nohup."""
-    for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
 
 
 def check_resumable(options: argparse.Namespace) -> None:

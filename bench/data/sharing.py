@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from bench import processes
 from bench.cells import LARGEST, Cell, obstacle
 from bench.data.datasets import ARRAYS, Dataset, load
 from bench.errors import UsageError
+from bench.temporary import TemporaryFolder
 from bench.validation import parse, plain
 from resnet_impls.architecture import ARCHITECTURES
 
@@ -30,10 +30,10 @@ def shared_data(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[dict[C
             architecture = ARCHITECTURES[cell.model]
             key = (cell.dataset, architecture.image_size, architecture.classes)
             groups.setdefault(key, []).append(cell)
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as temporary:
+    with TemporaryFolder() as temporary:
         folders: dict[Cell, Path] = {}
         for number, ((name, image_size, classes), members) in enumerate(groups.items()):
-            folder = Path(temporary) / str(number)
+            folder = temporary.path / str(number)
             prepare(
                 folder,
                 name=name,

@@ -5,7 +5,6 @@ a user's own file would be.
 """
 
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from bench.records.run import Run
 from bench.request.matrix import cells_of
 from bench.request.request import Request
 from bench.run.measure import measure
+from bench.temporary import TemporaryFolder
 
 PLANTED = Path(__file__).with_name("planted")
 STEPS = 40
@@ -72,7 +72,7 @@ def examine() -> Iterator[Finding]:
     faults = [fault for fault in FAULTS if fault.device == "cpu" or facts.gpus()]
     cells = list(dict.fromkeys(cell for fault in faults for cell in fault.cells))
     with (
-        tempfile.TemporaryDirectory(prefix="resnet-bench-") as logs,
+        TemporaryFolder() as logs,
         shared_data(cells, None) as folders,
     ):
         run = Run(
@@ -82,7 +82,7 @@ def examine() -> Iterator[Finding]:
             machine=facts.this_machine(),
         )
         tasks = [(cell, 0) for cell in cells]
-        found = measure(run, tasks, folders, {}, logs=Path(logs), timeout_s=TIMEOUT_S)
+        found = measure(run, tasks, folders, {}, logs=logs.path, timeout_s=TIMEOUT_S)
         records = {record.cell: record for record in found}
     for fault in FAULTS:
         verdict = "not run"

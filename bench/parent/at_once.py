@@ -5,19 +5,19 @@ sleeps until one of them has answered.
 """
 
 import select
-import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Hashable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import psutil
 
+from bench import signals
 from bench.machine import cpus
 from bench.parent.child import LIFE_SIGN_S, Child, Failure
+from bench.temporary import TemporaryFolder
 from bench.worker.environment import Environment
 from bench.worker.protocol import A, WorkerRequest
 
@@ -36,15 +36,16 @@ def answers(
     """
     waiting = deque(asked)
     with ExitStack() as ending:
-        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="resnet-bench-")))
+        folder = ending.enter_context(TemporaryFolder()).path
         running: dict[Child, tuple[Key, float]] = {}  # and when it has to have answered
         while waiting or running:
             while waiting and _one_more(len(running)):
                 key = waiting.popleft()
                 environment, request = asked[key]
                 beside = replace(environment, beside_others=True)
-                child = Child(beside, folder / f"{len(waiting)}.log")
-                ending.callback(child.end)
+                with signals.held():
+                    child = Child(beside, folder / f"{len(waiting)}.log")
+                    ending.callback(child.end)
                 child.begin(request)
                 running[child] = key, time.monotonic() + timeout_s
             for child in _done(running):

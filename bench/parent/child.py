@@ -5,16 +5,16 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import processes
+from bench import guardian, processes, signals
 from bench.machine import cpus
 from bench.parent.suspension import Suspension
 from bench.records.record import Status
+from bench.temporary import TemporaryFolder
 from bench.worker import protocol
 from bench.worker.channel import Channel, ChannelClosed
 from bench.worker.environment import Environment, temporary_files
@@ -24,6 +24,8 @@ from bench.worker.protocol import A, Build, Failed, WorkerRequest
 # the channel open after its death.
 LIFE_SIGN_S = 5.0
 LAST_LOOK_S = 0.1  # for an answer that is there when the time is up, as after a stop by Ctrl-Z
+LOG_BYTES = 2**20  # that are kept of the beginning of a log, and of its end
+LONGEST = 500  # characters of a reason
 
 
 class Failure(Exception):
@@ -39,7 +41,7 @@ class Child:
     """A worker process that runs only while it has a request to answer.
 
     It leads a process group within our session, so that a signal reaches whatever it starts, and
-    the kernel ends a suspended group (SIGHUP, SIGCONT) should this process be killed.
+    carries a mark, by which what it started elsewhere is found and ended with it.
     """
 
     def __init__(self, environment: Environment, log: Path) -> None:
@@ -47,11 +49,10 @@ class Child:
         self.limited = False  # in the memory that it may allocate
         self.channel = Channel(ours)
         self.ended = False
-        self.temporary = tempfile.TemporaryDirectory(
-            prefix="resnet-bench-",
-            ignore_cleanup_errors=True,  # a process that is being killed may still write
-        )
-        variables = environment.variables() | temporary_files(self.temporary.name)
+        self.log = log
+        self.temporary = TemporaryFolder()
+        self.mark = guardian.marked()
+        variables = environment.variables() | temporary_files(str(self.temporary.path)) | self.mark
         with theirs, log.open("ab") as output, cpus.confined(environment.threads):
             self.process = subprocess.Popen(
                 processes.command("bench.worker", str(theirs.fileno())),
@@ -77,6 +78,7 @@ class Child:
         """Let the worker run for one request, whose `answer` the caller fetches."""
         if isinstance(request, Build):
             self.limited = request.memory_mib is not None
+        self.unasked = self.channel.unread()
         self.suspension.end()
         self._signal(signal.SIGCONT)
         with contextlib.suppress(ChannelClosed):  # `answer` will say so
@@ -86,7 +88,10 @@ class Child:
         """The answer to a request that was begun, as `ask` returns it; the worker is suspended."""
         name = request.name
         try:
-            answer = protocol.answer_of(self._wait(time.monotonic() + timeout_s), request)
+            line = self._wait(time.monotonic() + timeout_s)
+            if self.unasked or self.channel.unread():
+                raise ValueError("it sent more than one answer")
+            answer = protocol.answer_of(line, request)
         except TimeoutError:
             raise Failure("timeout", f"its {name} did not end within {timeout_s:g} s") from None
         except ChannelClosed:
@@ -95,11 +100,13 @@ class Child:
             status: Status = "oom" if self.limited and death.startswith("killed") else "crashed"
             raise Failure(status, f"{death} during its {name}") from None
         except ValueError as error:
-            raise Failure("crashed", f"answered its {name} with garbage: {error}") from None
+            reason = f"answered its {name} with garbage: {_one_line(str(error))}"
+            raise Failure("crashed", reason) from None
         self._signal(signal.SIGSTOP)
         self.suspension.begin()
+        shorten(self.log)
         if isinstance(answer, Failed):
-            raise Failure(answer.status, answer.reason)
+            raise Failure(answer.status, _one_line(answer.reason))
         return answer
 
     def fileno(self) -> int:
@@ -113,7 +120,9 @@ class Child:
             self._signal(signal.SIGKILL)
             self.process.wait()
             self.channel.close()
-            self.temporary.cleanup()
+            guardian.end_marked(*self.mark.values())
+            shorten(self.log)
+            self.temporary.remove()
 
     def _wait(self, deadline: float) -> bytes:
         """Sleep until the answer is there, waking now and then to see that the worker lives."""
@@ -122,6 +131,7 @@ class Child:
             try:
                 return self.channel.receive(max(LAST_LOOK_S, min(remaining, LIFE_SIGN_S)))
             except TimeoutError:
+                shorten(self.log)
                 if self.process.poll() is not None:
                     with contextlib.suppress(TimeoutError):
                         return self.channel.receive(LAST_LOOK_S)  # its last words
@@ -144,14 +154,36 @@ class Child:
         # macOS permits no signal to a group that has died but was not waited for
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            self.process.send_signal(number)  # it may have left its group
+
+
+def shorten(log: Path) -> None:
+    """Leave out the middle of a log that is longer than twice LOG_BYTES."""
+    with contextlib.suppress(OSError):  # no log is worth a measurement
+        if (size := log.stat().st_size) <= 2 * LOG_BYTES + 100:
+            return
+        with log.open("r+b") as file:
+            file.seek(size - LOG_BYTES)
+            end = file.read()
+            file.seek(LOG_BYTES)
+            file.write(f"\n[{size - 2 * LOG_BYTES} bytes left out]\n".encode() + end)
+            file.truncate()
+
+
+def _one_line(reason: str) -> str:
+    """A reason as a row may hold it: in one line, of printable characters, and not too long."""
+    words = "".join(c if c.isprintable() or c.isspace() else "?" for c in reason[: 4 * LONGEST])
+    line = " ".join(words.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 
 @contextlib.contextmanager
 def one_worker(environment: Environment) -> Iterator[Child]:
     """A worker beside no other, whose log nobody keeps; it ends with the context."""
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
-        child = Child(environment, Path(folder) / "log")
-        try:
-            yield child
-        finally:
-            child.end()
+    with contextlib.ExitStack() as ending:
+        folder = ending.enter_context(TemporaryFolder()).path
+        with signals.held():
+            child = Child(environment, folder / "log")
+            ending.callback(child.end)
+        yield child

@@ -6,10 +6,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from bench import signals
 from bench.machine.state import MachineState, Watch
 from bench.parent import to_target
 from bench.parent.child import Child, Failure
 from bench.parent.outcome import BlockSeen, Outcome, Task
+from bench.words import plural
 from bench.worker.protocol import (
     Audit,
     Block,
@@ -55,6 +57,8 @@ class Measurement:
         self.machine_state = MachineState()
         self.steady: bool | None = None
         self.request_s: dict[str, float] = {}  # wall seconds of each kind of request, by its name
+        self.stopped: set[str] = set()  # kinds of requests during which this process was stopped
+        self.left_out = 0  # blocks during which it was
 
     def begin_build(self, data_folder: Path) -> None:
         """Have the network built; `end_build` fetches the answer."""
@@ -68,8 +72,9 @@ class Measurement:
     def end_build(self, *, alone: bool) -> bool:
         """Whether the network is built; `alone`: beside no other."""
         with self._ending_failed():
-            self.built_alone = alone
+            stops = signals.stops()
             self.built = self.child.answer(self.building, self.timeout_s)
+            self.built_alone = alone and signals.stops() == stops
         return self.failure is None
 
     def warm_up(self, steps: int) -> bool:
@@ -82,7 +87,7 @@ class Measurement:
     def block(self, steps: int) -> bool:
         """One timed block of `steps` steps, and what the machine did meanwhile."""
         request = Block(steps=steps)
-        with self._asking(request, steps):
+        with self._asking(request, steps), signals.finishing():
             self.watch.begin()
             timed = self.child.ask(request, self.timeout_s)
             self.blocks.append(BlockSeen(steps, timed, self.watch.end(timed.cpu_s)))
@@ -106,9 +111,26 @@ class Measurement:
     def latency(self, steps: int) -> bool:
         """`steps` single steps, each timed."""
         request = Latency(steps=steps)
-        with self._asking(request, steps):
-            self.latency_ms += self.child.ask(request, self.timeout_s).latency_ms
+        stops = None
+        while self.failure is None and stops != signals.stops():  # samples with a stop are no good
+            stops = signals.stops()
+            with self._asking(request, steps):
+                found = self.child.ask(request, self.timeout_s)
+        if self.failure is None:
+            self.latency_ms += found.latency_ms
         return self.failure is None
+
+    def leave_out_block(self) -> bool:
+        """Forget the last block, during whose round this process was stopped, as by Ctrl-Z: others
+        may have had the machine. Returns whether it can be measured again; training cannot.
+        """
+        workload = self.task[0].workload
+        if workload == "train-to":
+            self.faults.append("this run was stopped while it trained, which its times may hold")
+            return False
+        self.blocks.pop()
+        self.left_out += workload != "infer"
+        return workload == "infer"
 
     def audit(self) -> bool:
         """Whether the times can be true, by the worker's checks and by its suspensions."""
@@ -126,11 +148,14 @@ class Measurement:
     @contextmanager
     def _asking(self, request: WorkerRequest[Any], steps: int = 0) -> Iterator[None]:
         """Announce a request that is made within, and count the time that it takes."""
-        began_s = monotonic()
+        began_s, stops = monotonic(), signals.stops()
         self.on_request(self.task, request.name, steps)
         with self._ending_failed():
             yield
-        self.spend(request.name, monotonic() - began_s)
+        if signals.stops() == stops:
+            self.spend(request.name, monotonic() - began_s)
+        else:
+            self.stopped.add(request.name)
 
     @contextmanager
     def _ending_failed(self) -> Iterator[None]:
@@ -177,6 +202,9 @@ class Measurement:
         """What has become of the task, whose worker is done or has failed."""
         approach = self.approach
         reason = "; ".join(self.faults) or (approach.shortfall if approach else None)
+        if self.left_out and not reason:
+            blocks = plural(self.left_out, "block")
+            reason = f"{blocks} left out, since the run was stopped meanwhile"
         return Outcome(
             status=self.failure.status if self.failure else "uncertified" if self.faults else "ok",
             reason=self.failure.reason if self.failure else reason,
@@ -184,6 +212,7 @@ class Measurement:
             built=self.built,
             built_alone=self.built_alone,
             warmed_up=self.warmed_up,
+            warm_up_stopped=WarmUp.__struct_config__.tag in self.stopped,
             blocks=tuple(self.blocks),
             approach=approach,
             finished=self.finished,

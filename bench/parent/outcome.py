@@ -34,8 +34,9 @@ class Outcome:
     reason: str | None = None
     cohort: str | None = None  # processes of the same cohort were measured side by side
     built: Built | None = None
-    built_alone: bool = True  # no other worker was built at the same time
+    built_alone: bool = True  # no other worker was built at the same time, and we were not stopped
     warmed_up: WarmedUp | None = None
+    warm_up_stopped: bool = False  # this process was stopped meanwhile, and its times may hold that
     blocks: tuple[BlockSeen, ...] = ()
     approach: Approach | None = None  # to a target accuracy, where there is one
     finished: Finished | None = None

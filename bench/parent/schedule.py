@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from bench import signals
 from bench.analysis.latency import latency_rounds
 from bench.analysis.steadiness import settled
 from bench.cells import TRAINING, Cell, obstacle
@@ -107,11 +108,17 @@ class Schedule:
                     yield measurement
 
         for steps in _blocks(live):
-            going = [m for m in live if m.approach is None or not m.approach.reached]
-            for measurement in order.sample(going, len(going)):
-                if not _block(measurement, steps):
-                    live.remove(measurement)
-                    yield measurement
+            again = True
+            while again:
+                stops = signals.stops()
+                going = [m for m in live if m.approach is None or not m.approach.reached]
+                for measurement in order.sample(going, len(going)):
+                    if not _block(measurement, steps):
+                        live.remove(measurement)
+                        yield measurement
+                # a round that is left out of one row is so of all: they stay paired
+                touched = [m for m in going if m in live] if signals.stops() != stops else []
+                again = True in {measurement.leave_out_block() for measurement in touched}
 
         for measurement in tuple(live):
             if not measurement.finish(self._weights_file(measurement.task)):
@@ -141,8 +148,10 @@ class Schedule:
         at_once = 1 if replicate == 0 else first.threads or len(cpus.allowed())
         batch, began_s = [], monotonic()
         for cell, replicate in pending[: min(most, at_once)]:
-            child = Child(Environment.of(cell), self.logs / f"{_slug(cell)}-{replicate}.log")
-            ending.callback(child.end)
+            log = self.logs / f"{_slug(cell)}-{replicate}.log"
+            with signals.held():
+                child = Child(Environment.of(cell), log)
+                ending.callback(child.end)
             task = (cell, replicate)
             batch.append(Measurement(task, child, self.timeout_s, self.on_request))
         del pending[: len(batch)]

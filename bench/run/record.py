@@ -55,6 +55,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
     approach, state = outcome.approach, outcome.machine_state
     finished, fed = outcome.finished, outcome.finished and outcome.finished.data_sha256
     alone = built if outcome.built_alone else None  # beside others, builds are slower
+    warmed = None if outcome.warm_up_stopped else warmed_up
     return Record(
         run_id=run.run_id,
         utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,8 +99,8 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         drawn_seed=built.drawn_seed if built else None,
         versions=built.versions if built else {},
         # the warm-up
-        first_step_s=warmed_up.first_step_s if warmed_up else None,
-        warmup_s=warmed_up.warmup_s if warmed_up else None,
+        first_step_s=warmed.first_step_s if warmed else None,
+        warmup_s=warmed.warmup_s if warmed else None,
         settings=warmed_up.settings if warmed_up else {},
         request_s=dict(outcome.request_s),
         # the blocks

@@ -1,5 +1,6 @@
 """A worker: a fresh process that answers its parent's requests, and is suspended between them."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -38,13 +39,15 @@ def diagnose(error: BaseException) -> Failed:
 
 
 def die_with_parent() -> None:
-    """Have Linux end this process with its parent, however that ends and whatever we do then.
+    """Have Linux end this process with its parent, at once; elsewhere the parent's guardian does.
 
-    Elsewhere a suspended worker is ended by the hang-up of its orphaned process group.
+    And have whatever becomes an orphan below this process be its child, so that it is found.
     """
     if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        pr_set_pdeathsig, pr_set_child_subreaper = 1, 36
+        system = ctypes.CDLL(None)
+        system.prctl(pr_set_pdeathsig, signal.SIGKILL)
+        system.prctl(pr_set_child_subreaper, 1)
 
 
 def prepare(request: AnyRequest) -> None:
@@ -76,7 +79,8 @@ def main() -> int:
                 prepare(request)
                 line = protocol.encode(worker.answer(request))
             except BaseException as error:
-                traceback.print_exc()
+                with contextlib.suppress(Exception):  # its standard error may be closed
+                    traceback.print_exc()
                 channel.send(protocol.encode(diagnose(error)))
                 return 1
             channel.send(line)

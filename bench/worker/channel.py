@@ -7,6 +7,8 @@ Standard output and standard error belong to the frameworks; nothing here reads 
 import socket
 import time
 
+LONGEST = 64 * 2**20  # bytes of a line: the losses of three million steps
+
 
 class ChannelClosed(Exception):
     """The other side is gone."""
@@ -17,7 +19,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def send(self, line: bytes) -> None:
         """Send a line without a newline. Raises ChannelClosed where nobody listens any more."""
@@ -30,10 +32,15 @@ class Channel:
     def receive(self, timeout_s: float | None = None) -> bytes:
         """Sleep until one line has arrived, and return it without its newline.
 
-        Raises TimeoutError after `timeout_s` seconds, ChannelClosed where the other side is gone.
+        Raises TimeoutError after `timeout_s` seconds, ChannelClosed where the other side is gone,
+        and ValueError for a line of more than LONGEST bytes.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while b"\n" not in self.buffer:
+        searched = 0
+        while (end := self.buffer.find(b"\n", searched)) < 0:
+            searched = len(self.buffer)
+            if searched > LONGEST:
+                raise ValueError(f"a line of more than {LONGEST // 2**20} MiB")
             remaining = None if deadline is None else deadline - time.monotonic()
             if remaining is not None and remaining <= 0:
                 raise TimeoutError
@@ -45,8 +52,17 @@ class Channel:
             if not received:
                 raise ChannelClosed("end of file")
             self.buffer += received
-        line, _, self.buffer = self.buffer.partition(b"\n")
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 1]
         return line
+
+    def unread(self) -> bool:
+        """Whether the other side has said something that was not received yet."""
+        self.connection.settimeout(0)
+        try:
+            return bool(self.buffer or self.connection.recv(1, socket.MSG_PEEK))
+        except OSError:  # nothing, or nobody
+            return False
 
     def close(self) -> None:
         self.connection.close()

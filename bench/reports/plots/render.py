@@ -17,7 +17,7 @@ from bench import cache
 from bench.cells import installed
 from bench.errors import UsageError
 from bench.files import write
-from bench.processes import command
+from bench.processes import command, environment
 from bench.reports.formats import html
 from bench.reports.plots import forms
 from bench.reports.report import Report
@@ -39,7 +39,9 @@ def begin(folder: Path, report: Report, plots: bool = False) -> Callable[[], str
     with tempfile.TemporaryFile() as page:
         page.write(msgspec.json.encode(html.page_of(report)))
         page.seek(0)
-        drawing = subprocess.Popen(words, stdin=page, stderr=subprocess.PIPE, process_group=0)
+        drawing = subprocess.Popen(
+            words, env=environment(), stdin=page, stderr=subprocess.PIPE, process_group=0
+        )
 
     def finish() -> str | None:
         _, said = drawing.communicate()

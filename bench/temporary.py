@@ -1,0 +1,87 @@
+"""Temporary folders that vanish with what made them, killed or not.
+
+Each is locked while its owner lives. A folder that nobody has locked is a leftover of a process
+that was killed together with its guardian, as by a power failure: the next process removes it.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench import guardian
+
+PREFIX = "resnet-bench."
+
+_swept: set[Path] = set()
+
+
+class TemporaryFolder:
+    """A new folder below `where` (None: where temporary files lie), for as long as this process
+    wants it; `path` is where it is.
+    """
+
+    def __init__(self, where: Path | None = None) -> None:
+        where = where or Path(tempfile.gettempdir())
+        sweep(where)
+        lock = None
+        while lock is None:  # until no other process took it for a leftover before it was locked
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+            guardian.ward().tell(guardian.FOLDER, str(self.path))
+            lock = _locked(self.path)
+        self.lock = lock
+
+    def remove(self) -> None:
+        """Remove it and all in it; safe to call more than once."""
+        if self.lock >= 0:
+            guardian.remove(str(self.path))
+            guardian.ward().tell(guardian.GONE, str(self.path))
+            os.close(self.lock)
+            self.lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+def sweep(where: Path) -> None:
+    """Remove the leftovers in a folder; once is enough for a process."""
+    if where in _swept:
+        return
+    _swept.add(where)
+    for path in where.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_uid == os.getuid() and (lock := _locked(path)) is not None:
+                guardian.remove(str(path))
+                os.close(lock)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the lock of a folder; None where another process has it, or the
+    folder is gone.
+    """
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), os.stat(path)):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
