@@ -186,8 +186,16 @@ def over_budget(ended: "Ended") -> list[str]:
     return [f"{told}, which is more: {why}"]
 
 
+def _interrupted(path: Path, records: int) -> int:
+    """Say how to go on with a run; returns the exit code of an interrupt."""
+    remedy = f"resnet-bench run --resume {shlex.quote(str(path))}"
+    print(f"interrupted after {records} records; continue with: {remedy}", file=sys.stderr)
+    return 130
+
+
 def _conclude(ended: "Ended") -> int:
     """Write the reports, show the rankings, and say by the exit code how it went."""
+    from bench import signals
     from bench.analysis.precision import shortfall, unreached
     from bench.cli.terminal import console
     from bench.records import EXPECTED
@@ -199,6 +207,8 @@ def _conclude(ended: "Ended") -> int:
 
     folder = ended.folder
     records = folder.records()
+    if ended.interrupted and signals.interrupts() > 1:  # nobody wants to wait for a report
+        return _interrupted(folder.path, len(records))
     for line in over_budget(ended):
         console().print(line, soft_wrap=True)
     report = Report(records, [folder.run])
@@ -213,12 +223,7 @@ def _conclude(ended: "Ended") -> int:
         console().print(f"not precise enough: {shortfall(standing)}", soft_wrap=True)
     console().print(f"report: {folder.path / 'report.md'}", soft_wrap=True)
     if ended.interrupted:
-        print(
-            f"interrupted after {len(records)} records; continue with: resnet-bench run --resume "
-            f"{shlex.quote(str(folder.path))}",
-            file=sys.stderr,
-        )
-        return 130
+        return _interrupted(folder.path, len(records))
     failed = {record.cell for record in records if record.status not in ("ok", *EXPECTED)}
     absent = (record.cell for record in records if record.status in EXPECTED)
     return 1 if failed or named(absent, folder.run.options) else 0

@@ -30,7 +30,7 @@ TRAIN = ("--no-certify", "--workload", "train", "--optimizer", "sgd", "--steps",
 @pytest.fixture(autouse=True)
 def nothing_ignored() -> Iterator[None]:
     """Children begin as at a terminal; what nohup or a background job ignores, they would too."""
-    endings = (signal.SIGINT, signal.SIGHUP)
+    endings = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     ignored = [each for each in endings if signal.getsignal(each) == signal.SIG_IGN]
     for each in ignored:
         signal.signal(each, signal.SIG_DFL)
@@ -132,6 +132,7 @@ def test_an_interrupted_run_ends_its_workers_reports_and_is_resumed(
     out = tmp_path / "run"
     with held_run(hold, out, eventually) as (parent, workers):
         parent.send_signal(number)
+        hold.with_name("go").touch()  # it lets the block end
         _, stderr = parent.communicate(timeout=60)
         assert parent.returncode == 130
         assert not survivors(workers)
@@ -142,6 +143,51 @@ def test_an_interrupted_run_ends_its_workers_reports_and_is_resumed(
 
     assert resnet_bench("run", "--resume", out).returncode == 0
     assert pairs(read(out)) == sorted(ALL)
+
+
+def test_a_second_interrupt_waits_for_no_block_and_no_report(
+    hold: Path, tmp_path: Path, eventually: Eventually, survivors: Survivors
+) -> None:
+    out = tmp_path / "run"
+    with held_run(hold, out, eventually) as (parent, workers):
+        caught = f"{parent.pid}: the first is not to be merged with the second"
+        parent.send_signal(signal.SIGINT)
+        assert eventually(lambda: not pending(parent.pid)), caught
+        parent.send_signal(signal.SIGTERM)
+        _, stderr = parent.communicate(timeout=60)
+        assert parent.returncode == 130
+        assert not survivors(workers)
+    [line] = stderr.splitlines()
+    assert line.startswith("interrupted after 2 records; continue with: ")
+    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", "logs"}
+    assert pairs(read(out)) == [("eager", 32, 0), ("graph", 32, 0)]
+
+
+def pending(pid: int) -> bool:
+    """Whether a signal waits to be delivered to a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return any(int(line.split()[1], 16) for line in status.splitlines() if "Pnd" in line)
+
+
+def test_a_stop_leaves_no_trace_in_the_figures(
+    hold: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    out = tmp_path / "run"
+    with held_run(hold, out, eventually) as (parent, _):
+        stopped = psutil.Process(parent.pid)
+        parent.send_signal(signal.SIGSTOP)
+        assert eventually(lambda: stopped.status() == psutil.STATUS_STOPPED)
+        parent.send_signal(signal.SIGCONT)
+        hold.with_name("go").touch()
+        _, stderr = parent.communicate(timeout=60)
+        assert (parent.returncode, stderr) == (0, "")
+    rows = read(out)
+    assert pairs(rows) == sorted(ALL)
+    for row in rows:
+        touched = row.batch_size == 64 and row.replicate == 0
+        assert ("1 block left out" in (row.reason or "")) == touched
+        assert (sum(row.block_steps) < 10 - 1 - 2) == touched
+        assert len(row.losses) == 10
 
 
 def test_an_interrupt_before_anything_is_measured_is_no_traceback(
