@@ -119,6 +119,11 @@ class Cell:
         return " ".join(text for name, text in words.items() if text and name not in names)
 
     @property
+    def name(self) -> str:
+        """The label and that of the contest: no other cell of a run has both."""
+        return f"{self.label} {self.contest_label}"
+
+    @property
     def executable(self) -> Executable:
         """What the certificate of this cell is about.
 

@@ -17,6 +17,7 @@ from bench.cli import (
     machine,
     outlets,
     report,
+    rerun,
     run,
 )
 from bench.cli.last_resort import DISK
@@ -28,6 +29,7 @@ from bench.words import printable
 COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "list": (catalogue, "show the implementations and models, and what is installed"),
     "run": (run, "measure, and write a report"),
+    "rerun": (rerun, "measure rows of an earlier run again, as they were"),
     "report": (report, "write the reports of runs again, of each or of all merged"),
     "compare": (compare, "compare runs with a base; fails where a cell is worse than allowed"),
     "certify": (certify, "prove implementations identical to the reference, anew"),

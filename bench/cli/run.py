@@ -16,11 +16,10 @@ from bench.cli.request import request_arguments, request_of
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.cli.display import Display
     from bench.parent.outcome import Task
     from bench.plan.estimate import Estimator
     from bench.records.folder import RunFolder
-    from bench.run.run import Ended
+    from bench.run.run import Ended, OpenDisplay, Say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,22 +65,15 @@ def run(options: argparse.Namespace) -> int:
     Returns 1 where a cell failed, or was asked for by its name and is not available; 130 after an
     interrupt.
     """
-    from bench.cli.display import Display
-    from bench.cli.terminal import console
     from bench.request.installed import hint
     from bench.run.run import begin, resume
-
-    def say(line: str) -> None:
-        console().print(line, soft_wrap=True)
-
-    def display(tasks: "Sequence[Task]", folder: "RunFolder", known: "Estimator") -> "Display":
-        return Display(tasks, console(), folder, known)
 
     if options.plan:
         return show_plan(options)
     if options.json:
         raise UsageError("--json is the form of a plan: add --plan, or leave --json out")
     check_budget(options)
+    say, display = watched()
     if options.resume:
         check_resumable(options)
         with resumable(options.resume):
@@ -103,6 +95,25 @@ def run(options: argparse.Namespace) -> int:
                 machine_name=options.machine_name,
                 budget_s=options.budget,
             )
+    return conclude(ended)
+
+
+def watched() -> "tuple[Say, OpenDisplay]":
+    """How a run says what it does, on the terminal."""
+    from bench.cli.display import Display
+    from bench.cli.terminal import console
+
+    def say(line: str) -> None:
+        console().print(line, soft_wrap=True)
+
+    def display(tasks: "Sequence[Task]", folder: "RunFolder", known: "Estimator") -> Display:
+        return Display(tasks, console(), folder, known)
+
+    return say, display
+
+
+def conclude(ended: "Ended") -> int:
+    """Write the reports of a run that has ended, and show its rankings; returns its exit code."""
     try:
         with resumable(ended.folder.path), ended.folder.held() as folder:
             return _conclude(replace(ended, folder=folder))

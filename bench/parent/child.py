@@ -89,9 +89,9 @@ class Child:
         name = request.name
         try:
             line = self._wait(time.monotonic() + timeout_s)
+            answer = protocol.answer_of(line, request)
             if self.unasked or self.channel.unread():
                 raise ValueError("it sent more than one answer")
-            answer = protocol.answer_of(line, request)
         except TimeoutError:
             raise Failure("timeout", f"its {name} did not end within {timeout_s:g} s") from None
         except ChannelClosed:

@@ -81,6 +81,14 @@ class LeftOut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """Which rows of which run are measured again."""
+
+    of: str  # its run_id
+    rows: tuple[str, ...]  # names of cells
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One run: what was asked for, where, and by which code."""
 
@@ -100,6 +108,7 @@ class Run:
 
     budget_s: Positive | None = None  # wall time that the run was given; None: none
     left_out: tuple[LeftOut, ...] = ()  # for want of time
+    rerun: Rerun | None = None  # None: all that `options` ask for
 
     def peak_of(self, cell: Cell) -> Peak | None:
         """The peak that `cell` is held against; None where none is known."""

@@ -18,6 +18,7 @@ from bench.calibrate import largest, noise
 from bench.calibrate.peaks import probe
 from bench.cells import Cell, Executable
 from bench.data.sharing import shared_data
+from bench.errors import UsageError
 from bench.identity.certificate import Certificate
 from bench.machine import cpus
 from bench.machine.facts import this_machine
@@ -29,7 +30,7 @@ from bench.plan.observed import observed
 from bench.plan.sources import estimator
 from bench.records.folder import RunFolder, check_free
 from bench.records.record import Record
-from bench.records.run import LeftOut, Run
+from bench.records.run import LeftOut, Rerun, Run
 from bench.request.request import Request
 from bench.run.budgeted import Budget, within
 from bench.run.check import cells_here, check_machine, check_weights
@@ -74,15 +75,17 @@ def begin(
     display: OpenDisplay,
     machine_name: str | None = None,
     budget_s: float | None = None,
+    rerun: Rerun | None = None,
 ) -> Ended:
-    """Measure all that a filled-in request asks for, into a new folder `path`.
+    """Measure all that a filled-in request asks for, into a new folder `path`; only the rows of
+    `rerun` where there is one.
 
     `command` is what `run.json` says the run was begun by; `timeout_s` is how long a worker may
     take to answer one request. Raises UsageError where the request cannot be met here, and
     KeyboardInterrupt where it comes before the folder is there.
     """
     began, began_s = datetime.now(UTC), monotonic()
-    cells = cells_here(request)
+    cells = _rows(cells_here(request), request, rerun)
     check_weights(cells)
     check_free(path)
     cache.writable(cache.folder())  # where peaks and certificates are kept
@@ -94,7 +97,7 @@ def begin(
         request = largest.found(request, cells, folders, timeout_s, say)
         run = described(request, path, began, command, machine_name)
         spent_s = {"data": read_s - began_s, "largest_batch": monotonic() - read_s}
-        run = replace(run, spent_s=spent_s, budget_s=budget_s, left_out=left_out)
+        run = replace(run, spent_s=spent_s, budget_s=budget_s, left_out=left_out, rerun=rerun)
         ends_s = began_s + budget_s * (1 - REPORTS) if budget_s else None
         with RunFolder.create(path, run).held() as folder:
             ended = _go_on(folder, cells, folders, timeout_s, say, display, ends_s)
@@ -115,7 +118,9 @@ def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay)
     request = folder.run.options
     left_out = {each.what for each in folder.run.left_out}
     cells = [
-        cell for cell in cells_here(request) if not left_out & {cell.label, cell.contest_label}
+        cell
+        for cell in _rows(cells_here(request), request, folder.run.rerun)
+        if not left_out & {cell.label, cell.contest_label}
     ]
     check_weights(cells)
     with ExitStack() as stack:
@@ -126,6 +131,16 @@ def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay)
         if completed != request:
             folder.note(options=completed)
         return _go_on(folder, cells, folders, timeout_s, say, display)
+
+
+def _rows(cells: list[Cell], request: Request, rerun: Rerun | None) -> list[Cell]:
+    """Those of the cells that are measured again. Raises UsageError where one is no more."""
+    if rerun is None:
+        return cells
+    names = {cell: largest.numbered(request, [cell], {})[0][0].name for cell in cells}
+    if gone := set(rerun.rows) - set(names.values()):
+        raise UsageError(f"{rerun.of}: nothing is called {'; '.join(sorted(gone))} here any more")
+    return [cell for cell in cells if names[cell] in rerun.rows]
 
 
 def _data(request: Request, cells: Sequence[Cell]) -> AbstractContextManager[dict[Cell, Path]]:
@@ -232,6 +247,12 @@ def described(
         machine=machine,
         noise_floor=noise.known(request.device or (), request.replicates or 1, machine),
     )
+
+
+def code_here() -> str:
+    """`0.1.0 (commit 8eec895f1c2a)`: this code, as `Run.code_version` says it."""
+    here = commit()
+    return f"{__version__} (commit {here})" if here else __version__
 
 
 def commit() -> str | None:

@@ -53,9 +53,12 @@ ENDS = (*SIGNALS, "SIGKILL", "SIGKILL", "a worker", "a worker", "all at once")
 class Campaign:
     """A folder for runs, their temporary files and their cache, and what was found to be wrong."""
 
-    def __init__(self, folder: Path, impl: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, folder: Path, impl: Sequence[str], seed: int, cache: Path | None = None
+    ) -> None:
         self.folder, self.impl, self.draw = folder, impl, random.Random(seed)
-        self.temporary, self.cache = folder / "tmp", folder / "cache"
+        self.temporary, self.own_cache = folder / "tmp", folder / "cache"
+        self.cache = cache or self.own_cache
         self.temporary.mkdir(parents=True)
         self.sign = f"{os.getpid()}-{seed}"
         self.wrong: list[str] = []
@@ -110,7 +113,7 @@ class Campaign:
                 alive.append(f"process {' '.join(process.cmdline())[-80:]}")
         unfinished = [
             path
-            for path in self.cache.rglob("*")
+            for path in self.own_cache.rglob("*")
             if path.is_file() and (path.name.startswith(".") or path.suffix not in CLEAN_UP)
         ]
         return [*alive, *map(str, self.temporary.iterdir()), *map(str, unfinished)]
@@ -193,14 +196,14 @@ def fingerprint(row: Record) -> tuple[object, ...]:
 
 
 @contextmanager
-def campaign(impl: Sequence[str], seed: int) -> Iterator[Campaign]:
-    """A campaign in a folder of its own, which is removed."""
+def campaign(impl: Sequence[str], seed: int, cache: Path | None = None) -> Iterator[Campaign]:
+    """A campaign in a folder of its own, which is removed; `cache` is not looked at afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
     try:
         files = []
         for name in impl or [str(FAKE)]:
             files.append(shutil.copy(name, folder) if name.endswith(".py") else name)
-        yield Campaign(folder, files, seed)
+        yield Campaign(folder, files, seed, cache)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -225,12 +228,12 @@ def kills(number: int, impl: Sequence[str], seed: int, most: int = 6) -> list[st
         return found.wrong
 
 
-def kinds(names: Sequence[str] = ()) -> list[str]:
+def kinds(names: Sequence[str] = (), cache: Path | None = None) -> list[str]:
     """Measure every kind of fault, or those named, beside a good one; returns what was wrong."""
     from benchmarks.misbehaving import KINDS, write
 
     chosen = {name: KINDS[name] for name in names or KINDS}
-    with campaign((), 0) as found:
+    with campaign((), 0, cache) as found:
         files = [*found.impl, *(str(write(found.folder, name)) for name in chosen)]
         out = found.folder / "run"
         process = found.start(
