@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from bench.analysis.contests import contests_of
 from bench.cells import Cell
 from bench.cli.display import Display
+from bench.cli.terminal import Terminal
 from bench.machine.facts import this_machine
 from bench.parent import child, schedule
 from bench.parent.suspension import Suspension
@@ -164,7 +164,7 @@ def answered(
         )
         known = Estimator(Here(run.machine.machine, {"cpu": run.machine.cpu}, {}), [], [])
         with tempfile.TemporaryDirectory() as name, Path(name, "screen").open("w") as screen:
-            console = Console(file=screen)
+            console = Terminal(file=screen)
             folder = RunFolder.create(Path(name, "run"), run)
             _measure(
                 folder,
