@@ -34,8 +34,9 @@ class Ward:
         self.mark = secrets.token_hex(4)
         self.numbers = count()
         theirs, self.pipe = os.pipe()  # that no process which we start inherits
+        os.set_blocking(self.pipe, False)
         environment = {name: v for name, v in os.environ.items() if name != VARIABLE}
-        try:
+        with contextlib.suppress(OSError):  # it is worth no measurement
             # it forks and ends at once, so that the guardian is nobody's child
             subprocess.run(
                 [sys.executable, "-I", "-S", __file__, self.mark, _place_of_psutil()],
@@ -45,14 +46,12 @@ class Ward:
                 env=environment,
                 cwd="/",
                 start_new_session=True,
-                check=True,
             )
-        finally:
-            os.close(theirs)
+        os.close(theirs)
 
     def tell(self, kind: bytes, folder: str) -> None:
         """Have a folder removed when this process has ended, or not any more."""
-        with contextlib.suppress(OSError):  # the guardian was killed: there is nobody to tell
+        with contextlib.suppress(OSError):  # the guardian was killed or stopped: nobody listens
             os.write(self.pipe, kind + os.fsencode(folder) + b"\0")
 
 

@@ -50,6 +50,33 @@ def test_messages_that_arrive_together_are_received_one_by_one(
     assert [channel.receive() for _ in range(3)] == [b"first", b"second", b""]
 
 
+def test_what_was_sent_and_not_received_is_known(channel: Channel, far: socket.socket) -> None:
+    assert not channel.unread()
+    far.sendall(b"first\nsec")
+    assert channel.unread()
+    channel.receive()
+    assert channel.unread()
+    with pytest.raises(TimeoutError):
+        channel.receive(timeout_s=0.01)
+    far.close()
+    channel.buffer.clear()
+    assert not channel.unread()
+
+
+def test_a_line_without_an_end_is_refused(
+    channel: Channel, far: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.worker.channel.LONGEST", 2**20)
+    sender = threading.Thread(target=far.sendall, args=(bytes(3 * 2**20),))
+    sender.start()
+    with pytest.raises(ValueError, match="a line of more than 1 MiB"):
+        channel.receive(timeout_s=60)
+    channel.connection.settimeout(None)
+    while sum(1 for _ in iter(lambda: channel.connection.recv(1 << 20), b"")) < 2:
+        pass
+    sender.join()
+
+
 def test_a_message_that_never_comes_is_a_timeout(channel: Channel) -> None:
     with pytest.raises(TimeoutError):
         channel.receive(timeout_s=0.01)
