@@ -157,6 +157,12 @@ def updating(name: str) -> AbstractContextManager[None]:
     return files.locked(path, wait=True)
 
 
+def sweep() -> None:
+    """Remove what killed processes left that were writing entries."""
+    for at, _, _ in os.walk(folder()):
+        files.remove_temporary(Path(at))
+
+
 def writable(below: Path) -> Path:
     """A folder of the cache, made where it is not there yet. Raises UsageError where that, or to
     write to it, is impossible.

@@ -89,6 +89,7 @@ def begin(
     check_weights(cells)
     check_free(path)
     cache.writable(cache.folder())  # where peaks and certificates are kept
+    cache.sweep()
     left_out: tuple[LeftOut, ...] = ()
     if budget_s:
         request, cells, left_out = within(request, cells, budget_s, say)
@@ -115,6 +116,7 @@ def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> E
 
 def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
     check_machine(folder)
+    cache.sweep()
     request = folder.run.options
     left_out = {each.what for each in folder.run.left_out}
     cells = [

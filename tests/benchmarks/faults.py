@@ -37,7 +37,7 @@ FAKE = HERE.parents[1] / "fake_implementation.py"
 SIGN = "RESNET_BENCH_CAMPAIGN"  # a variable of all processes that a campaign starts
 STEPS, REPLICATES = 60, 3
 VANISH_S = 10.0
-CLEAN_UP = {".json", ".jsonl", ".npz", ".md", ".csv", ".html", ".svg", ".js"}  # whole files
+SOON = 0.6  # of the time of a whole run: what comes after is reached by runs that are resumed
 SIGNALS = {
     "Ctrl-C": [signal.SIGINT],
     "Ctrl-C twice": [signal.SIGINT] * 2,
@@ -95,17 +95,19 @@ class Campaign:
                     found.append(process)
         return found
 
-    def check_nothing_left(self, after: str) -> None:
-        """Note what is left behind some seconds after an end."""
+    def check_nothing_left(self, after: str, whole: Path | None = None) -> None:
+        """Note what is left behind some seconds after an end; of a run that is `whole`, files that
+        are not as well, which the start after a kill removes.
+        """
         until_s = time.monotonic() + VANISH_S
-        while (left := self.left()) and time.monotonic() < until_s:
+        while (left := self.left(whole)) and time.monotonic() < until_s:
             time.sleep(0.02)
         for each in left:
             self.note(f"left behind after {after}: {each}")
         for process in self.processes():
             process.kill()
 
-    def left(self) -> list[str]:
+    def left(self, whole: Path | None = None) -> list[str]:
         """Processes, temporary files and unfinished ones, in words."""
         alive = []
         for process in self.processes():
@@ -113,8 +115,9 @@ class Campaign:
                 alive.append(f"process {' '.join(process.cmdline())[-80:]}")
         unfinished = [
             path
-            for path in self.own_cache.rglob("*")
-            if path.is_file() and (path.name.startswith(".") or path.suffix not in CLEAN_UP)
+            for folder in ((self.own_cache, whole) if whole else ())
+            for path in folder.rglob("*")
+            if path.is_file() and path.name.startswith(".")
         ]
         return [*alive, *map(str, self.temporary.iterdir()), *map(str, unfinished)]
 
@@ -135,8 +138,10 @@ class Campaign:
                     with suppress(psutil.NoSuchProcess):
                         each.kill()
                 return how
-        numbers = SIGNALS.get(how, [signal.SIGKILL])
-        for number in numbers:
+        if how in SIGNALS and how != "SIGKILL":
+            while process.poll() is None and not answers_signals(process.pid):
+                time.sleep(0.001)  # Python itself still starts
+        for number in SIGNALS.get(how, [signal.SIGKILL]):
             process.send_signal(number)
             time.sleep(0.01)
         return how if process.poll() is None or process.returncode != 0 else None
@@ -152,7 +157,7 @@ class Campaign:
             how = None
             if ends < most:
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(self.draw.uniform(0, longest_s))
+                    process.wait(self.draw.uniform(0, SOON * longest_s))
                 if process.poll() is None:
                     how = self.end(process, self.draw.choice(ENDS))
             _, said = process.communicate(timeout=600)
@@ -161,8 +166,9 @@ class Campaign:
                 self.ends[how] += 1
             after = f"{how or 'its own end'} (exit code {process.returncode})"
             self.check_said(said, after)
-            self.check_nothing_left(after)
-            if process.returncode in (0, 1):
+            ended = process.returncode in (0, 1)
+            self.check_nothing_left(after, whole=out if ended else None)
+            if ended:
                 return ends
             if not how:
                 self.note(f"exit code {process.returncode} without a cause: {said[-300:]}")
@@ -190,6 +196,16 @@ class Campaign:
         return len(rows)
 
 
+def answers_signals(pid: int) -> bool:
+    """Whether a process has a handler of SIGTERM, as all of ours from their first line on."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def fingerprint(row: Record) -> tuple[object, ...]:
     """What two processes of one task have in common."""
     return row.weights_sha256, row.data_sha256, row.drawn_seed, row.losses, sum(row.block_steps)
@@ -208,7 +224,7 @@ def campaign(impl: Sequence[str], seed: int, cache: Path | None = None) -> Itera
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def kills(number: int, impl: Sequence[str], seed: int, most: int = 6) -> list[str]:
+def kills(number: int, impl: Sequence[str], seed: int, most: int = 12) -> list[str]:
     """End runs `number` times, `most` times each at most; returns what was wrong."""
     with campaign(impl, seed) as found:
         whole, again = found.folder / "whole", found.folder / "again"
