@@ -134,6 +134,5 @@ class Implementation:
             "layout": f"{keras.config.image_data_format()}/HWIO",
             "parameters": self.model.trainable_variables[0].dtype,
             "computation": self.model.compute_dtype,
-            "jit": "xla" if self.model.jit_compile else "none",
             "optimizer": type(self.model.optimizer).__name__,
         }

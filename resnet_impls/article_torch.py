@@ -143,7 +143,7 @@ class Implementation:
 
     def settings(self) -> dict[str, str]:
         images = self.to_device(np.zeros((2, 32, 32, 3)))
-        return settings_of(self.model, images, nullcontext(), self.optimizer) | {"jit": "none"}
+        return settings_of(self.model, images, nullcontext(), self.optimizer)
 
     def to_device(self, images: np.ndarray) -> Tensor:
         """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, and so in memory too."""

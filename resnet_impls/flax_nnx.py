@@ -192,7 +192,7 @@ class Implementation:
         conv = nnx.merge(self.model_def, self.model).stem.conv
         stored = conv.kernel[...].dtype.name
         found = {"parameters": stored, "computation": jnp.dtype(conv.dtype or stored).name}
-        return found | {"layout": "channels_last/HWIO", "jit": "xla", "optimizer": self.rule}
+        return found | {"layout": "channels_last/HWIO", "optimizer": self.rule}
 
     def to_device(self, images: np.ndarray) -> Array:
         """An array of the host on the device, in the precision of the parameters."""

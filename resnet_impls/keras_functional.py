@@ -178,9 +178,7 @@ class Implementation:
         return {self.names.get(path, path): array for path, array in arrays.items()}
 
     def settings(self) -> dict[str, str]:
-        compiler = "inductor" if keras.backend.backend() == "torch" else "xla"
-        found = {"jit": compiler if self.model.jit_compile else "none"}
-        found |= {"layout": f"{keras.config.image_data_format()}/HWIO"}
+        found = {"layout": f"{keras.config.image_data_format()}/HWIO"}
         found |= {"parameters": self.variables["stem_bn/gamma"].dtype}
         found |= {"computation": self.model.compute_dtype, "optimizer": type(self.rule).__name__}
         scaled = self.model.optimizer

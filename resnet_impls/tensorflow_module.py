@@ -174,7 +174,6 @@ class Implementation:
             return tf.map_fn(lambda i: forward(images[i]), order, **loop)[-1]
 
         self.train_steps, self.infer_steps, self.forward = train_steps, infer_steps, forward
-        self.jit = mode == "compiled"
         self.kinds: list[tf.TensorSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -208,6 +207,5 @@ class Implementation:
             "layout": "channels_last/HWIO",
             "parameters": self.model.trainable_variables[0].dtype.name,
             "computation": self.compute_dtype.name,
-            "jit": "xla" if self.jit else "none",
             "optimizer": f"{type(self.rule).__name__} fused",
         }

@@ -126,5 +126,4 @@ class Implementation:
 
     def settings(self) -> dict[str, str]:
         images = to_device(np.zeros((2, 32, 32, 3)), self.device, self.dtype)
-        found = settings_of(self.model, images, self.autocast, self.optimizer, self.scaler)
-        return found | {"jit": "none" if self.network is self.model else "inductor"}
+        return settings_of(self.model, images, self.autocast, self.optimizer, self.scaler)

@@ -17,7 +17,7 @@ from bench.records.record import Status
 from bench.temporary import TemporaryFolder
 from bench.worker import protocol
 from bench.worker.channel import Channel, ChannelClosed
-from bench.worker.environment import Environment, temporary_files
+from bench.worker.environment import Environment
 from bench.worker.protocol import A, Build, Failed, WorkerRequest
 
 # How often a waiting parent looks whether the worker still lives: a worker's own children may hold
@@ -52,11 +52,11 @@ class Child:
         self.log = log
         self.temporary = TemporaryFolder()
         self.mark = guardian.marked()
-        variables = environment.variables() | temporary_files(str(self.temporary.path)) | self.mark
+        variables = environment.of_worker(str(self.temporary.path)) | self.mark
         with theirs, log.open("ab") as output, cpus.confined(environment.threads):
             self.process = subprocess.Popen(
                 processes.command("bench.worker", str(theirs.fileno())),
-                env={**os.environ, **variables},
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -1,17 +1,18 @@
 """The row of a task: the one place where answers of workers become fields of a `Record`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
-from bench.analysis import energy, latency, statistics
+from bench.analysis import effective, energy, latency, statistics
 from bench.analysis.steadiness import busy, leak
-from bench.cells import Workload, implementation
+from bench.cells import Cell, Workload, implementation
 from bench.identity.certificate import Certificate
 from bench.parent.outcome import Outcome, Task
 from bench.records.record import Record, Status, from_json
 from bench.records.run import Run
+from bench.worker.environment import Environment, stated
 
 
 def record(task: Task, outcome: Outcome, certificate: Certificate | None, run: Run) -> Record:
@@ -50,7 +51,8 @@ def _derived(row: Record, run: Run) -> Record:
 
 
 def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run: Run) -> Record:
-    (cell, replicate), (status, reason) = task, _status(outcome, certificate)
+    (cell, replicate), settings = task, _settings(task[0], outcome)
+    status, reason = _status(outcome, certificate, effective.contradictions(cell, settings))
     built, warmed_up, blocks = outcome.built, outcome.warmed_up, outcome.blocks
     approach, state = outcome.approach, outcome.machine_state
     finished, fed = outcome.finished, outcome.finished and outcome.finished.data_sha256
@@ -101,7 +103,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         # the warm-up
         first_step_s=warmed.first_step_s if warmed else None,
         warmup_s=warmed.warmup_s if warmed else None,
-        settings=warmed_up.settings if warmed_up else {},
+        settings=settings,
         request_s=dict(outcome.request_s),
         # the blocks
         block_steps=tuple(block.steps for block in blocks),
@@ -139,12 +141,23 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
     )
 
 
-def _status(outcome: Outcome, certificate: Certificate | None) -> tuple[Status, str | None]:
-    """The end of a task; what was measured of an executable whose certificate failed is kept, as
-    `uncertified`.
+def _settings(cell: Cell, outcome: Outcome) -> dict[str, str]:
+    """What was read back, with the variables that reached the worker; empty where nothing was."""
+    read = outcome.warmed_up.settings if outcome.warmed_up else {}
+    variables = stated(Environment.of(cell).users()) if read else ""
+    told = " ".join(filter(None, (variables, read.get("environment"))))
+    return read | {"environment": told} if told else read
+
+
+def _status(
+    outcome: Outcome, certificate: Certificate | None, contradictions: Sequence[str]
+) -> tuple[Status, str | None]:
+    """The end of a task; what was measured of an executable whose certificate failed, or that was
+    not what its label says, is kept, as `uncertified`.
     """
     halves = {"float64": certificate.float64, "timed": certificate.timed} if certificate else {}
     failed = [f"{name}: {half.verdict}" for name, half in halves.items() if not half.passed]
+    failed += contradictions
     if failed and outcome.status in ("ok", "uncertified"):  # the latter by its audit
         reasons = [outcome.reason, *failed]
         return "uncertified", "; ".join(reason for reason in reasons if reason)

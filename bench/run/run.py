@@ -37,6 +37,7 @@ from bench.run.check import cells_here, check_machine, check_weights
 from bench.run.measure import measure
 from bench.run.proofs import proofs
 from bench.run.stopping import rounds
+from bench.worker.environment import withheld
 
 Say = Callable[[str], None]  # is given one line after the other
 
@@ -162,6 +163,8 @@ def _go_on(
     request = folder.run.options
     cells, data_folders = largest.numbered(request, cells, data_folders)
     folder.drop_cut_off_line()
+    for line in withheld():
+        say(line)
     try:
         with folder.spending("peaks"):
             if folder.run.peaks is None:

@@ -1,17 +1,61 @@
-"""The environment that a worker is started with: what libraries read before they are imported."""
+"""The environment that a worker is started with, decided here and nowhere else.
 
+A worker inherits three kinds of variables. Those of PLAIN say where things lie, and not how to
+compute. Those that libraries read are passed on, are part of a certificate's key, and stand in the
+row. Those that we set go before both. All others stay outside, and so does what turns a cell into
+another one (WITHHELD).
+"""
+
+import contextlib
 import os
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from bench import guardian
+from bench.analysis.effective import COMPILERS, PRECISIONS
 from bench.cells import Cell, Executable
 from bench.machine import cpus
 
-# Beginnings of the names of variables that tell libraries how to compute
-LIBRARIES = (
-    *("OMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_", "NUMEXPR_", "CUDA_", "NVIDIA_"),
-    *("XLA_", "JAX_", "TF_", "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "TRITON_", "KERAS_"),
-    *("CUBLAS_", "CUDNN_"),
+PLAIN = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "TZ", "LANG", "LANGUAGE"),
+    *("TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONUTF8"),
+    *("PYTHONIOENCODING", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"),
+    *("NO_PROXY", "ALL_PROXY", "HF_HOME", "TORCH_HOME"),  # the latter hold files from elsewhere
+    # what containers of NVIDIA's say of themselves
+    *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA"),
+    *("NVIDIA_PRODUCT_NAME", "NVIDIA_BUILD_ID", "CUDA_VERSION"),
+    guardian.VARIABLE,  # each worker gets its own
 )
+PLAIN_BEGINNINGS = ("LC_", "XDG_")
+# Beginnings of the names of variables that tell libraries how to compute, or which ones to load
+LIBRARIES = (
+    *("OMP_", "GOMP_", "OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_"),
+    *("NUMEXPR_", "NPY_", "VECLIB_", "TBB_", "CUDA_", "NVIDIA_", "CUBLAS_", "CUBLASLT_"),
+    *("CUDNN_", "NCCL_", "XLA_", "JAX_", "FLAX_", "TF_", "TORCH_", "TORCHINDUCTOR_"),
+    *("TORCHDYNAMO_", "PYTORCH_", "ATEN_", "TRITON_", "KERAS_", "ORT_", "OV_", "OPENVINO_"),
+    *("XNNPACK_", "MALLOC_", "GLIBC_TUNABLES", "LD_", "DYLD_"),
+    "RESNET_BENCH_",  # what a user's own file may read
+)
+FOR_INDUCTOR = ("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CPATH", "LIBRARY_PATH")
+
+# What turns a cell into another one -> what to do instead
+WITHHELD = {
+    **dict.fromkeys(COMPILERS, "choose by --mode"),
+    **dict.fromkeys(PRECISIONS, "choose by --precision"),
+    # another Keras or device, and steps that are left out or run twice
+    **dict.fromkeys(
+        (
+            *("TF_USE_LEGACY_KERAS", "KERAS_NNX_ENABLED", "JAX_PLATFORM_NAME", "TF_CONFIG"),
+            *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS"),
+        ),
+        "nothing here stands for it",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -68,8 +112,55 @@ class Environment:
 
     def library_variables(self) -> dict[str, str]:
         """The part of the environment that libraries read: what the user set, and what we set."""
-        users = {name: value for name, value in os.environ.items() if name.startswith(LIBRARIES)}
-        return users | self.variables()
+        return tuning(os.environ) | self.variables()
+
+    def users(self) -> dict[str, str]:
+        """What libraries read and we did not set."""
+        ours = self.variables().keys() | temporary_files("").keys()
+        return {name: value for name, value in tuning(os.environ).items() if name not in ours}
+
+    def of_worker(self, folder: str) -> dict[str, str]:
+        """All variables of a worker whose temporary files lie in `folder`."""
+        return plain(os.environ) | self.library_variables() | temporary_files(folder)
+
+
+def plain(given: Mapping[str, str]) -> dict[str, str]:
+    """Those variables that say where things lie."""
+    return {n: v for n, v in given.items() if n in PLAIN or n.startswith(PLAIN_BEGINNINGS)}
+
+
+def tuning(given: Mapping[str, str]) -> dict[str, str]:
+    """Those variables that libraries read and that workers inherit."""
+    found = {
+        name: value
+        for name, value in given.items()
+        if (name.startswith(LIBRARIES) or name in FOR_INDUCTOR)
+        and name not in PLAIN
+        and name not in WITHHELD
+    }
+    flags = found.get("XLA_FLAGS", "")
+    if flags and not flags.lstrip().startswith("-"):  # XLA takes the name of a file, too
+        with contextlib.suppress(OSError, ValueError):  # which XLA ignores as well
+            found["XLA_FLAGS"] = " ".join(Path(flags).read_text(encoding="utf-8").split())
+    return found
+
+
+def stated(variables: Mapping[str, str]) -> str:
+    """`OMP_PROC_BIND=true XLA_FLAGS='--a --b'`: variables as a shell would take them."""
+    words = (f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items()))
+    return " ".join(words).encode("utf-8", "replace").decode()
+
+
+def withheld() -> list[str]:
+    """A line for each variable that is set here and that no worker inherits, though a library
+    would heed it.
+    """
+    return [
+        f"{stated({name: os.environ[name]})} does not reach the workers, since it would change "
+        f"what is measured: {remedy}"
+        for name, remedy in WITHHELD.items()
+        if os.environ.get(name)
+    ]
 
 
 def largest_mmap_threshold() -> int:
@@ -87,11 +178,12 @@ def largest_mmap_threshold() -> int:
 def temporary_files(folder: str) -> dict[str, str]:
     """Have all temporary files lie in `folder`, since a worker that is killed removes none. So
     compilers find nothing of earlier processes', with which a first step of Inductor's would take
-    2 s instead of 27.
+    2 s instead of 27, and Keras finds no `keras.json` of the user's.
     """
     return {
         "TMPDIR": folder,
         "TORCHINDUCTOR_CACHE_DIR": folder,
         "TRITON_CACHE_DIR": f"{folder}/triton",
         "JAX_ENABLE_COMPILATION_CACHE": "false",
+        "KERAS_HOME": f"{folder}/keras",
     }

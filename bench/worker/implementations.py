@@ -59,10 +59,27 @@ def load_module(name: str) -> ModuleType:
     path = Path(name)
     # a file may import its neighbours, and where it is a link those of what it leads to
     sys.path += dict.fromkeys([str(path.resolve().parent), str(path.parent)])
-    # by its place and not by its name, which may be that of a module loaded long ago
-    spec = importlib.util.spec_from_file_location(f"{path.stem} (a user's file)", path)
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for what it defines
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
     return module
+
+
+def _module_name(path: Path) -> str:
+    """What a file's module is called: its stem where an import of that finds this very file, as a
+    process that the file starts will do to unpickle what it is given. Else the stem may be the name
+    of a module loaded long ago.
+    """
+    try:
+        found = importlib.util.find_spec(path.stem)
+    except (ImportError, ValueError, AttributeError):  # no name of a module, or one half loaded
+        found = None
+    same = found is not None and found.origin is not None and Path(found.origin) == path
+    return path.stem if same and path.stem not in sys.modules else f"{path.stem} (a user's file)"

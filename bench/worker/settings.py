@@ -1,28 +1,33 @@
 """The effective settings of a row, read back from what really ran.
 
 Names are stable and values are short words. A setting that is not known is left out. Facts of an
-engine are read here; what only an implementation knows comes from its method `settings`, if it has
-one.
+engine are read here, which compiler really compiled among them; what only an implementation knows
+comes from its method `settings`, if it has one.
 """
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.analysis.effective import COMPILERS
 from bench.cells import Cell
 from bench.machine import cpus
 from resnet_impls import contract
 from resnet_impls.contract import Implementation
 
 TASKS = Path("/proc/self/task")
+# Lines of HLO from which on a program is a network and no single operation: the largest of those
+# that Keras' eager mode compiles has 184, inference of resnet14 695
+WHOLE = 300
 KEEPS_FREED = 1 << 30  # bytes: a threshold from here on is never reached by a step
 
 
 def read(cell: Cell, implementation: Implementation) -> dict[str, str]:
     """Every setting that is known of a warm implementation in this process."""
-    settings = {"cpus": str(len(cpus.allowed())), "malloc": malloc()}
+    settings = {"cpus": str(len(cpus.allowed())), "malloc": malloc(), "environment": switched()}
     if cell.device == "cuda":
         settings["gpu_memory"] = gpu_memory(cell.backend)
     if engine := engine_of(cell):
@@ -40,6 +45,12 @@ def engine_of(cell: Cell) -> str | None:
         return cell.backend
     imported = [name for name in ENGINES if name in sys.modules]
     return imported[0] if len(imported) == 1 else None
+
+
+def switched() -> str:
+    """The switches of compilers that a file has set in its own process; none are inherited."""
+    here = ((name, os.environ.get(name)) for name in COMPILERS)
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in here if value)
 
 
 def malloc() -> str:
@@ -70,6 +81,7 @@ def torch(device: str) -> dict[str, str]:
     import torch
 
     found = {
+        "jit": torch_jit(),
         "threads": str(torch.get_num_threads()),
         "interop_threads": str(torch.get_num_interop_threads()),
         "onednn": switch(torch.backends.mkldnn.enabled)
@@ -92,6 +104,16 @@ def torch(device: str) -> dict[str, str]:
     return found
 
 
+def torch_jit() -> str:
+    """Whether Inductor has generated code that this process runs; `dynamo` where only another
+    backend of `torch.compile` has.
+    """
+    if (inductor := sys.modules.get("torch._inductor.codecache")) and inductor.PyCodeCache.modules:
+        return "inductor"
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return "dynamo" if dynamo and dynamo.counters["frames"]["ok"] else "none"
+
+
 def tensorflow(device: str) -> dict[str, str]:
     """TensorFlow's threads, libraries, and what its CUDA kernels may do."""
     import tensorflow
@@ -99,6 +121,7 @@ def tensorflow(device: str) -> dict[str, str]:
     # 0 where the environment chooses; those threads have no name that they could be counted by
     chosen = tensorflow.config.threading.get_intra_op_parallelism_threads()
     found = {
+        "jit": tensorflow_jit(),
         "threads": str(chosen or os.environ.get("TF_NUM_INTRAOP_THREADS", "")),
         "interop_threads": pool("tf_Compute"),
         "onednn": "",
@@ -119,11 +142,27 @@ def tensorflow(device: str) -> dict[str, str]:
     return found
 
 
+def tensorflow_jit() -> str:
+    """Whether XLA has compiled anything: by a function that demands it, by clusters that TensorFlow
+    made itself, or by the pool that XLA starts where it first compiles for a CPU.
+    """
+    import tensorflow
+    from tensorflow.python.eager import context
+
+    known = context.context()
+    demanded = (
+        known.get_function_def(name).attr["_XlaMustCompile"].b
+        for name in known.list_function_names()
+    )
+    clusters = tensorflow.config.optimizer.get_jit()
+    return "xla" if clusters or pool("tf_XLAEigen") or any(demanded) else "none"
+
+
 def jax(device: str) -> dict[str, str]:
     """XLA's threads as JAX starts them, and what its CUDA kernels may do."""
     import jax
 
-    found = {"threads": pool("tf_XLAEigen")}
+    found = {"jit": jax_jit(), "threads": pool("tf_XLAEigen")}
     if device == "cuda":
         forbidden = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
         # None, the default, and "default" leave it to XLA, which takes TF32 where there is any
@@ -132,6 +171,20 @@ def jax(device: str) -> dict[str, str]:
         level = "--xla_gpu_autotune_level=0"
         found["cudnn_autotune"] = switch(level not in os.environ.get("XLA_FLAGS", "").split())
     return found
+
+
+def jax_jit() -> str:
+    """Whether a program was compiled that is more than one operation; empty where none tells."""
+    import jax
+
+    if jax.config.jax_disable_jit:
+        return "none"
+    try:
+        programs = jax.local_devices()[0].client.live_executables()
+        lines = (each.hlo_modules()[0].to_string().count("\n") for each in programs)
+        return "xla" if max(lines, default=0) >= WHOLE else "none"
+    except (AttributeError, IndexError, RuntimeError):  # no public name tells
+        return ""
 
 
 ENGINES: dict[str, Callable[[str], dict[str, str]]] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench.analysis import effective
 from bench.analysis.contests import Contest, Summary
 from bench.cells import Cell
 from bench.reports.report import Report
@@ -14,14 +15,6 @@ MUST_AGREE = {
     "malloc": "set MALLOC_*_THRESHOLD_ and LD_PRELOAD for all workers or for none",
     "cudnn_autotune": "set torch.backends.cudnn.benchmark alike in all that compute by PyTorch",
     "gpu_memory": "leave XLA_PYTHON_CLIENT_PREALLOCATE and TF_FORCE_GPU_ALLOW_GROWTH alone",
-}
-
-# Label of a precision -> what the parameters and the computation must be held in.
-DTYPES = {
-    "fp32": ("float32", "float32"),
-    "tf32": ("float32", "float32"),
-    "bf16": ("float32", "bfloat16"),
-    "fp16": ("float32", "float16"),
 }
 
 
@@ -95,7 +88,9 @@ def unfair(rows: Mapping[Cell, Mapping[str, str]]) -> list[str]:
                 by_value.setdefault(known[name], []).append(cell.label)
         if len(by_value) > 1:
             who = "; ".join(f"{value} for {_list(of)}" for value, of in by_value.items())
-            found.append(f"{name} differs ({who}): {remedy}")
+            causes = [effective.cause(name, known) for known in rows.values()]
+            unset = [f"unset {each}" for each in dict.fromkeys(filter(None, causes))]
+            found.append(f"{name} differs ({who}): {'; '.join(unset) or remedy}")
     for cell, known in rows.items():
         found += [f"{cell.label}: {each}" for each in _of_one(cell, known)]
     return found
@@ -106,30 +101,17 @@ def _of_one(cell: Cell, known: Mapping[str, str]) -> list[str]:
     found = []
     requested = str(cell.threads or known.get("threads"))
     if known.get("threads", requested) != requested:
+        otherwise = "let it take their number from the environment"
         found.append(
-            f"uses {known['threads']} threads, not the {requested} asked for: let it take their "
-            "number from the environment"
+            f"uses {known['threads']} threads, not the {requested} asked for: "
+            f"{effective.remedy('threads', known, otherwise)}"
         )
-    for kernels in ("convolution", "matmul"):
-        if cell.precision == "fp32" and known.get(f"tf32_{kernels}") == "on":
-            found.append(
-                f"TF32 is on in its {kernels}s under the label fp32: turn it off, or compare under "
-                "--precision tf32"
-            )
-    if cell.precision == "tf32" and known.get("tf32_convolution") == "off":
-        found.append("TF32 is off in its convolutions under the label tf32: turn it on")
-    for what, wanted in zip(
-        ("parameters", "computation"), DTYPES.get(cell.precision, ()), strict=False
-    ):
-        if known.get(what, wanted) != wanted:
-            found.append(
-                f"{what} in {known[what]}, where {cell.precision} means {wanted}: correct its "
-                "dtype, or compare under another --precision"
-            )
+    found += effective.contradictions(cell, known)
     if cell.device == "cpu" and known.get("onednn") == "off":
         found.append(
-            "oneDNN is off, though its engine computes with it on a CPU: turn it on, or read this "
-            "row as that of the engine without it"
+            "oneDNN is off, though its engine computes with it on a CPU: "
+            f"{effective.remedy('onednn', known, 'turn it on')}, or read this row as that of the "
+            "engine without it"
         )
     return found
 
