@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
-
 from bench.cells import LARGEST, Cell, obstacle
 from bench.data.sharing import open_folder
 from bench.parent.child import Failure, one_worker
-from bench.parent.memory_budget import MEMORY_FRACTION
+from bench.parent.memory_budget import for_workers
 from bench.request.request import Request
 from bench.worker.environment import Environment
 from bench.worker.protocol import Build, WarmUp
@@ -98,7 +96,7 @@ def trial(cell: Cell, folder: Path, timeout_s: float) -> str | None:
     """Why `cell` cannot be built and run for two steps, as `status: reason`; None where it can."""
     memory_mib = None
     if cell.device == "cpu":
-        memory_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
+        memory_mib = for_workers().mib
     build = Build(cell=cell, data_folder=str(folder), memory_mib=memory_mib)
     with one_worker(Environment.of(cell)) as child:
         try:

@@ -44,6 +44,10 @@ def lines(plan: "Plan") -> list[str]:
     ]
     found += [f"{cell}: unknown until its first process" for cell in plan.unknown]
     available = f"{plan.memory_available_gib:.1f} GiB are available to workers"
+    if plan.memory_bound != "host":
+        available += f" (by the {plan.memory_bound})"
+    if plan.process_limit_gib is not None:
+        available += f", {plan.process_limit_gib:.1f} GiB to each (by ulimit)"
     if plan.memory_gib is not None:
         split = max((contest.cohorts or 1 for contest in plan.contests), default=1)
         parts = "one cohort" if split == 1 else f"up to {split} cohorts"

@@ -1,12 +1,15 @@
 """Which CPUs a worker may use, and how many threads its framework is told to start there."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.machine import control_groups
 
 # What the runtimes read when they start: OpenMP (PyTorch, oneDNN), MKL, NumPy's OpenBLAS,
 # TensorFlow's two pools, and XLA's pool on the CPU.
@@ -21,10 +24,14 @@ VARIABLES = (
 
 
 SYSTEM = Path("/sys/devices/system/cpu")
+STATISTICS = Path("/proc/stat")
 
 
 def allowed() -> list[int]:
-    """The CPUs that this process may use: first one of each core, then those that share one."""
+    """The CPUs that this process may use: first one of each core, then those that share one.
+
+    No more of them than the quota of its control group lets it keep busy, one at least.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return list(range(os.cpu_count() or 1))
     seen: Counter[str] = Counter()
@@ -33,7 +40,37 @@ def allowed() -> list[int]:
         core = _core(number)
         order.append((seen[core], number))
         seen[core] += 1
-    return [number for _, number in sorted(order)]
+    return [number for _, number in sorted(order)][: quota()]
+
+
+@cache
+def quota() -> int | None:
+    """How many whole CPUs the control group lets this process keep busy; None: no limit."""
+    found = control_groups.cpus()
+    return None if found is None else max(1, int(found))
+
+
+def bound() -> str:
+    """What decides how many CPUs `allowed` has: host, affinity or control group."""
+    if not hasattr(os, "sched_getaffinity"):
+        return "host"
+    most = len(os.sched_getaffinity(0))
+    if (found := quota()) is not None and found < most:
+        return "control group"
+    return "affinity" if most < (os.cpu_count() or 1) else "host"
+
+
+@cache
+def online() -> list[int]:
+    """The numbers of the CPUs that the kernel counts the time of, in its order; they may have gaps.
+
+    Empty where the system does not tell.
+    """
+    try:
+        lines = STATISTICS.read_text().splitlines()
+    except OSError:
+        return []
+    return [int(found[1]) for line in lines if (found := re.match(r"cpu(\d+) ", line))]
 
 
 def cores() -> int:
@@ -44,7 +81,7 @@ def cores() -> int:
         import psutil
 
         return psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    return len({_core(number) for number in os.sched_getaffinity(0)})
+    return len({_core(number) for number in allowed()})
 
 
 def _core(number: int) -> str:
@@ -59,8 +96,9 @@ def check(threads: Sequence[int]) -> None:
     """Raises UsageError where more threads are asked for than there are CPUs."""
     most = len(allowed())
     if (given := max(threads, default=0)) > most:
+        why = "" if bound() == "host" else f" (by its {bound()})"
         raise UsageError(
-            f"--threads {given}: this process may use {most} CPUs; choose at most that"
+            f"--threads {given}: this process may use {most} CPUs{why}; choose at most that"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from bench.errors import UsageError
-from bench.machine import gpu
+from bench.machine import cpus, gpu, memory
 from bench.records.run import GpuFacts, Machine
 
 GIB = 1024**3
@@ -52,6 +52,7 @@ def _cpu() -> dict[str, Any]:
 def this_machine(name: str | None = None) -> Machine:
     """The machine that this process runs on; `name` stands in for the host's where given."""
     cpu = _cpu()
+    usable, shared = memory.usable(), memory.shared_mib()
     flags = (flag for flag in cpu.get("flags", ()) if flag.startswith(("avx", "amx")))
     return Machine(
         machine=name or socket.gethostname(),
@@ -60,6 +61,11 @@ def this_machine(name: str | None = None) -> Machine:
         physical_cores=psutil.cpu_count(logical=False),
         logical_cores=psutil.cpu_count(),
         memory_gib=round(psutil.virtual_memory().total / GIB, 1),
+        usable_cpus=len(cpus.allowed()),
+        cpu_bound=cpus.bound(),
+        usable_memory_gib=round(usable.mib / 1024, 2),
+        memory_bound=usable.bound,
+        shared_memory_gib=round(shared.mib / 1024, 3) if shared else None,
         gpus=gpus(),
         os=platform.platform(),
         python=platform.python_version(),

@@ -51,7 +51,9 @@ class Counters:
         times = psutil.cpu_times(percpu=True)
         if hasattr(os, "sched_getaffinity"):  # not on macOS, which binds no process to processors
             ours = cpus.allowed()[:threads]
-            times = [times[cpu] for cpu in ours if cpu < len(times)] or times
+            numbers = cpus.online() if len(cpus.online()) == len(times) else range(len(times))
+            by_number = dict(zip(numbers, times, strict=True))
+            times = [by_number[cpu] for cpu in ours if cpu in by_number] or times
         busy_s = sum(getattr(cpu, kind, 0.0) for cpu in times for kind in BUSY)
         stolen = [cpu.steal for cpu in times if hasattr(cpu, "steal")]
         # Some sandboxes show zeros, though they have been busy at least with starting us

@@ -12,10 +12,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
-import psutil
-
 from bench import signals
-from bench.machine import cpus
+from bench.machine import cpus, memory
 from bench.parent.child import LIFE_SIGN_S, Child, Failure
 from bench.temporary import TemporaryFolder
 from bench.worker.environment import Environment
@@ -65,8 +63,7 @@ def answers(
 def _one_more(running: int) -> bool:
     if running == 0:
         return True
-    available_mib = psutil.virtual_memory().available / 2**20
-    return running < len(cpus.allowed()) and available_mib >= WORKER_MIB
+    return running < len(cpus.allowed()) and memory.available().mib >= WORKER_MIB
 
 
 def _done(running: Mapping[Child, tuple[Key, float]]) -> list[Child]:

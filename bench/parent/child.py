@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import guardian, processes, signals
-from bench.machine import cpus
+from bench.machine import control_groups, cpus
 from bench.parent.suspension import Suspension
 from bench.records.record import Status
 from bench.temporary import TemporaryFolder
-from bench.worker import protocol
+from bench.worker import protocol, shortage
 from bench.worker.channel import Channel, ChannelClosed
 from bench.worker.environment import Environment
 from bench.worker.protocol import A, Build, Failed, WorkerRequest
@@ -47,6 +47,8 @@ class Child:
     def __init__(self, environment: Environment, log: Path) -> None:
         ours, theirs = socket.socketpair()
         self.limited = False  # in the memory that it may allocate
+        self.device = environment.device
+        self.oom_kills = control_groups.oom_kills()
         self.channel = Channel(ours)
         self.ended = False
         self.log = log
@@ -95,10 +97,7 @@ class Child:
         except TimeoutError:
             raise Failure("timeout", f"its {name} did not end within {timeout_s:g} s") from None
         except ChannelClosed:
-            death = self._death()
-            # some runtimes do not survive an allocation that fails
-            status: Status = "oom" if self.limited and death.startswith("killed") else "crashed"
-            raise Failure(status, f"{death} during its {name}") from None
+            raise self._failure(f"{self._death()} during its {name}") from None
         except ValueError as error:
             reason = f"answered its {name} with garbage: {_one_line(str(error))}"
             raise Failure("crashed", reason) from None
@@ -106,7 +105,8 @@ class Child:
         self.suspension.begin()
         shorten(self.log)
         if isinstance(answer, Failed):
-            raise Failure(answer.status, _one_line(answer.reason))
+            hint = f"; {shortage.hint(answer.reason, self.device)}" * (answer.status == "oom")
+            raise Failure(answer.status, _one_line(answer.reason) + hint)
         return answer
 
     def fileno(self) -> int:
@@ -147,6 +147,21 @@ class Child:
         if code == -signal.SIGKILL:
             return "killed by SIGKILL (the kernel does this where memory runs out)"
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+
+    def _failure(self, death: str) -> Failure:
+        """What a worker's death tells: `oom` where the kernel counted one, where the worker was
+        limited (some runtimes do not survive an allocation that fails), or where its log says so.
+        """
+        killed = death.startswith("killed by SIGKILL")
+        counted = killed and control_groups.oom_kills() != self.oom_kills
+        limited = death.startswith("killed") and self.limited
+        log = ""
+        with contextlib.suppress(OSError):
+            log = self.log.read_bytes()[-LOG_BYTES:].decode(errors="replace")
+        if not (counted or limited or (shortage.shows(log) and not killed)):
+            return Failure("crashed", death)
+        hint = shortage.hint(log, "cpu" if killed else self.device)
+        return Failure("oom", f"{death}; {hint}")
 
     def _signal(self, number: signal.Signals) -> None:
         # Plain signals to the group and not psutil's suspend: that reaches one process only, and

@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-import psutil
-
-from bench.machine import gpu
+from bench.machine import gpu, memory
+from bench.machine.memory import Bounded
 from bench.parent.measurement import Measurement
 
 MEMORY_FRACTION = 0.8  # of what is available at first, for the workers of a cohort
@@ -15,25 +14,27 @@ class MemoryBudget:
     """The memory that a cohort may take on the host, and on the GPU where it computes there."""
 
     def __init__(self, device: str) -> None:
-        self.host_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
+        self.host_mib = for_workers().mib
         self.gpu = next(iter(gpu.visible()), None) if device == "cuda" else None
         self.free_mib = self.gpu.free_mib() if self.gpu else None
 
     def for_more(
         self, live: Sequence[Measurement], expected_mib: Sequence[float | None] = ()
     ) -> int:
-        """How many more workers as large as those that live fit beside them; one alone does.
+        """How many of the next workers fit beside those that live; one alone always does.
 
-        Where none lives yet: how many of the next ones fit, which took `expected_mib` in an earlier
-        cohort (None: unknown). On a GPU nobody foretells what they take there.
+        The next ones are expected to take `expected_mib` each. Where that is not known (None), one
+        is taken for as large as the largest that lives; where none lives, it has to show its size
+        first. On a GPU nobody foretells what they take there.
         """
-        if not live:
-            known = [size for size in expected_mib if size is not None]
-            if self.gpu or not known or len(known) < len(expected_mib):
-                return 1
-            return max(1, _fitting(self.host_mib, 0.0, max(known)))
         sizes = [measurement.host_mib for measurement in live]
-        return max(0, min(_fitting(self.host_mib, sum(sizes), max(sizes)), self._on_gpu(live)))
+        if not live and self.gpu:
+            return 1
+        if not expected_mib:
+            fitting = _fitting(self.host_mib, sum(sizes), max(sizes)) if live else 0
+        else:
+            fitting = _next(self.host_mib - sum(sizes), expected_mib, max(sizes, default=None))
+        return min(fitting, self._on_gpu(live)) if live else max(1, fitting)
 
     def _on_gpu(self, live: Sequence[Measurement]) -> int:
         """By what the GPU has lost since the cohort began, since the driver may not know whose it
@@ -48,5 +49,20 @@ class MemoryBudget:
         return _fitting(self.free_mib * MEMORY_FRACTION, used_mib, largest)
 
 
+def for_workers() -> Bounded:
+    """What workers may take together of the memory that is available now, in MiB, and its bound."""
+    found = memory.available()
+    return Bounded(found.mib * MEMORY_FRACTION, found.bound)
+
+
+def _next(left_mib: float, expected_mib: Sequence[float | None], typical: float | None) -> int:
+    """How many of the next workers, in their order, fit into `left_mib`."""
+    for count, expected in enumerate(expected_mib):
+        size = typical if expected is None else expected
+        if size is None or (left_mib := left_mib - max(size, 1.0)) < 0:
+            return count
+    return len(expected_mib)
+
+
 def _fitting(available_mib: float, used_mib: float, size_mib: float) -> int:
-    return int((available_mib - used_mib) / max(size_mib, 1.0))
+    return max(0, int((available_mib - used_mib) / max(size_mib, 1.0)))

@@ -59,7 +59,7 @@ class Schedule:
     seed: int
     on_request: OnRequest = lambda task, name, steps: None
     weights: Path | None = None  # the folder that trained weights are saved in
-    host_mib: dict[Cell, float] = field(default_factory=dict)  # of an earlier process of a cell
+    host_mib: dict[Cell, float] = field(default_factory=dict)  # of an earlier process, or estimated
 
     def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
         """Yield the outcome of every task, failures included, as soon as it is known.
@@ -96,8 +96,7 @@ class Schedule:
         """
         live: list[Measurement] = []
         budget = MemoryBudget(pending[0][0].device)
-        expected_mib = [self.host_mib.get(cell) for cell, _ in pending]
-        while pending and (more := budget.for_more(live, expected_mib)):
+        while pending and (more := budget.for_more(live, self._expected_mib(pending))):
             for measurement in self._built(pending, more, ending):
                 cell = measurement.task[0]
                 warm_up = 0 if cell.target_accuracy else warm_up_steps(cell.steps)
@@ -137,6 +136,10 @@ class Schedule:
             measurement.audit()
             measurement.child.end()
             yield measurement
+
+    def _expected_mib(self, tasks: Sequence[Task]) -> list[float | None]:
+        """What their workers will take on the host; None where nothing is known."""
+        return [self.host_mib.get(cell) for cell, _ in tasks]
 
     def _built(self, pending: list[Task], most: int, ending: ExitStack) -> list[Measurement]:
         """The next of `pending`, `most` at most, each with its network or its failure.

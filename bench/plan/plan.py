@@ -8,8 +8,8 @@ import psutil
 
 from bench.calibrate import certify, peaks
 from bench.cells import Cell, obstacle
-from bench.machine import cpus
-from bench.parent.memory_budget import MEMORY_FRACTION
+from bench.machine import cpus, memory
+from bench.parent.memory_budget import for_workers
 from bench.parent.schedule import by_contest
 from bench.plan import parts, times
 from bench.plan.costs import Costs, cohorts
@@ -71,6 +71,8 @@ class Plan:
     unknown: tuple[str, ...]  # cells of which nothing is known
     memory_gib: float | None  # of the largest contest, all its workers side by side
     memory_available_gib: float  # to workers
+    memory_bound: str  # what bounds it: host, or control group
+    process_limit_gib: float | None  # that each process may map at most; None: no limit
     disk_while_running_mib: float
     disk_kept_mib: float
     disk_free_mib: float
@@ -120,7 +122,8 @@ def planned(
     other_s = parts.DATA_S + parts.REPORTS_S
     known_s = certificates_s + peaks_s + building_s + measuring_s + other_s
     unknown = [cell for cell in running if of_cell[cell] is None]
-    available_mib = psutil.virtual_memory().available / 2**20 * MEMORY_FRACTION
+    room, limit_mib = for_workers(), memory.process_limit_mib()
+    available_mib = room.mib
     contests = tuple(
         _contest([cell for cell, _ in group], costs, of_cell, replicates, available_mib)
         for group in by_contest([(cell, 0) for cell in running])
@@ -142,6 +145,8 @@ def planned(
         unknown=tuple(f"{cell.label}, {cell.contest_label}" for cell in unknown),
         memory_gib=max((c.memory_gib for c in contests if c.memory_gib is not None), default=None),
         memory_available_gib=available_mib / 1024,
+        memory_bound=room.bound,
+        process_limit_gib=limit_mib and limit_mib / 1024,
         disk_while_running_mib=disk.while_running_mib,
         disk_kept_mib=disk.kept_mib,
         disk_free_mib=psutil.disk_usage(str(_existing(folder))).free / 2**20,

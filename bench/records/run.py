@@ -27,6 +27,12 @@ class Machine:
     physical_cores: PositiveInt | None
     logical_cores: PositiveInt | None
     memory_gib: Positive | None
+    # what a run may use of all this, and what bounds it; None in runs from before the fields
+    usable_cpus: PositiveInt | None = None
+    cpu_bound: str | None = None  # host, affinity or control group
+    usable_memory_gib: Positive | None = None  # by one process
+    memory_bound: str | None = None  # host, control group or limit
+    shared_memory_gib: NotNegative | None = None  # free in /dev/shm
     gpus: tuple[GpuFacts, ...] = ()
     os: str
     python: str | None = None
@@ -42,11 +48,20 @@ class Machine:
 
     @property
     def description(self) -> str:
-        """`desk: Example CPU, 8 cores (16 logical), 31.3 GiB, GPU none; Linux-6.1`."""
+        """`desk: Example CPU, 8 cores (16 logical), 31.3 GiB, GPU none; Linux-6.1`.
+
+        What a run may not use is left to brackets: `(16 logical, 2 usable by its affinity)`.
+        """
+        cpus = memory = ""
+        if self.cpu_bound not in (None, "host"):
+            cpus = f", {self.usable_cpus} usable by its {self.cpu_bound}"
+        if self.memory_bound not in (None, "host"):
+            memory = f" ({self.usable_memory_gib} usable by its {self.memory_bound})"
         gpus = ", ".join(f"{gpu.name} ({gpu.memory_gib} GiB)" for gpu in self.gpus) or "none"
         return (
             f"{self.machine}: {self.cpu}, {self.physical_cores} cores "
-            f"({self.logical_cores} logical), {self.memory_gib} GiB, GPU {gpus}; {self.os}"
+            f"({self.logical_cores} logical{cpus}), {self.memory_gib} GiB{memory}, GPU {gpus}; "
+            f"{self.os}"
         )
 
 

@@ -24,13 +24,23 @@ def measure(
     timeout_s: float,
     on_request: OnRequest = lambda task, name, steps: None,
     weights: Path | None = None,
+    expected_mib: Mapping[Cell, float] | None = None,
 ) -> Generator[Record, None, None]:
     """Measure `tasks` and yield a Record for each as soon as it is known; trained weights go to
     the folder `weights`. The order of workers follows from the seed of the run's request.
+    `expected_mib`: the host memory that workers are estimated to take, where that is known.
 
     Closing the iterator, or an exception in it, ends every worker.
     """
-    schedule = Schedule(data_folders, logs, timeout_s, run.options.seed, on_request, weights)
+    schedule = Schedule(
+        data_folders,
+        logs,
+        timeout_s,
+        run.options.seed,
+        on_request,
+        weights,
+        dict(expected_mib or {}),
+    )
     outcomes = schedule.run(tasks)
     with closing(outcomes):
         for task, outcome in outcomes:

@@ -215,6 +215,10 @@ def _measure(
     """Measure some tasks, and append each record as soon as it is known."""
     folder.logs.mkdir(exist_ok=True)
     weights = folder.path / "weights" if folder.run.options.save_weights else None
+    costs = known.of([cell for cell, _ in tasks])
+    expected_mib = {
+        cell: found.memory_mib for cell, found in costs.items() if found and found.memory_mib
+    }
     with folder.spending("measuring") as note_time, display(tasks, folder, known) as shown:
         records = measure(
             folder.run,
@@ -225,6 +229,7 @@ def _measure(
             timeout_s=timeout_s,
             on_request=shown.on_request,
             weights=weights,
+            expected_mib=expected_mib,
         )
         with closing(records):
             for record in records:

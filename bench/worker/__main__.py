@@ -8,7 +8,7 @@ import socket
 import sys
 import traceback
 
-from bench.worker import memory, protocol
+from bench.worker import memory, protocol, shortage
 from bench.worker.channel import Channel, ChannelClosed
 from bench.worker.protocol import AnyRequest, Build, Certify, Describe, Failed, ProbePeaks
 from bench.worker.worker import Worker
@@ -17,24 +17,20 @@ from bench.worker.worker import Worker
 # installed for our parent, and is no part of Keras.
 OURS = "pandas"
 
-# What a framework's error says when memory has run out
-OUT_OF_MEMORY = (
-    *("out of memory", "resource_exhausted", "bad_alloc", "can't allocate memory"),
-    *("oom when allocating", "alloc_failed", "failed to allocate memory"),
-)
-
 
 def diagnose(error: BaseException) -> Failed:
     """Status and reason of what an implementation raised."""
     text = str(error).encode("utf-8", "replace").decode()  # half a character is no JSON elsewhere
     lines = text.strip().splitlines() or [type(error).__name__]
     reason = f"{type(error).__name__}: {lines[0][:300]}"
+    if isinstance(error, MemoryError) or shortage.shows(text):
+        # of an error in a DataLoader's process, the cause stands in its last line
+        cause = next((line.strip() for line in lines if shortage.shows(line)), lines[0])
+        return Failed(status="oom", reason=f"{type(error).__name__}: {cause[:300]}")
     if isinstance(error, ImportError):
         return Failed(status="unavailable", reason=lines[0][:300])
     if isinstance(error, NotImplementedError):
         return Failed(status="unsupported", reason=lines[0][:300])
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in OUT_OF_MEMORY):
-        return Failed(status="oom", reason=reason)
     return Failed(status="crashed", reason=reason)
 
 

@@ -43,6 +43,15 @@ LIBRARIES = (
 )
 FOR_INDUCTOR = ("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CPATH", "LIBRARY_PATH")
 
+FOREIGN = (
+    "TF_VAR_",
+    "TF_CLI_",
+    "TF_TOKEN_",
+    "TF_LOG",
+    "TF_DATA_DIR",
+    "TF_WORKSPACE",
+)  # Terraform's
+
 # What turns a cell into another one -> what to do instead
 WITHHELD = {
     **dict.fromkeys(COMPILERS, "choose by --mode"),
@@ -137,6 +146,7 @@ def tuning(given: Mapping[str, str]) -> dict[str, str]:
         if (name.startswith(LIBRARIES) or name in FOR_INDUCTOR)
         and name not in PLAIN
         and name not in WITHHELD
+        and not name.startswith(FOREIGN)
     }
     flags = found.get("XLA_FLAGS", "")
     if flags and not flags.lstrip().startswith("-"):  # XLA takes the name of a file, too

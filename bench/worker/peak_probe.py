@@ -12,9 +12,9 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import psutil
 
 from bench.cells import installed
+from bench.machine import memory
 from bench.worker.memory import finds_cuda
 from bench.worker.protocol import PeaksProbed
 
@@ -40,7 +40,7 @@ def best(device: str, precision: str) -> PeaksProbed:
 
     Raises NotImplementedError where nothing is installed that computes so.
     """
-    size = min(COPY_BYTES, psutil.virtual_memory().available // 8)
+    size = min(COPY_BYTES, int(memory.available().mib * memory.MIB) // 8)
     found = [
         (
             fastest(library.multiply, SIZES[device], lambda rows: 2 * rows**3),
