@@ -141,8 +141,9 @@ def test_an_interrupted_run_ends_its_workers_reports_and_is_resumed(
     assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS, *DRAWN}
     assert pairs(read(out)) == [("eager", 32, 0), ("graph", 32, 0)]
 
-    assert resnet_bench("run", "--resume", out).returncode == 0
-    assert pairs(read(out)) == sorted(ALL)
+    if number == signal.SIGINT:  # the others leave the same
+        assert resnet_bench("run", "--resume", out).returncode == 0
+        assert pairs(read(out)) == sorted(ALL)
 
 
 def test_a_second_interrupt_waits_for_no_block_and_no_report(
