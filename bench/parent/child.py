@@ -146,7 +146,10 @@ class Child:
             return "closed its channel"
         if code == -signal.SIGKILL:
             return "killed by SIGKILL (the kernel does this where memory runs out)"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        if code >= 0:
+            return f"exited with code {code}"
+        names = {int(number): number.name for number in signal.Signals}  # a few have none
+        return f"killed by {names.get(-code, f'signal {-code}')}"
 
     def _failure(self, death: str) -> Failure:
         """What a worker's death tells: `oom` where the kernel counted one, where the worker was

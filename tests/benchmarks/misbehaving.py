@@ -95,6 +95,7 @@ KINDS: dict[str, tuple[str, str, str | None]] = {
     # ends
     "segmentation_fault": (_in_train("ctypes.string_at(0)"), "crashed", "killed by SIGSEGV"),
     "abort": (_in_train("os.abort()"), "crashed", "killed by SIGABRT"),
+    "signal_without_a_name": (_in_train("os.kill(os.getpid(), 40)"), "crashed", "by signal 40"),
     "exit_with_0": (_in_train("os._exit(0)"), "crashed", "exited with code 0 during its warm_up"),
     "system_exit": (_in_train("sys.exit(0)"), "crashed", "SystemExit: 0"),
     "keyboard_interrupt": (_in_train("signal.raise_signal(2)"), "crashed", "KeyboardInterrupt"),

@@ -21,6 +21,7 @@ from bench.analysis.contests import contests_of
 from bench.cells import Cell
 from bench.cli.display import Display
 from bench.cli.terminal import Terminal
+from bench.machine import control_groups
 from bench.machine.facts import this_machine
 from bench.parent import child, schedule
 from bench.parent.suspension import Suspension
@@ -114,6 +115,7 @@ class Puppet(child.Child):
     def __init__(self, said: dict[str, tuple[str, Any]], log: Path) -> None:
         ours, self.theirs = socket.socketpair()
         self.said, self.log, self.limited, self.ended = said, log, False, False
+        self.device, self.oom_kills = "cpu", control_groups.oom_kills()
         self.channel = Channel(ours)
         self.suspension = Suspension(self.process.pid)
 

@@ -13,6 +13,7 @@ SOME = (
     "two_answers",
     "exit_with_0",
     "another_process_group",
+    "signal_without_a_name",
     "output_of_100_mb",
     "orphans_left_behind",
 )
