@@ -7,6 +7,7 @@ that was killed together with its guardian, as by a power failure: the next proc
 import contextlib
 import fcntl
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +30,9 @@ class TemporaryFolder:
         sweep(where)
         lock = None
         while lock is None:  # until no other process took it for a leftover before it was locked
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
-            guardian.ward().tell(guardian.FOLDER, str(self.path))
+            self.path = where.absolute() / f"{PREFIX}{secrets.token_hex(4)}"
+            guardian.ward().tell(guardian.FOLDER, str(self.path))  # before it can be left behind
+            self.path.mkdir(mode=0o700)
             lock = _locked(self.path)
         self.lock = lock
 
