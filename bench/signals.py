@@ -10,11 +10,20 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.01
+# What goes on while the machine sleeps, as `time.monotonic` does not
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+SLEEP_S = 0.5  # from here on it is one
+
+
+def _slept_s() -> float:
+    """For how long the machine has slept since it was started, or since some other time."""
+    return time.clock_gettime(CLOCK) - time.monotonic()
 
 
 class _Seen:
@@ -23,6 +32,7 @@ class _Seen:
     interrupts = 0
     finishing = False  # something that the first interrupt waits for
     stops = 0
+    slept_s = _slept_s()
 
 
 def answer() -> None:
@@ -43,7 +53,11 @@ def interrupts() -> int:
 
 
 def stops() -> int:
-    """How often this process was stopped, as by Ctrl-Z, and went on."""
+    """How often this process was stopped, as by Ctrl-Z or since the machine slept, and went on."""
+    slept_s = _slept_s()
+    if slept_s - _Seen.slept_s > SLEEP_S:
+        _Seen.slept_s = slept_s
+        _Seen.stops += 1
     return _Seen.stops
 
 
