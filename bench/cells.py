@@ -8,14 +8,18 @@ from typing import Any, Literal, get_args
 
 from bench.errors import UsageError, check_text, unknown
 from bench.words import plural
-from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY, Backend, Implementation
+from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
+from resnet_impls.devices import DEVICES as KINDS
 
 Workload = Literal["train", "infer", "train+input", "train-to"]
 WORKLOADS: tuple[str, ...] = get_args(Workload)
 TRAINING = ("train", "train+input", "train-to")
-DEVICES = ("cpu", "cuda")
+DEVICES = tuple(KINDS)
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-MODES = ("eager", "graph", "compiled", "reduce-overhead", "max-autotune")
+MODES = (
+    *("eager", "graph", "compiled", "reduce-overhead", "max-autotune"),
+    *("cuda-graph", "cuda-graph-compiled"),
+)
 OPTIMIZERS = ("adam", "sgd")
 DATASETS = ("digits", "cifar10", "synthetic")
 RECIPES = ("constant", "article")
@@ -178,8 +182,8 @@ def implementation(name: str) -> Implementation:
             raise UsageError(f"--impl {name}: there is no such file")
         path = path.absolute()  # and no link followed: it keeps the name that it was given
         check_text(str(path))
-        cuda_only = tuple(CUDA_ONLY.keys() - {"fp16"})  # whose author may know better
-        own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, cuda_only)
+        anyway = ("fp16",)  # whose author may know better
+        own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, anyway)
         return Implementation(path.stem, path.stem, (own,), str(path))
     raise UsageError(
         unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
@@ -190,6 +194,17 @@ def implementation(name: str) -> Implementation:
 def backend(of: Cell | Executable) -> Backend:
     """The catalogue's row of the engine that a cell or an executable computes on."""
     return next(b for b in implementation(of.implementation).backends if b.name == of.backend)
+
+
+def lacking(engine: Backend, device: str) -> set[str]:
+    """The modes and precisions that an engine has elsewhere, but not on a kind of device."""
+    return KINDS[device].lacks.keys() - set(engine.anyway)
+
+
+def exact_precision(of: Executable) -> str:
+    """The most exact precision that an engine computes in on a device: it proves the semantics."""
+    exact = backend(of).exact
+    return exact if KINDS[of.device].float64 or exact != "fp64" else "fp32"
 
 
 def obstacle(
@@ -209,8 +224,8 @@ def obstacle(
             reason = f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
             return "unsupported", reason
     for given in (of.precision, of.mode):
-        if of.device == "cpu" and given in engine.cuda_only:
-            return "unsupported", CUDA_ONLY[given]
+        if given in lacking(engine, of.device):
+            return "unsupported", KINDS[of.device].lacks[given]
     pipeline = INPUTS.get(of.input or "", ()) if isinstance(of, Cell) else ()
     missing = [package for package in (*engine.packages, *pipeline) if installed(package) is None]
     if missing:

@@ -6,14 +6,7 @@ To add a framework, add its file to this folder and its row to `CATALOGUE`.
 from dataclasses import dataclass, replace
 
 from resnet_impls.architecture import ARCHITECTURES
-
-# Why a mode or a precision is there on a GPU only
-CUDA_ONLY = {
-    "tf32": "tf32 is a format of NVIDIA GPUs; a CPU has none",
-    "fp16": "fp16 is for GPUs: on a CPU, these frameworks compute it by way of float32; take bf16",
-    "reduce-overhead": "reduce-overhead replays CUDA graphs; a CPU has none",
-    "max-autotune": "max-autotune tries out GPU kernels and replays CUDA graphs; a CPU has neither",
-}
+from resnet_impls.devices import having
 
 
 @dataclass(frozen=True)
@@ -23,9 +16,10 @@ class Backend:
     The first of `modes` is the default. Modes say what the framework does with a step:
     `eager` dispatches operations one by one from Python, `graph` runs TensorFlow's
     `tf.function` graph, `compiled` hands the whole step to a compiler (Inductor, XLA) or to an
-    engine that prepares the whole network (ONNX Runtime, OpenVINO, LiteRT), and `reduce-overhead`
-    and `max-autotune` are Inductor's own modes. Of modes and precisions, those in `cuda_only` run
-    on a GPU and nowhere else.
+    engine that prepares the whole network (ONNX Runtime, OpenVINO, LiteRT), `reduce-overhead` and
+    `max-autotune` are Inductor's own modes, and `cuda-graph` captures a whole step of `eager`'s
+    kernels once (`cuda-graph-compiled`: of Inductor's) and replays them by one launch. A device may
+    lack modes and precisions (`devices.py`); those in `anyway` run there nonetheless.
     """
 
     name: str
@@ -33,7 +27,7 @@ class Backend:
     modes: tuple[str, ...]
     precisions: tuple[str, ...] = ("fp32", "tf32", "bf16", "fp16")
     devices: tuple[str, ...] = ("cpu", "cuda")
-    cuda_only: tuple[str, ...] = tuple(CUDA_ONLY)
+    anyway: tuple[str, ...] = ()
     exact: str = "fp64"  # the most exact precision that it computes in: it proves the semantics
 
 
@@ -50,12 +44,16 @@ class Implementation:
     opt_in: bool = False  # runs where it is named; `all` leaves it out
 
 
+_PYTORCH, _TENSORFLOW, _JAX = having("torch"), having("tensorflow"), having("jax")
 _KERAS = (
-    Backend("tensorflow", ("keras", "tensorflow"), ("graph", "compiled")),
-    Backend("jax", ("keras", "jax"), ("compiled", "eager")),
-    Backend("torch", ("keras", "torch"), ("eager", "compiled")),
+    Backend("tensorflow", ("keras", "tensorflow"), ("graph", "compiled"), devices=_TENSORFLOW),
+    Backend("jax", ("keras", "jax"), ("compiled", "eager"), devices=_JAX),
+    Backend("torch", ("keras", "torch"), ("eager", "compiled"), devices=_PYTORCH),
 )
-_TORCH_MODES = ("eager", "compiled", "reduce-overhead", "max-autotune")
+_TORCH_MODES = (
+    *("eager", "compiled", "reduce-overhead", "max-autotune"),
+    *("cuda-graph", "cuda-graph-compiled"),
+)
 
 CATALOGUE: dict[str, Implementation] = {
     row.name: row
@@ -63,26 +61,26 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "torch_module",
             "PyTorch",
-            (Backend("torch", ("torch",), _TORCH_MODES),),
+            (Backend("torch", ("torch",), _TORCH_MODES, devices=_PYTORCH),),
             "resnet_impls.torch_module",
         ),
         Implementation(
             "torchvision_model",
             "torchvision",
-            (Backend("torch", ("torch", "torchvision"), _TORCH_MODES),),
+            (Backend("torch", ("torch", "torchvision"), _TORCH_MODES, devices=_PYTORCH),),
             "resnet_impls.torchvision_model",
             models=("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
         ),
         Implementation(
             "tensorflow_module",
             "TensorFlow",
-            (Backend("tensorflow", ("tensorflow",), ("graph", "compiled")),),
+            (Backend("tensorflow", ("tensorflow",), ("graph", "compiled"), devices=_TENSORFLOW),),
             "resnet_impls.tensorflow_module",
         ),
         Implementation(
             "flax_nnx",
             "Flax",
-            (Backend("jax", ("flax", "optax", "jax"), ("compiled",)),),
+            (Backend("jax", ("flax", "optax", "jax"), ("compiled",), devices=_JAX),),
             "resnet_impls.flax_nnx",
         ),
         Implementation("keras_sequential", "Keras", _KERAS, "resnet_impls.keras_sequential"),
@@ -98,7 +96,7 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "torch_export",
             "PyTorch",
-            (Backend("torch", ("torch",), ("compiled",)),),
+            (Backend("torch", ("torch",), ("compiled", "cuda-graph")),),
             "resnet_impls.torch_export",
             workloads=("infer",),
         ),
@@ -109,7 +107,7 @@ CATALOGUE: dict[str, Implementation] = {
                 Backend(
                     "onnxruntime",
                     ("onnxruntime", "onnx"),
-                    ("compiled",),
+                    ("compiled", "cuda-graph"),
                     ("fp32", "tf32", "fp16"),
                     exact="fp32",
                 ),
@@ -127,7 +125,7 @@ CATALOGUE: dict[str, Implementation] = {
                     ("compiled",),
                     ("fp32", "bf16", "fp16"),
                     ("cpu",),
-                    cuda_only=(),  # new Xeons have instructions for fp16
+                    anyway=("fp16",),  # new Xeons have instructions for it
                     exact="fp32",
                 ),
             ),
@@ -144,7 +142,6 @@ CATALOGUE: dict[str, Implementation] = {
                     ("compiled",),
                     ("fp32",),
                     ("cpu",),
-                    cuda_only=(),
                     exact="fp32",
                 ),
             ),

@@ -41,6 +41,9 @@ class Implementation(Protocol):
     def weights(self) -> Weights:
         """Copies of all the tensors that the network has, by canonical name."""
 
+    # `program_mib(self) -> float | None` is optional: the memory on the device in MiB that a step
+    # needs at once, by the analysis of the program that was compiled or captured for it.
+
     # `settings(self) -> dict[str, str]` is optional: what only the implementation knows of the
     # effective settings, read from its real objects. `results/README.md` names the settings;
     # `skipped_steps` must be among them where loss scaling may leave out a step.
@@ -49,6 +52,12 @@ class Implementation(Protocol):
 def settings(implementation: Implementation) -> dict[str, str]:
     """What an implementation tells of its effective settings; nothing where it has no such call."""
     told: dict[str, str] = getattr(implementation, "settings", dict)()
+    return told
+
+
+def program_mib(implementation: Implementation) -> float | None:
+    """What a step's program needs on the device, in MiB; None where nothing tells."""
+    told: float | None = getattr(implementation, "program_mib", lambda: None)()
     return told
 
 

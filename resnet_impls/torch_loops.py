@@ -1,16 +1,18 @@
-"""How PyTorch is driven: weights, precision, optimizers, batches, and the loops over steps.
+"""How PyTorch is driven: weights, precision, optimizers, batches, modes, and loops over steps.
 
 No network is here: `torch_module` and its siblings each have their own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_impls.devices import DEVICES
+from resnet_impls.torch_graphs import Call, Graph
 from resnet_impls.weights import Weights
 
 # Canonical leaf name -> PyTorch's. Kernels are HWIO here and OIHW there, the dense one (in, out)
@@ -56,12 +58,36 @@ def set_up(device: str, precision: str) -> torch.device:
 
     Raises ImportError where this PyTorch has no such device.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ImportError("this PyTorch finds no CUDA device")
+    kind = DEVICES[device].torch
+    if device != "cpu":
+        there = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
+        if not there or there.type != kind:
+            raise ImportError(f"this PyTorch finds no {device} device")
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    return torch.device(device)
+    if torch.backends.cudnn.is_available():
+        torch.backends.cudnn.benchmark_limit = 0  # try all algorithms, not ten
+    allow_tf32(precision == "tf32")
+    return torch.device(str(kind))
+
+
+def allow_tf32(allowed: bool) -> None:
+    """By one of PyTorch's two interfaces alone, since it fails where both were used."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(cudnn, "conv"):  # from 2.9 on
+        rounding = "tf32" if allowed else "ieee"
+        matmul.fp32_precision = cudnn.fp32_precision = rounding
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = rounding
+    else:
+        matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+
+
+def count_no_batches(model: nn.Module) -> None:
+    """Have batch norms count no batches: it takes a kernel each, and nothing reads the count where
+    the momentum is fixed.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.num_batches_tracked = None
 
 
 def autocast_to(precision: str, device: torch.device) -> torch.autocast:
@@ -77,11 +103,14 @@ def scaler_for(precision: str, device: torch.device) -> torch.GradScaler:
 
 
 def fused_optimizer(
-    name: str, parameters: Iterator[nn.Parameter], learning_rate: float
+    name: str, parameters: Iterator[nn.Parameter], learning_rate: float | Tensor, graphed: bool
 ) -> torch.optim.Optimizer:
-    """Adam, or SGD with momentum, that updates all parameters by one kernel."""
+    """Adam, or SGD with momentum, that updates all parameters by one kernel; `graphed`: so that a
+    CUDA graph can capture it.
+    """
     if name == "adam":
-        return torch.optim.Adam(parameters, learning_rate, eps=1e-8, fused=True)
+        options = {"eps": 1e-8, "fused": True, "capturable": graphed}
+        return torch.optim.Adam(parameters, learning_rate, **options)
     return torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
 
 
@@ -91,35 +120,94 @@ def to_device(images: np.ndarray, device: torch.device, dtype: torch.dtype) -> T
     return torch.from_numpy(images).to(device, dtype, copy=True).permute(0, 3, 1, 2)
 
 
-def train_steps(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    autocast: torch.autocast,
-    scaler: torch.GradScaler,
-) -> np.ndarray:
-    """An optimizer step for each batch of images and labels -> their losses (steps,)."""
-    losses = []
-    for images, labels in batches:
-        optimizer.zero_grad()
-        with autocast:
-            loss = F.cross_entropy(network(images), labels)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        losses.append(loss.detach())
-    return torch.stack(losses).cpu().numpy()  # the copy waits for the device
+class Program:
+    """A model with its optimizer, driven in one of the modes.
 
+    `compiled` is Inductor's, of network and loss together, as are `reduce-overhead` and
+    `max-autotune`. `cuda-graph` captures the whole step of `eager`, the optimizer's part included,
+    `cuda-graph-compiled` that of `compiled`.
+    """
 
-def infer_steps(
-    network: nn.Module, batches: Iterable[Tensor], autocast: torch.autocast
-) -> np.ndarray:
-    """A forward pass for each batch of images -> the logits of the last (B, classes)."""
-    with torch.inference_mode(), autocast:
-        for images in batches:
-            logits = network(images)
-    known = torch.promote_types(logits.dtype, torch.float32)  # NumPy has no bfloat16
-    return logits.to(known).cpu().numpy()  # the copy waits for the device
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        *,
+        precision: str,
+        mode: str,
+        optimizer: str,
+        learning_rate: float,
+    ) -> None:
+        count_no_batches(model)
+        self.model, self.network = model, model
+        self.autocast, self.scaler = autocast_to(precision, device), scaler_for(precision, device)
+        self.loss_of = self.cross_entropy
+        if mode not in ("eager", "cuda-graph"):
+            option = None if mode in ("compiled", "cuda-graph-compiled") else mode
+            self.network = torch.compile(model, mode=option)
+            self.loss_of = torch.compile(self.cross_entropy, mode=option)
+        rate: float | Tensor = learning_rate
+        self.one_step: Call = self.step
+        self.one_pass: Call = self.network
+        self.around_passes: AbstractContextManager = self.autocast  # casts weights once for all
+        graphed = mode.startswith("cuda-graph")
+        if graphed:
+            self.one_step, self.one_pass = Graph(self.step), Graph(self.logits)
+            self.around_passes = nullcontext()  # a graph casts them itself: they may have changed
+            if next(model.parameters()).dtype != torch.float64:  # kernels read it as a float32
+                rate = torch.tensor(learning_rate, device=device)
+        self.optimizer = fused_optimizer(optimizer, model.parameters(), rate, graphed)
+
+    def cross_entropy(self, images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(self.model(images), labels)
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """An optimizer step -> the loss before it."""
+        self.optimizer.zero_grad()
+        with self.autocast:
+            loss = self.loss_of(images, labels)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    def logits(self, images: Tensor) -> Tensor:
+        with self.autocast:
+            return self.network(images)
+
+    def set_learning_rate(self, rate: float) -> None:
+        group = self.optimizer.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)  # where a graph reads it
+        else:
+            group["lr"] = rate
+            if isinstance(self.one_step, Graph):
+                self.one_step.forget()
+
+    def train(self, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndarray:
+        """An optimizer step for each batch of images and labels -> their losses (steps,)."""
+        self.model.train()
+        # copies, since graphs write over their losses
+        losses = [self.one_step(images, labels).clone() for images, labels in batches]
+        return torch.stack(losses).cpu().numpy()  # the copy waits for the device
+
+    def infer(self, batches: Iterable[Tensor]) -> np.ndarray:
+        """A forward pass for each batch of images -> the logits of the last (B, classes)."""
+        self.model.eval()
+        with torch.inference_mode(), self.around_passes:
+            for images in batches:
+                logits = self.one_pass(images)
+        known = torch.promote_types(logits.dtype, torch.float32)  # NumPy has no bfloat16
+        return logits.to(known).cpu().numpy()  # the copy waits for the device
+
+    def program_mib(self) -> float | None:
+        """Memory that the captured step has for itself, in MiB; None without a graph."""
+        mib = [call.program_mib for call in (self.one_step, self.one_pass) if type(call) is Graph]
+        return max((each for each in mib if each), default=None)
+
+    def settings(self, images: Tensor) -> dict[str, str]:
+        """What is in force; `images` as they are placed."""
+        return settings_of(self.model, images, self.autocast, self.optimizer, self.scaler)
 
 
 def settings_of(

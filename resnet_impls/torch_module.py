@@ -10,19 +10,7 @@ from torch import Tensor, nn
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
-from resnet_impls.torch_loops import (
-    autocast_to,
-    fused_optimizer,
-    infer_steps,
-    load,
-    scaler_for,
-    set_up,
-    settings_of,
-    to_device,
-    torch_name,
-    train_steps,
-    weights_of,
-)
+from resnet_impls.torch_loops import Program, load, set_up, to_device, torch_name, weights_of
 from resnet_impls.weights import Weights
 
 
@@ -87,16 +75,18 @@ class Implementation:
     ) -> None:
         self.device = set_up(device, precision)
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
-        self.autocast = autocast_to(precision, self.device)
-        self.scaler = scaler_for(precision, self.device)
 
         self.model = ResNet(architecture)
         self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
         self.names = {name: torch_name(name) for name in weights}
         load(self.model, weights, self.names)
-        option = None if mode == "compiled" else mode  # the others replay CUDA graphs
-        self.network = self.model if mode == "eager" else torch.compile(self.model, mode=option)
-        self.optimizer = fused_optimizer(optimizer, self.model.parameters(), learning_rate)
+        self.program = Program(
+            *(self.model, self.device),
+            precision=precision,
+            mode=mode,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+        )
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         targets = torch.from_numpy(labels).to(self.device, torch.int64)  # (K, B)
@@ -104,26 +94,23 @@ class Implementation:
         self.batches = cycle([(to_device(x, self.device, self.dtype), y) for x, y in pairs])
 
     def set_learning_rate(self, rate: float) -> None:
-        self.optimizer.param_groups[0]["lr"] = rate
+        self.program.set_learning_rate(rate)
 
     def train(self, steps: int) -> np.ndarray:
-        self.model.train()
-        batches = islice(self.batches, steps)
-        return train_steps(self.network, self.optimizer, batches, self.autocast, self.scaler)
+        return self.program.train(islice(self.batches, steps))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        self.model.eval()
-        batch = to_device(images, self.device, self.dtype)
-        return infer_steps(self.network, [batch], self.autocast)
+        return self.program.infer([to_device(images, self.device, self.dtype)])
 
     def infer(self, steps: int) -> np.ndarray:
-        self.model.eval()
-        batches = (images for images, _ in islice(self.batches, steps))
-        return infer_steps(self.network, batches, self.autocast)
+        return self.program.infer(images for images, _ in islice(self.batches, steps))
 
     def weights(self) -> Weights:
         return weights_of(self.model, self.names)
 
+    def program_mib(self) -> float | None:
+        return self.program.program_mib()
+
     def settings(self) -> dict[str, str]:
         images = to_device(np.zeros((2, 32, 32, 3)), self.device, self.dtype)
-        return settings_of(self.model, images, self.autocast, self.optimizer, self.scaler)
+        return self.program.settings(images)

@@ -42,9 +42,16 @@ def cold_start(records: Sequence[Record]) -> ColdStart | None:
         return None
     return ColdStart(
         **{name: statistics.median(values or [0.0]) for name, values in known.items()},
-        begun_steps=timed[0].steps - sum(timed[0].block_steps),
+        begun_steps=_begun_steps(timed[0]),
         step_s=statistics.median(statistics.median(step_s(r)) for r in timed),
     )
+
+
+def _begun_steps(record: Record) -> int:
+    """The first step and the warm-up; older records have all that were not timed."""
+    if record.warmup_steps is not None:
+        return 1 + record.warmup_steps
+    return record.steps - sum(record.block_steps)
 
 
 @dataclass(frozen=True)

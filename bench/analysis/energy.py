@@ -13,6 +13,6 @@ def j_per_image(record: Record) -> float | None:
     """
     if not record.block_j or not all(record.block_j):
         return None
-    if record.device == "cuda" and min(record.block_s) < SHORTEST_GPU_BLOCK_S:
+    if record.device != "cpu" and min(record.block_s) < SHORTEST_GPU_BLOCK_S:
         return None
     return sum(record.block_j) / (sum(record.block_steps) * record.batch_size)

@@ -129,9 +129,9 @@ def speed_ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float
         if record.reached_train_s and partner.reached_train_s:
             medians.append(partner.reached_train_s / record.reached_train_s)
             continue
-        if partner.block_steps != record.block_steps or not record.block_s:
+        if len(partner.block_s) != len(record.block_s) or not record.block_s:
             continue
-        medians.append(statistics.median(map(truediv, partner.block_s, record.block_s)))
+        medians.append(statistics.median(map(truediv, step_s(partner), step_s(record))))
     return medians
 
 

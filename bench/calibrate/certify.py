@@ -15,7 +15,7 @@ import bench
 import resnet_impls
 from bench import cache, processes
 from bench.calibrate.dependencies import Sources, fingerprint, module_file, sources, versions
-from bench.cells import Cell, Executable, backend, implementation, obstacle
+from bench.cells import Cell, Executable, backend, exact_precision, implementation, obstacle
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate, Half
 from bench.machine.facts import this_machine
@@ -104,7 +104,7 @@ def _is_quick(part: Executable) -> bool:
 
 def _exact(executable: Executable) -> Executable:
     """The executable in the precision in which its semantics are compared."""
-    return replace(executable, precision=backend(executable).exact)
+    return replace(executable, precision=exact_precision(executable))
 
 
 def halves(executables: Iterable[Executable]) -> list[Executable]:

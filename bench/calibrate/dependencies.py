@@ -15,10 +15,10 @@ from types import ModuleType
 import bench
 import resnet_impls
 from bench.cells import installed
+from bench.machine.devices import DEVICES
 
 # Beginnings of the names of packages that compute on a GPU for those that are named: CUDA's
 # libraries as cuDNN and cuBLAS, JAX's plugin, PyTorch's compiler
-CUDA_PACKAGES = ("nvidia-", "jax-cuda", "triton", "pytorch-triton")
 
 Sources = dict[Path, bytes]  # file -> its content
 
@@ -86,11 +86,11 @@ def _files(name: str, folder: Path | None) -> Iterator[Path]:
 def versions(packages: Iterable[str], device: str) -> Mapping[str, str | None]:
     """The installed version of each package, and on a GPU of those that compute there for them."""
     return {name: installed(name) for name in sorted(packages)} | (
-        _cuda_versions() if device == "cuda" else {}
+        _device_versions(DEVICES[device].packages)
     )
 
 
 @cache
-def _cuda_versions() -> dict[str, str]:
+def _device_versions(beginnings: tuple[str, ...]) -> dict[str, str]:
     every = ((each.name.lower().replace("_", "-"), each.version) for each in distributions())
-    return dict(sorted(pair for pair in every if pair[0].startswith(CUDA_PACKAGES)))
+    return dict(sorted(pair for pair in every if pair[0].startswith(beginnings)))

@@ -22,7 +22,7 @@ from bench.analysis.statistics import noise_floor
 from bench.cells import Cell, obstacle
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
-from bench.machine import cpus, facts
+from bench.machine import cpus, devices, facts
 from bench.parent.child import Failure
 from bench.parent.outcome import Outcome
 from bench.parent.schedule import Schedule
@@ -53,8 +53,8 @@ class Differences:
 
 def cell(impl: str | None, device: str | None) -> Cell:
     """The cell to compare with itself. Raises UsageError where it is not one, or cannot run."""
-    device = device or facts.default_device()
-    facts.check_devices([device])
+    device = device or devices.default()
+    devices.check((device,))
     load = PROFILES["quick"].load([device], ["resnet14"])
     for name in [impl] if impl else CONTENDERS:
         request = Request(

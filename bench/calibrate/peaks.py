@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import cache
 from bench.calibrate.dependencies import versions
 from bench.cells import PRECISIONS, Cell, obstacle
-from bench.machine import cpus, facts
+from bench.machine import cpus, devices, facts
 from bench.parent.child import Failure, one_worker
 from bench.records.run import Peak, peak_key
 from bench.request.matrix import cells_of
@@ -83,7 +83,7 @@ def of_this_machine() -> Peaks:
         impl=("all",),
         model=("resnet14", "resnet18"),
         workload=("infer",),
-        device=("cpu", "cuda") if facts.gpus() else ("cpu",),
+        device=tuple(devices.found()),
         precision=PRECISIONS,
         batch_size=(1,),
         dataset="synthetic",
@@ -116,6 +116,7 @@ def _measured(environment: Environment, timeout_s: float) -> Peak:
         gflop_per_s=answer.gflop_per_s,
         library=answer.library,
         copy_gb_per_s=answer.copy_gb_per_s,
+        sustained_gflop_per_s=answer.sustained_gflop_per_s,
         utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -32,7 +32,8 @@ def executable_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         nargs="+",
         choices=DEVICES,
-        help="devices to compute on (default: cuda where there is an NVIDIA GPU, else cpu)",
+        help="devices to compute on (default: cuda where there is an NVIDIA GPU, else cpu; the "
+        "project has not yet run rocm, mps and xpu)",
     )
     add(
         "--precision",

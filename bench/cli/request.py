@@ -173,9 +173,9 @@ def request_of(options: argparse.Namespace) -> Request:
 
 def filled(request: Request, profile: Profile) -> Request:
     """A request with what it leaves open filled in, by the profile and for this machine."""
-    from bench.machine import cpus, facts
+    from bench.machine import cpus, devices
 
-    return fill(request, profile, device=facts.default_device(), threads=cpus.cores())
+    return fill(request, profile, device=devices.default(), threads=cpus.cores())
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -30,6 +30,7 @@ DELAY_ERROR = 0.01
 LEAK_KIB = 1024.0  # per step, of leaky.py
 LEAK_ERROR = 0.25
 GPU_BATCH = 1024  # so much work per step that a GPU lags behind who does not wait for it
+SMALL_BATCH = 16  # so little that no call's own time tells of it
 ROUNDED = (("NumPy", "tf32.py", "cpu"), ("GPU", "tf32_cuda.py", "cuda"))
 NO_GPU = "this machine shows no NVIDIA GPU"
 TF32 = (8, 0)  # compute capability of Ampere, the first that has it
@@ -57,19 +58,20 @@ class Fault:
     judge: Callable[[Record], Seen]
     workload: str = "train"
     device: str = "cpu"
+    batch_size: int | None = None
     beside: str | None = None  # a file that is measured side by side, both apart from the others
 
     @property
     def cells(self) -> list[Cell]:
         """Its own, and that of `beside`."""
-        batch_size = GPU_BATCH if self.device == "cuda" else 32 if self.beside else 64
+        batch_size = self.batch_size or (32 if self.beside else 64)
         files = [self.file, self.beside] if self.beside else [self.file]
         return [_cell(file, self.workload, self.device, batch_size) for file in files]
 
 
 def examine() -> Iterator[Finding]:
     """Run all self-tests, in about a minute; what needs a GPU or a framework says so without."""
-    faults = [fault for fault in FAULTS if fault.device == "cpu" or facts.gpus()]
+    faults = [fault for fault in FAULTS if fault.device == "cpu" or gpu.visible()]
     cells = list(dict.fromkeys(cell for fault in faults for cell in fault.cells))
     with (
         TemporaryFolder() as logs,
@@ -101,7 +103,7 @@ def examine() -> Iterator[Finding]:
 def _tf32(where: str, file: str, device: str) -> Finding:
     """Whether the timed half of a certificate tells TF32 from fp32, and no other half does."""
     test, planted = f"TF32 under the label fp32, {where}", "convolutions keep 10 bits of mantissa"
-    if device == "cuda" and not facts.gpus():
+    if device == "cuda" and not gpu.visible():
         return Finding(test, planted, NO_GPU, "not run")
     if device == "cuda" and (gpu.visible()[0].compute_capability() or TF32) < TF32:
         return Finding(test, planted, "this GPU has no TF32", "not run")
@@ -195,6 +197,19 @@ FAULTS = (
         EARLY,
         "infer",
         "cuda",
+        GPU_BATCH,
+    ),
+    *(
+        Fault(
+            f"missing synchronisation, GPU, {workload} of small batches",
+            f"{workload} returns before its work is done",
+            f"unsynchronised_cuda_{workload}.py",
+            _status("uncertified", "of their work still to do on the device"),
+            workload,
+            "cuda",
+            SMALL_BATCH,
+        )
+        for workload in ("train", "infer")
     ),
     Fault(
         "lazy step",

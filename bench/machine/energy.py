@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine.gpu import Gpu
+from bench.machine.chip import Chip
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -13,18 +13,18 @@ POWERCAP = Path("/sys/class/powercap")
 class Counter:
     """One that counts energy up, in units of `unit_j` joules, and after `limit` from 0 again."""
 
-    read: Callable[[], int | None]  # None where it cannot be read
+    read: Callable[[], float | None]  # None where it cannot be read
     unit_j: float
     limit: int | None = None
 
-    def joules(self, before: int, after: int) -> float:
+    def joules(self, before: float, after: float) -> float:
         """Energy between two readings, in J, among which it began anew once at most."""
         if after < before and self.limit is not None:
             after += self.limit
         return (after - before) * self.unit_j
 
 
-Reading = list[int | None]
+Reading = list[float | None]
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def cpu_meter(root: Path = POWERCAP) -> Meter:
     return Meter(counters)
 
 
-def gpu_meter(gpu: Gpu | None) -> Meter:
-    """The driver's counter of a GPU, in millijoules since the driver was loaded."""
-    return Meter([Counter(gpu.energy_mj, 1e-3)] if gpu else [])
+def chip_meter(chip: Chip | None) -> Meter:
+    """The driver's counter of a chip, in millijoules since the driver was loaded."""
+    return Meter([Counter(chip.energy_mj, 1e-3)] if chip else [])
 
 
 def _reader(file: Path) -> Callable[[], int | None]:

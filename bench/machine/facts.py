@@ -3,14 +3,12 @@
 import os
 import platform
 import socket
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import psutil
 
-from bench.errors import UsageError
-from bench.machine import cpus, gpu, memory
+from bench.machine import cpus, devices, memory
 from bench.records.run import GpuFacts, Machine
 
 GIB = 1024**3
@@ -18,19 +16,11 @@ GIB = 1024**3
 
 @cache
 def gpus() -> tuple[GpuFacts, ...]:
-    """The NVIDIA GPUs that workers may use, the one that they take first: name, GiB, driver."""
-    return tuple(each.facts() for each in gpu.visible())
-
-
-def default_device() -> str:
-    """`cuda` where workers may use a GPU, else `cpu`."""
-    return "cuda" if gpus() else "cpu"
-
-
-def check_devices(devices: Iterable[str]) -> None:
-    """Raises UsageError where this machine does not have one of `devices`."""
-    if "cuda" in devices and not gpus():
-        raise UsageError("--device cuda: this machine shows no NVIDIA GPU; use --device cpu")
+    """The GPUs that workers may use, the one that they take first; all of one maker."""
+    for name in devices.ACCELERATORS:
+        if chips := devices.DEVICES[name].chips():
+            return tuple(chip.facts() for chip in chips)
+    return ()
 
 
 @cache

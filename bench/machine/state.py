@@ -1,23 +1,26 @@
-"""What happened on the machine while a worker ran a block: read before and after, never during.
+"""What happened on the machine while a worker ran a block: read before and after, not during.
 
-The parent reads counters at both ends of a block, when all workers are suspended, and asleep in
-between. What was busy beyond the worker's own account was other processes; steal is what the
-hypervisor gave to other guests.
+The parent reads counters at both ends of a block, when all workers are suspended, and sleeps in
+between. Of a GPU it reads the clock meanwhile, ten times a second: at the end the load is over.
+What was busy beyond the worker's own account was other processes; steal is what the hypervisor gave
+to other guests.
 """
 
 import os
 import resource
 import statistics
+import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import psutil
 
-from bench.machine import cpus, gpu
-from bench.machine.energy import cpu_meter, gpu_meter
+from bench.machine import cpus, devices
+from bench.machine.chip import Chip
+from bench.machine.energy import chip_meter, cpu_meter
 
 BUSY = ("user", "nice", "system", "irq", "softirq")  # steal and idle are none of it
 CPUS = Path("/sys/devices/system/cpu")
@@ -80,15 +83,40 @@ class MachineState:
     temperature_c: float | None = None
     throttled: bool | None = None
     device_process_mib: float | None = None
+    power_capped_s: float | None = None  # of all blocks: the limit of power held the clock down
 
 
-# What is seen of a GPU after each block -> how the blocks are summed up
-GPU_STATES: dict[str, Callable[[list[Any]], Any]] = {
+# What is seen of a chip at each block -> how the blocks are summed up
+CHIP_STATES: dict[str, Callable[[list[Any]], Any]] = {
     "temperature_c": max,
     "gpu_mhz": statistics.median,
     "throttled": any,
     "device_process_mib": max,
+    "power_capped_s": sum,
 }
+LOOK_S = 0.1  # from one look at a clock to the next
+
+
+class Clock:
+    """The clock of a chip while a block runs, by a thread that sleeps from look to look."""
+
+    def __init__(self, chip: Chip) -> None:
+        self.chip = chip
+        self.seen_mhz: list[float] = []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._look, daemon=True)
+        self.thread.start()
+
+    def _look(self) -> None:
+        while not self.over.wait(LOOK_S):
+            if (mhz := self.chip.clock_mhz()) is not None:
+                self.seen_mhz.append(mhz)
+
+    def end(self) -> float | None:
+        """The median, in MHz; None of a block that was too short for a look."""
+        self.over.set()
+        self.thread.join()
+        return statistics.median(self.seen_mhz) if self.seen_mhz else None
 
 
 class Watch:
@@ -96,12 +124,12 @@ class Watch:
 
     def __init__(self, device: str, group: int, threads: int | None = None) -> None:
         self.threads = threads  # how many of our processors the worker is confined to
-        self.gpu = next(iter(gpu.visible()), None) if device == "cuda" else None
+        self.chip = devices.chip(device)
         self.group = group  # of the worker's processes
-        self.meter = cpu_meter() if device == "cpu" else gpu_meter(self.gpu)
+        self.meter = cpu_meter() if device == "cpu" else chip_meter(self.chip)
         self.load_1min: float | None = None  # before the first block
         self.throttles: int | None = None
-        self.seen: list[dict[str, Any]] = []  # the GPU after each block
+        self.seen: list[dict[str, Any]] = []  # the chip at each block
 
     def begin(self) -> None:
         """Read what counts up, just before a block."""
@@ -109,6 +137,9 @@ class Watch:
             self.load_1min = psutil.getloadavg()[0]
             self.throttles = throttles()
         self.energy = self.meter.read()
+        if self.chip:
+            self.held_down = self.chip.held_down()
+            self.clock = Clock(self.chip)
         self.before = Counters.read(self.threads)
 
     def end(self, own_cpu_s: float) -> AroundBlock:
@@ -118,8 +149,8 @@ class Watch:
         """
         after, before = Counters.read(self.threads), self.before
         joules = self.meter.joules(self.energy, self.meter.read())
-        if self.gpu:
-            self.seen.append(self.gpu.state(self.group))
+        if self.chip:
+            self.seen.append(self._at_end(self.chip))
         wall_s = after.at_s - before.at_s
         busy_s = _since(before.busy_s, after.busy_s)
         stolen_s = _since(before.stolen_s, after.stolen_s)
@@ -130,17 +161,27 @@ class Watch:
             energy_j=joules,
         )
 
+    def _at_end(self, chip: Chip) -> dict[str, Any]:
+        during_mhz, before, after = self.clock.end(), self.held_down, chip.held_down()
+        heat_s = _since(before.heat_s, after.heat_s)
+        seen = asdict(chip.now(self.group))
+        seen["gpu_mhz"] = seen["gpu_mhz"] if during_mhz is None else during_mhz
+        seen["power_capped_s"] = _since(before.power_s, after.power_s)
+        if heat_s:
+            seen["throttled"] = True
+        return seen
+
     def summary(self) -> MachineState:
         """How the processors fared over all blocks.
 
         Of the CPU, whose sensors may be slow to read, they are read once, after the last block.
         """
-        if self.gpu:
+        if self.chip:
             values = {
                 name: [state[name] for state in self.seen if state[name] is not None]
-                for name in GPU_STATES
+                for name in CHIP_STATES
             }
-            known = {name: GPU_STATES[name](found) for name, found in values.items() if found}
+            known = {name: CHIP_STATES[name](found) for name, found in values.items() if found}
             return MachineState(load_1min=self.load_1min, cpu_mhz=cpu_mhz(), **known)
         before, now = self.throttles, throttles()
         return MachineState(

@@ -7,6 +7,8 @@ from time import monotonic
 from typing import Any
 
 from bench import signals
+from bench.cells import Cell
+from bench.machine.devices import DEVICES
 from bench.machine.state import MachineState, Watch
 from bench.parent import to_target
 from bench.parent.child import Child, Failure
@@ -78,8 +80,8 @@ class Measurement:
         return self.failure is None
 
     def warm_up(self, steps: int) -> bool:
-        """The first step, and `steps` more."""
-        request = WarmUp(steps=steps)
+        """The first step, and `steps` more; inference on a fast device as many as fill a block."""
+        request = WarmUp(steps=steps, least_s=warm_up_s(self.task[0]))
         with self._asking(request, steps):
             self.warmed_up = self.child.ask(request, self.timeout_s)
         return self.failure is None
@@ -184,7 +186,7 @@ class Measurement:
             seconds = sum(block.timed.block_s for block in self.blocks)
             return seconds / sum(block.steps for block in self.blocks)
         assert self.warmed_up is not None
-        steps, warmup_s = warm_up_steps(self.task[0].steps), self.warmed_up.warmup_s
+        steps, warmup_s = self.warmed_up.warmup_steps, self.warmed_up.warmup_s
         return warmup_s / steps if warmup_s else self.warmed_up.first_step_s
 
     @property
@@ -226,6 +228,18 @@ class Measurement:
 def warm_up_steps(steps: int) -> int:
     """How many steps after the first are warm-up: a tenth of all, two where there are so few."""
     return max(steps // 10, min(2, (steps - 1) // 2))
+
+
+def times_itself(cell: Cell) -> bool:
+    """Whether the number of steps is free: inference on a fast device has no state, and blocks of
+    as many steps as a slow one takes would be too short for its clocks and counters.
+    """
+    return cell.workload == "infer" and cell.device != "cpu"
+
+
+def warm_up_s(cell: Cell) -> float:
+    """Seconds that the warm-up lasts at least, where the number of its steps is free."""
+    return DEVICES[cell.device].block_s if times_itself(cell) else 0.0
 
 
 def split(steps: int, typical: int) -> list[int]:

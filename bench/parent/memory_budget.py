@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from bench.machine import gpu, memory
+from bench.machine import devices, memory
 from bench.machine.memory import Bounded
 from bench.parent.measurement import Measurement
 
@@ -15,7 +15,7 @@ class MemoryBudget:
 
     def __init__(self, device: str) -> None:
         self.host_mib = for_workers().mib
-        self.gpu = next(iter(gpu.visible()), None) if device == "cuda" else None
+        self.gpu = devices.chip(device)
         self.free_mib = self.gpu.free_mib() if self.gpu else None
 
     def for_more(

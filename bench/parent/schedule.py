@@ -22,18 +22,23 @@ from bench.analysis.latency import latency_rounds
 from bench.analysis.steadiness import settled
 from bench.cells import TRAINING, Cell, obstacle
 from bench.machine import cpus
+from bench.machine.devices import DEVICES
 from bench.parent import to_target
 from bench.parent.child import Child
-from bench.parent.measurement import Measurement, OnRequest, split, warm_up_steps
+from bench.parent.measurement import (
+    MIN_BLOCKS,
+    Measurement,
+    OnRequest,
+    split,
+    times_itself,
+    warm_up_steps,
+)
 from bench.parent.memory_budget import MemoryBudget
 from bench.parent.outcome import Outcome, Task
 from bench.worker.environment import Environment
 
 # Of a log; file systems allow 255, and the name of weights may hold that of those they began with
 LONGEST_NAME = 160
-# A typical block: long against the cost of a switch, and on a GPU against the tenth of a second in
-# which its energy counter moves; short against the drift
-BLOCK_S = {"cpu": 0.5, "cuda": 1.0}
 
 
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -112,7 +117,7 @@ class Schedule:
                 stops = signals.stops()
                 going = [m for m in live if m.approach is None or not m.approach.reached]
                 for measurement in order.sample(going, len(going)):
-                    if not _block(measurement, steps):
+                    if not _block(measurement, steps[measurement]):
                         live.remove(measurement)
                         yield measurement
                 # a round that is left out of one row is so of all: they stay paired
@@ -180,17 +185,25 @@ def _block(measurement: Measurement, steps: int) -> bool:
     return measurement.evaluate() if done and measurement.task[0].target_accuracy else done
 
 
-def _blocks(live: Sequence[Measurement]) -> list[int]:
-    """Steps of each block: the same for the whole cohort, about BLOCK_S for its median cell."""
+def _blocks(live: Sequence[Measurement]) -> list[dict[Measurement, int]]:
+    """Steps of each worker's blocks, round by round: as many for the whole cohort, so that a block
+    of its median cell is about as long as the device wants. Where the number of steps is free, each
+    worker's blocks are that long.
+    """
     if not live:
         return []
-    if live[0].task[0].target_accuracy:
-        return to_target.blocks(live[0].task[0])
-    steps = live[0].task[0].steps
-    timed = steps - 1 - warm_up_steps(steps)
-    step_s = statistics.median(measurement.step_s for measurement in live)
-    typical = max(1, round(BLOCK_S[live[0].task[0].device] / step_s))
-    return split(timed, typical) if timed else []
+    cell = live[0].task[0]
+    block_s = DEVICES[cell.device].block_s
+    if times_itself(cell):
+        own = {each: max(1, round(block_s / each.step_s)) for each in live}
+        return [own] * MIN_BLOCKS
+    if cell.target_accuracy:
+        blocks = to_target.blocks(cell)
+    else:
+        timed = cell.steps - 1 - warm_up_steps(cell.steps)
+        step_s = statistics.median(measurement.step_s for measurement in live)
+        blocks = split(timed, max(1, round(block_s / step_s))) if timed else []
+    return [dict.fromkeys(live, steps) for steps in blocks]
 
 
 def _latency_rounds(live: Sequence[Measurement]) -> list[dict[Measurement, int]]:

@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from bench.analysis.latency import latency_rounds
 from bench.cells import TRAINING, Cell
 from bench.data.datasets import images_tested
-from bench.parent.measurement import warm_up_steps
+from bench.machine.devices import DEVICES
+from bench.parent.measurement import MIN_BLOCKS, times_itself, warm_up_s, warm_up_steps
 from bench.plan.observed import timed_steps
 
 START_S = 0.4
@@ -87,9 +88,13 @@ def requests_s(cell: Cell, costs: Costs) -> dict[str, float]:
             "finish": each_s,
         }
     turns = latency_rounds(cell.steps, step_s)
+    warm_s, timed_s = warm_up_steps(cell.steps) * step_s, timed_steps(cell.steps) * step_s
+    if times_itself(cell):  # the warm-up doubles its steps until it has lasted long enough
+        warm_s = max(warm_s, 1.5 * warm_up_s(cell))
+        timed_s = MIN_BLOCKS * max(step_s, DEVICES[cell.device].block_s)
     return found | {
-        "warm_up": costs.first_step_s + warm_up_steps(cell.steps) * step_s,
-        "block": timed_steps(cell.steps) * step_s,
+        "warm_up": costs.first_step_s + warm_s,
+        "block": timed_s,
         "finish": tested_s + compile_s if training or cell.weights else 0.0,
         "latency": (sum(turns) + len(turns)) * step_s,
     }

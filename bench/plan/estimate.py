@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.analysis.roofline import image_bytes, roofline
 from bench.cells import TRAINING, Cell
+from bench.machine.devices import ACCELERATORS, DEVICES
 from bench.plan.costs import Costs, task_s
 from bench.plan.observed import Observed
 from bench.records.run import Peak, peak_key
@@ -30,7 +31,6 @@ Sight = tuple[Observed, bool]  # and whether it was made on this machine
 
 # Of a cell of which nothing is known: only for `--budget`, which must begin with something
 ASSUMED_START_S = 2.0
-ASSUMED_GFLOP_PER_S = {"cpu": 50.0, "cuda": 2000.0}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Estimator:
         precision of `seen`, at their best.
         """
         images = cell.batch_size / seen.batch_size
-        if cell.device == "cuda" and images < 1:
+        if cell.device in ACCELERATORS and images < 1:
             images = 1.0  # a small step lasts as long as it takes to launch its kernels
         if (cell.model, cell.workload) == (seen.model, seen.workload):
             return images
@@ -194,7 +194,7 @@ def assumed(cell: Cell) -> Costs:
     """What to begin with where nothing is known: a start of seconds, and a step by its FLOPs."""
     size = max(1, cell.batch_size)
     gflop = _image_flops(cell) * size / 1e9
-    step_s = gflop / ASSUMED_GFLOP_PER_S.get(cell.device, 50.0)
+    step_s = gflop / DEVICES[cell.device].assumed_gflop_per_s
     return Costs(ASSUMED_START_S, 0.5, step_s, step_s, None, None, None, "assumed")
 
 
@@ -241,7 +241,7 @@ def _memory_mib(cell: Cell, seen: Observed) -> float | None:
     if seen.host_peak_mib is None:
         return None
     base = min(seen.host_baseline_mib or 0.0, seen.host_peak_mib)
-    if cell.device == "cuda":
+    if cell.device in ACCELERATORS:
         return seen.host_peak_mib
     elements = [
         image_bytes(ARCHITECTURES[of.model], of.workload, of.precision, of.batch_size)

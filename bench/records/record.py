@@ -64,11 +64,13 @@ class Record:
     build_s: Number | None = None
     first_step_s: Number | None = None
     warmup_s: Number | None = None
+    warmup_steps: Count | None = None
     host_baseline_mib: Positive | None = None
     host_peak_mib: Positive | None = None
     device_peak_mib: Number | None = None
     device_reserved_mib: Number | None = None
     device_process_mib: Number | None = None
+    device_program_mib: Number | None = None  # that one step needs, by its compiled program
     host_leak_kib_per_step: Number | None = None
     device_leak_kib_per_step: Number | None = None
     final_loss: float | None = None
@@ -89,6 +91,7 @@ class Record:
     gpu_mhz: Number | None = None
     temperature_c: Number | None = None
     throttled: bool | None = None
+    power_capped_s: Number | None = None  # of block_s: the limit of power held the clock down
     compilations_while_timed: Count | None = None
 
     weights_sha256: str | None = None

@@ -15,6 +15,13 @@ class GpuFacts:
     name: str
     memory_gib: Positive | None
     driver: str | None = None
+    uuid: str | None = None  # its beginning
+    mig: bool | None = None  # divided into instances, of which this is one
+    power_limit_w: Positive | None = None
+    max_sm_mhz: Positive | None = None
+    max_memory_mhz: Positive | None = None
+    ecc: bool | None = None  # memory corrects its errors
+    pcie: str | None = None  # the fastest link that GPU and machine have in common
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +46,7 @@ class Machine:
 
     def processor(self, device: str) -> str:
         """The chip that does the work of a cell on `device`."""
-        return self.gpus[0].name if device == "cuda" else self.cpu
+        return self.cpu if device == "cpu" or not self.gpus else self.gpus[0].name
 
     @property
     def gpu_names(self) -> str:
@@ -85,6 +92,7 @@ class Peak:
     library: str
     copy_gb_per_s: Positive
     utc: str | None = None
+    sustained_gflop_per_s: Positive | None = None  # over a second, when warm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from bench.cells import (
     Cell,
     Executable,
     implementation,
+    lacking,
 )
 from bench.errors import UsageError, unknown
 from bench.request.request import Request
@@ -87,7 +88,6 @@ def cells_of(request: Request) -> list[Cell]:
     cells: dict[Cell, None] = {}
     for row, engine in contenders(request.impl):
         modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
-        elsewhere = () if request.mode else engine.cuda_only
         workloads = request.workload or [name for name in DEFAULT if name in row.workloads]
         for mode, model, workload, device, precision, size, rule, threads, given in product(
             modes,
@@ -100,7 +100,7 @@ def cells_of(request: Request) -> list[Cell]:
             request.threads or (None,),
             request.input,
         ):
-            if device == "cpu" and mode in elsewhere:
+            if not request.mode and mode in lacking(engine, device):
                 continue
             trains, to_target = workload in TRAINING, workload == "train-to"
             fed = NATIVE_INPUTS.get(engine.name, "numpy") if given == "native" else given

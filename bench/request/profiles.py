@@ -31,7 +31,7 @@ class Profile:
 
     def load(self, devices: Iterable[str], models: Iterable[str]) -> Load:
         """One for all devices of a run, whose cells are compared; a GPU's takes a CPU hours."""
-        if set(devices) != {"cuda"}:
+        if "cpu" in devices:
             return self.cpu
         large = any(name in ARCHITECTURES and ARCHITECTURES[name].max_pool for name in models)
         return Load(self.cuda.steps, self.cpu.batch_size) if large else self.cuda

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.cells import Cell
 from bench.errors import UsageError
-from bench.machine import cpus, facts
+from bench.machine import cpus, devices, facts
 from bench.records.folder import RunFolder
 from bench.request.matrix import cells_of
 from bench.request.request import Request
@@ -18,7 +18,7 @@ def cells_here(request: Request) -> list[Cell]:
 
     Raises UsageError where this machine has too few CPUs or no GPU for them.
     """
-    facts.check_devices(request.device or ())
+    devices.check(tuple(request.device or ()))
     cpus.check(request.threads or ())
     return cells_of(request)
 

@@ -103,6 +103,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         # the warm-up
         first_step_s=warmed.first_step_s if warmed else None,
         warmup_s=warmed.warmup_s if warmed else None,
+        warmup_steps=warmed_up.warmup_steps if warmed_up else None,
         settings=settings,
         request_s=dict(outcome.request_s),
         # the blocks
@@ -129,6 +130,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         host_peak_mib=finished.host_peak_mib if finished else None,
         device_peak_mib=finished.device_peak_mib if finished else None,
         device_reserved_mib=finished.device_reserved_mib if finished else None,
+        device_program_mib=finished.device_program_mib if finished else None,
         compilations_while_timed=finished.compilations_while_timed if finished else None,
         latency_ms=outcome.latency_ms,
         # the machine meanwhile
@@ -138,6 +140,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         temperature_c=state.temperature_c,
         throttled=state.throttled,
         device_process_mib=state.device_process_mib,
+        power_capped_s=state.power_capped_s,
     )
 
 

@@ -1,9 +1,11 @@
 """Whether a worker's times can be true: checks that it runs on itself, outside all that is timed.
 
 Calls of an implementation must return when their work is done, training must move every parameter,
-inference must compute what `predict` does, and nothing must be compiled after the warm-up.
+inference must compute what `predict` does, and nothing must be compiled after the warm-up. A device
+that is waited for by its driver tells of steps that are too short for the clock of a call.
 """
 
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from resnet_impls.weights import Weights, fingerprint
 EARLY = 0.2  # of the time of some steps: what may be left of it when the call has returned
 NOTICEABLE_S = 0.002  # less is left to chance
 REPEATS = 5  # each must show work left over, so that a moment's disturbance accuses nobody
+LEFT = 0.01  # of a block: what a device may have left to do when the block has ended
 SAME = 0.01  # of two calls for the same logits, which as a rule agree to the last digit
 PROBED_S = 0.025  # steps of about so many seconds are probed, 1 to 10 of them
 MOST_STEPS = 10
@@ -31,10 +34,15 @@ class Audit:
 
     def __init__(self, architecture: Architecture, weights: Weights) -> None:
         self.start = {name: _print(weights[name]) for name in architecture.parameters}
+        self.left: list[float] = []  # of each block, as a share of it
 
     def warm(self) -> None:
         """The warm-up is over: whatever compiles from now on does so while it is timed."""
         self.compilations = Compilations()
+
+    def block(self, block_s: float, left_s: float) -> None:
+        """A block has ended, and the device went on for `left_s` after it."""
+        self.left.append(left_s / (block_s + left_s))
 
     def faults(
         self, workload: Train | Infer, data: Dataset, batch_size: int, step_s: float
@@ -59,6 +67,11 @@ class Audit:
             images = data.test_images.take(range(batch_size), axis=0, mode="wrap")
             labels = data.test_labels.take(range(batch_size), mode="wrap")
             call, probe = "infer", partial(implementation.predict, images)
+        if self.left and (share := statistics.median(self.left)) > LEFT:
+            faults.append(
+                f"the blocks of {call} ended with {share:.0%} of their work still to do on the "
+                "device: have it wait until the device is idle"
+            )
         steps = min(MOST_STEPS, max(1, round(PROBED_S / step_s)))
         left = work_left(lambda: workload.run(steps), probe)
         if left:

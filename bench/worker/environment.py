@@ -16,7 +16,8 @@ from pathlib import Path
 from bench import guardian
 from bench.analysis.effective import COMPILERS, PRECISIONS
 from bench.cells import Cell, Executable
-from bench.machine import cpus
+from bench.machine import cpus, devices
+from resnet_impls.devices import DEVICES
 
 PLAIN = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "TZ", "LANG", "LANGUAGE"),
@@ -91,7 +92,7 @@ class Environment:
     def variables(self) -> dict[str, str]:
         """What we set of the environment, before a framework that reads it is imported."""
         settings = {
-            "JAX_PLATFORMS": self.device,
+            "JAX_PLATFORMS": DEVICES[self.device].jax or "cpu",
             # Take GPU memory as needed: several workers live side by side on one device.
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -108,13 +109,13 @@ class Environment:
         settings |= cpus.variables(self.threads)
         if self.keras_backend:
             settings["KERAS_BACKEND"] = self.keras_backend
-            settings["KERAS_TORCH_DEVICE"] = self.device  # by itself it would take a Mac's GPU
+            # by itself it would take a Mac's GPU
+            settings["KERAS_TORCH_DEVICE"] = DEVICES[self.device].torch or "cpu"
         if self.precision == "fp64":
             settings["JAX_ENABLE_X64"] = "true"
         if self.beside_others:  # else threads that wait take the processor of those that compute
             settings["OMP_WAIT_POLICY"] = "passive"
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-        settings["CUDA_VISIBLE_DEVICES"] = visible[0] if self.device == "cuda" else ""
+        settings |= devices.visibility(self.device)
         if self.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32
             settings |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
         return settings

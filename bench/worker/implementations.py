@@ -48,8 +48,8 @@ def built(
 
 
 def _require_device(subject: Cell | Executable) -> None:
-    if subject.device == "cuda" and not memory.finds_cuda(subject.backend):
-        raise ImportError(f"this {subject.backend} finds no CUDA device")
+    if not memory.finds(subject.device, subject.backend):
+        raise ImportError(f"this {subject.backend} finds no {subject.device} device")
 
 
 def load_module(name: str) -> ModuleType:

@@ -13,8 +13,9 @@ from bench.cells import TRAINING, Cell, backend, installed
 from bench.data.augmentation import Batch, augmented
 from bench.data.recipes import RECIPES
 from bench.data.sharing import open_folder
+from bench.machine.devices import ACCELERATORS
 from bench.machine.state import own_cpu_s
-from bench.worker import fed, implementations, memory, settings
+from bench.worker import device_context, fed, implementations, memory, settings
 from bench.worker.audit import Audit
 from bench.worker.protocol import (
     Audited,
@@ -26,6 +27,7 @@ from bench.worker.protocol import (
     WarmedUp,
 )
 from bench.worker.workloads import Infer, Train, accuracy
+from resnet_impls import contract
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import fingerprint, initial_weights, load, save
 
@@ -68,6 +70,7 @@ class MeasuredCell:
         built = perf_counter()
         self.helpers = psutil.Process().children(recursive=True) if pipeline else []
 
+        self.context = device_context.of(cell.device)
         self.audited = Audit(architecture, weights)
         training = cell.workload in TRAINING
         flops = architecture.training_flops if training else architecture.forward_flops
@@ -97,16 +100,21 @@ class MeasuredCell:
             return fed.TrainFed(self.implementation, rates, pipeline, feed)
         return Train(self.implementation, rates, feed if recipe.augmented else None)
 
-    def warm_up(self, steps: int) -> WarmedUp:
-        """The first step, where frameworks compile, and `steps` more; each is timed apart."""
+    def warm_up(self, steps: int, least_s: float = 0.0) -> WarmedUp:
+        """The first step, where frameworks compile, and `steps` more; each is timed apart.
+
+        Inference goes on until those have taken `least_s`; training would learn from it.
+        """
         self.workload.prepare(1 + steps)
         start = perf_counter()
         self.workload.run(1)
-        first = perf_counter()
-        if steps:
-            self.workload.run(steps)
-        warm = perf_counter()
-        if self.cell.device == "cuda":
+        warm = first = perf_counter()
+        done, more = 0, steps
+        while more:
+            self.workload.run(more)
+            warm, done = perf_counter(), done + more
+            more = done if warm - first < least_s else 0
+        if self.cell.device in ACCELERATORS:
             memory.forget_device_peak(self.cell.backend, self.cell.mode)
         effective = settings.read(self.cell, self.implementation)
         if self.cell.target_accuracy is not None:
@@ -114,7 +122,8 @@ class MeasuredCell:
         self.audited.warm()  # last, since reading the settings may have compiled something
         return WarmedUp(
             first_step_s=first - start,
-            warmup_s=warm - first if steps else None,
+            warmup_s=warm - first if done else None,
+            warmup_steps=done,
             host_mib=memory.host_mib(),
             settings=effective,
         )
@@ -126,7 +135,10 @@ class MeasuredCell:
         start = perf_counter()
         self.workload.run(steps)
         block_s = perf_counter() - start
-        on_gpu = self.cell.device == "cuda"
+        left_s = device_context.left_s(self.context) if self.context else None
+        if left_s is not None:
+            self.audited.block(block_s, left_s)
+        on_gpu = self.cell.device in ACCELERATORS
         wait_s, place_s = self.workload.spent_s()
         return BlockTimed(
             block_s=block_s,
@@ -135,6 +147,7 @@ class MeasuredCell:
             device_mib=memory.device_mib(self.cell.backend) if on_gpu else None,
             wait_s=wait_s,
             place_s=place_s,
+            left_s=left_s,
         )
 
     def evaluate(self) -> Evaluated:
@@ -148,7 +161,7 @@ class MeasuredCell:
         host_peak_mib = memory.host_peak_mib()
         compilations = self.audited.compilations.count
         used_mib = reserved_mib = None
-        if self.cell.device == "cuda":
+        if self.cell.device in ACCELERATORS:
             used_mib, reserved_mib = memory.device_peak_mib(self.cell.backend)
         outcome = self.workload.outcome(self.data, self.cell.batch_size)
         if weights_file:
@@ -157,6 +170,7 @@ class MeasuredCell:
             host_peak_mib=host_peak_mib,
             device_peak_mib=used_mib,
             device_reserved_mib=reserved_mib,
+            device_program_mib=contract.program_mib(self.implementation),
             compilations_while_timed=compilations,
             losses=outcome.losses,
             final_loss=outcome.losses[-1] if outcome.losses else None,

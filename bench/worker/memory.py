@@ -1,5 +1,6 @@
 """Memory of this process and of its device, as the operating system and the framework count it."""
 
+import contextlib
 import re
 import resource
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from resnet_impls.devices import DEVICES
 
 MIB = 1024**2
 
@@ -36,33 +39,50 @@ def limit(mib: float | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-def finds_cuda(backend: str) -> bool:
-    """Whether a backend would compute on a GPU; some take the CPU without a word where not."""
+def finds(device: str, backend: str) -> bool:
+    """Whether a backend would compute on a device; some take the CPU without a word where not."""
+    kind = DEVICES[device]
+    if device == "cpu":
+        return True
     if backend == "torch":
         import torch
 
-        return bool(torch.cuda.is_available())
+        # ROCm's build has AMD's GPUs under the name of NVIDIA's
+        amd = torch.version.hip is not None
+        there = (
+            torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        )
+        return there is not None and there.type == kind.torch and amd == (device == "rocm")
     if backend == "tensorflow":
         import tensorflow
 
-        return bool(tensorflow.config.list_physical_devices("GPU"))
+        return bool(kind.tensorflow and tensorflow.config.list_physical_devices(kind.tensorflow))
     if backend == "jax":
         import jax
 
         try:
-            return bool(jax.devices("cuda"))
+            return kind.jax is not None and bool(jax.devices(kind.jax))
         except (RuntimeError, AssertionError):  # the latter where JAX was installed without CUDA
             return False
     return True  # a user's own file answers for itself
+
+
+def _of_torch(count: str) -> float | None:
+    """One of PyTorch's counts of the accelerator's memory, in bytes; None where it has none."""
+    import torch
+
+    counts = torch.accelerator if hasattr(torch.accelerator, count) else torch.cuda  # before 2.9
+    try:
+        return float(getattr(counts, count)())
+    except (RuntimeError, NotImplementedError):  # of a device whose allocator does not count
+        return None
 
 
 def device_mib(backend: str) -> float | None:
     """GPU memory in use now, in MiB, by the backend's own count; None where it does not tell."""
     used: Any = None
     if backend == "torch":
-        import torch
-
-        used = torch.cuda.memory_allocated()
+        used = _of_torch("memory_allocated")
     elif backend == "tensorflow":
         import tensorflow
 
@@ -79,10 +99,14 @@ def forget_device_peak(backend: str, mode: str) -> None:
     first steps may have taken more than any step does. JAX cannot; and CUDA graphs compute in what
     they allocated when they were recorded, and would seem to take nothing.
     """
-    if backend == "torch" and mode not in ("reduce-overhead", "max-autotune"):
+    if backend == "torch" and mode in ("eager", "compiled"):
         import torch
 
-        torch.cuda.reset_peak_memory_stats()
+        with contextlib.suppress(RuntimeError, NotImplementedError):
+            if hasattr(torch.accelerator, "reset_peak_memory_stats"):
+                torch.accelerator.reset_peak_memory_stats()
+            else:
+                torch.cuda.reset_peak_memory_stats()
     elif backend == "tensorflow":
         import tensorflow
 
@@ -95,10 +119,9 @@ def device_peak_mib(backend: str) -> tuple[float | None, float | None]:
     None for what a backend does not tell.
     """
     if backend == "torch":
-        import torch
-
-        used, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-        return float(used) / MIB, float(reserved) / MIB
+        counts = map(_of_torch, ("max_memory_allocated", "max_memory_reserved"))
+        used_mib, reserved_mib = (None if count is None else count / MIB for count in counts)
+        return used_mib, reserved_mib
     if backend == "tensorflow":
         import tensorflow
 
@@ -106,8 +129,8 @@ def device_peak_mib(backend: str) -> tuple[float | None, float | None]:
     if backend == "jax":
         import jax
 
-        counts = jax.local_devices()[0].memory_stats() or {}
-        peaks = (counts.get("peak_bytes_in_use"), counts.get("peak_pool_bytes"))
+        stats = jax.local_devices()[0].memory_stats() or {}
+        peaks = (stats.get("peak_bytes_in_use"), stats.get("peak_pool_bytes"))
         used_mib, reserved_mib = (None if peak is None else float(peak) / MIB for peak in peaks)
         return used_mib, reserved_mib
     return None, None

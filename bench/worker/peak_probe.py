@@ -1,8 +1,9 @@
 """A worker measures a machine's peak rates: it multiplies and copies by the fastest library.
 
 A data sheet would say more than any program reaches. What counts here is the best that a plain
-matrix product, and a plain copy, get from the device in this environment. The matrices are random:
-a GPU that is bound by its power multiplies constants faster.
+matrix product, and a plain copy, get from the device in this environment. The matrices are normally
+distributed: a GPU that is bound by its power multiplies simpler numbers faster. What it keeps up
+for a second, once it is warm, is told beside the best moment: workloads last longer than that.
 """
 
 import math
@@ -15,12 +16,14 @@ import numpy as np
 
 from bench.cells import installed
 from bench.machine import memory
-from bench.worker.memory import finds_cuda
+from bench.machine.devices import DEVICES
+from bench.worker.memory import finds
 from bench.worker.protocol import PeaksProbed
+from resnet_impls.devices import DEVICES as KINDS
 
-SIZES = {"cpu": (512, 1024, 2048, 4096, 8192), "cuda": (2048, 4096, 8192, 16384)}
 COPY_BYTES = 2**29  # far more than caches hold
 SIZE_S = 0.25  # spent on each size
+SUSTAINED_S = 1.0  # each: to become warm, and to be measured
 CALLS_S = 0.01  # at least so long from clock to clock, since waiting for a GPU takes time itself
 
 Run = Callable[[int], None]  # so many calls one after another; returns when the device is idle
@@ -41,29 +44,40 @@ def best(device: str, precision: str) -> PeaksProbed:
     Raises NotImplementedError where nothing is installed that computes so.
     """
     size = min(COPY_BYTES, int(memory.available().mib * memory.MIB) // 8)
-    found = [
-        (
-            fastest(library.multiply, SIZES[device], lambda rows: 2 * rows**3),
-            fastest(library.copy, (size,), lambda count: 2 * count),
-            library.name,
-        )
-        for library in libraries(device, precision)
-    ]
-    if not found:
+    able = list(libraries(device, precision))
+    if not able:
         raise NotImplementedError("neither PyTorch nor JAX is there to multiply")
-    multiplied = max(found)
+    rows = DEVICES[device].peak_rows
+    multiplied = [fastest(library.multiply, rows, _product) for library in able]
+    copied = [fastest(library.copy, (size,), lambda count: 2 * count) for library in able]
+    (rate, best_rows), library = max(zip(multiplied, able, strict=True), key=lambda pair: pair[0])
     return PeaksProbed(
-        gflop_per_s=multiplied[0] / 1e9,
-        library=multiplied[2],
-        copy_gb_per_s=max(copied for _, copied, _ in found) / 1e9,
+        gflop_per_s=rate / 1e9,
+        sustained_gflop_per_s=_product(best_rows) * sustained(library.multiply(best_rows)) / 1e9,
+        library=library.name,
+        copy_gb_per_s=max(copied)[0] / 1e9,
     )
+
+
+def _product(rows: int) -> float:
+    return 2.0 * rows**3
+
+
+def sustained(run: Run) -> float:
+    """Calls per second, over SUSTAINED_S in one stretch, after as long to become warm."""
+    run(1)
+    calls = max(1, round(SUSTAINED_S / _seconds(run, 1)))
+    calls = max(1, round(calls * SUSTAINED_S / _seconds(run, calls)))  # by its pace when warm
+    return calls / _seconds(run, calls)
 
 
 def fastest(
     prepare: Callable[[int], Run], sizes: Sequence[int], work: Callable[[int], float]
-) -> float:
-    """The most work per second in any repetition at any of the sizes that fit, small ones first."""
-    rate = 0.0
+) -> tuple[float, int]:
+    """The most work per second in any repetition at any of the sizes that fit, and that size; small
+    ones are tried first.
+    """
+    rate, best_size = 0.0, 0
     for size in sizes:
         try:
             run = prepare(size)
@@ -75,10 +89,12 @@ def fastest(
             break
         calls = math.ceil(CALLS_S / once)
         for _ in range(max(3, round(SIZE_S / (calls * once)))):
-            rate = max(rate, work(size) * calls / _seconds(run, calls))
+            rate, best_size = max(
+                (rate, best_size), (work(size) * calls / _seconds(run, calls), size)
+            )
         if 8 * once > SIZE_S:  # twice the size is eight times the work
             break
-    return rate
+    return rate, best_size
 
 
 def _seconds(run: Run, calls: int) -> float:
@@ -94,7 +110,7 @@ def libraries(device: str, precision: str) -> Iterator[Library]:
     if device == "cpu" and precision == "fp32":
         yield _numpy()
     for name, library in (("torch", _torch), ("jax", _jax)):
-        if installed(name) and (device == "cpu" or finds_cuda(name)):
+        if installed(name) and finds(device, name):
             yield library(device, precision)
             if device == "cpu" and name == "torch":
                 yield _onednn(precision)
@@ -116,7 +132,7 @@ def _numpy() -> Library:
     stream = np.random.default_rng(0)
 
     def multiply(rows: int) -> Run:
-        a, b, out = (stream.random((rows, rows), np.float32) for _ in range(3))
+        a, b, out = (stream.standard_normal((rows, rows), np.float32) for _ in range(3))
         return _repeated(lambda: np.matmul(a, b, out=out))
 
     def copy(size: int) -> Run:
@@ -129,19 +145,21 @@ def _numpy() -> Library:
 def _torch(device: str, precision: str) -> Library:
     import torch
 
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    kind = _torch_kind(precision)
+    from resnet_impls.torch_loops import allow_tf32
+
+    allow_tf32(precision == "tf32")
+    kind, where = _torch_kind(precision), KINDS[device].torch
 
     def wait(result: Any) -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if device != "cpu":
+            torch.accelerator.synchronize()
 
     def multiply(rows: int) -> Run:
-        a, b, out = (torch.rand((rows, rows), dtype=kind, device=device) for _ in range(3))
+        a, b, out = (torch.randn((rows, rows), dtype=kind, device=where) for _ in range(3))
         return _repeated(lambda: torch.mm(a, b, out=out), wait)
 
     def copy(size: int) -> Run:
-        source, target = (torch.ones(size // 4, device=device) for _ in range(2))
+        source, target = (torch.ones(size // 4, device=where) for _ in range(2))
         return _repeated(lambda: target.copy_(source), wait)
 
     return Library(f"torch {torch.__version__}", multiply, copy)
@@ -155,9 +173,9 @@ def _onednn(precision: str) -> Library:
     from torch.nn import functional
 
     def multiply(rows: int) -> Run:
-        pixels = torch.rand((1, rows, rows // 16, 16), dtype=_torch_kind(precision))
+        pixels = torch.randn((1, rows, rows // 16, 16), dtype=_torch_kind(precision))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        kernel = torch.rand((rows, rows, 1, 1), dtype=pixels.dtype)
+        kernel = torch.randn((rows, rows, 1, 1), dtype=pixels.dtype)
         return _repeated(lambda: functional.conv2d(pixels, kernel))
 
     return replace(
@@ -179,7 +197,7 @@ def _jax(device: str, precision: str) -> Library:
     rounding = {"fp32": "highest", "tf32": "tensorfloat32"}.get(precision)
 
     def multiply(rows: int) -> Run:
-        a, b = (jax.random.uniform(jax.random.key(0), (rows, rows), kind) for _ in range(2))
+        a, b = (jax.random.normal(jax.random.key(0), (rows, rows), kind) for _ in range(2))
         product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=rounding))
         return _repeated(lambda: product(a, b), jax.block_until_ready)
 

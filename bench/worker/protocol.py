@@ -68,14 +68,18 @@ class WarmedUp(Answer, frozen=True, tag="warmed_up"):
 
     first_step_s: Positive
     warmup_s: Positive | None  # None where there were no steps but the first
+    warmup_steps: Count
     host_mib: Positive  # resident memory, when everything has been allocated
     settings: dict[str, str]  # effective
 
 
 class WarmUp(WorkerRequest[WarmedUp], frozen=True, tag="warm_up"):
-    """Run the first step, where frameworks compile, and `steps` more."""
+    """Run the first step, where frameworks compile, and `steps` more; then go on until they have
+    taken `least_s`, where the number of steps changes nothing.
+    """
 
     steps: Count
+    least_s: NotNegative = 0.0
 
 
 class BlockTimed(Answer, frozen=True, tag="block_timed"):
@@ -87,6 +91,7 @@ class BlockTimed(Answer, frozen=True, tag="block_timed"):
     device_mib: NotNegative | None = None
     wait_s: NotNegative | None = None  # for the input pipeline, within block_s
     place_s: NotNegative | None = None  # for batches to get to the device, within block_s
+    left_s: NotNegative | None = None  # of the device's work after the block's end
 
 
 class Block(WorkerRequest[BlockTimed], frozen=True, tag="block"):
@@ -112,6 +117,7 @@ class Finished(Answer, frozen=True, tag="finished"):
     host_peak_mib: Positive
     device_peak_mib: NotNegative | None = None
     device_reserved_mib: NotNegative | None = None
+    device_program_mib: NotNegative | None = None
     compilations_while_timed: Count | None = None
     losses: tuple[float, ...] = ()  # of every step
     final_loss: float | None = None
@@ -177,7 +183,8 @@ class Describe(WorkerRequest[Described], frozen=True, tag="describe"):
 class PeaksProbed(Answer, frozen=True, tag="peaks_probed"):
     """The fastest matrix product and copy, and the library that multiplied."""
 
-    gflop_per_s: Positive
+    gflop_per_s: Positive  # in the best moment
+    sustained_gflop_per_s: Positive  # over a second, when warm
     library: str
     copy_gb_per_s: Positive
 

@@ -44,7 +44,7 @@ class Worker:
                 self.cell = MeasuredCell(request.cell, Path(request.data_folder))
                 return self.cell.build()
             case WarmUp():
-                return self.cell.warm_up(request.steps)
+                return self.cell.warm_up(request.steps, request.least_s)
             case Block():
                 return self.cell.block(request.steps)
             case Evaluate():

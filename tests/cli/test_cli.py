@@ -154,7 +154,7 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bench.machine.facts.gpus", lambda: ())
+    monkeypatch.setattr("bench.machine.gpu.visible", lambda: ())
     before = sorted(place.rglob("*"))
     try:
         code = main(arguments)
@@ -226,7 +226,7 @@ def test_machine_shows_facts_as_json(capsys: pytest.CaptureFixture[str]) -> None
 def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.machine.facts.gpus", lambda: ())
+    monkeypatch.setattr("bench.machine.gpu.visible", lambda: ())
 
     def probe(cells: list[Cell], timeout_s: float, *, remembered: bool) -> dict[str, list[str]]:
         assert not remembered

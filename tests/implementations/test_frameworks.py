@@ -20,7 +20,8 @@ from bench.worker.protocol import Block, Build, Finish, WarmUp
 from networks import MIXED
 from resnet_impls import torch_module, torchvision_model
 from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.catalogue import CATALOGUE, CUDA_ONLY
+from resnet_impls.catalogue import CATALOGUE
+from resnet_impls.devices import DEVICES
 from resnet_impls.weights import initial_weights
 
 Row = tuple[str, str, str]  # implementation, backend, mode
@@ -29,7 +30,9 @@ ROWS: list[Row] = [
     for row in CATALOGUE.values()
     for backend in row.backends
     for mode in backend.modes
-    if "resnet14" in row.models and not row.name.startswith("article") and mode not in CUDA_ONLY
+    if "resnet14" in row.models
+    and not row.name.startswith("article")
+    and mode not in DEVICES["cpu"].lacks
 ]
 DEFAULT = {(row.name, b.name): b.modes[0] for row in CATALOGUE.values() for b in row.backends}
 SIBLINGS = ("keras_sequential", "keras_subclass", "keras_fused")  # of keras_functional

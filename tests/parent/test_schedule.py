@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from bench.analysis.latency import latency_rounds
 from bench.cells import Cell
+from bench.machine.devices import DEVICES
 from bench.parent.measurement import MIN_BLOCKS, warm_up_steps
 from bench.parent.outcome import Outcome, Task
 from bench.parent.schedule import Schedule, by_contest
@@ -92,7 +94,7 @@ def three(
     make_cell: MakeCell, faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, list[Task]]:
     """The folder of the diaries, and three contenders; always in MIN_BLOCKS rounds."""
-    monkeypatch.setattr("bench.parent.schedule.BLOCK_S", {"cpu": 1e6})
+    monkeypatch.setitem(DEVICES, "cpu", replace(DEVICES["cpu"], block_s=1e6))
     path = faulty("diary", DIARY)
     return path.parent, [(make_cell(path, mode=mode, steps=40), 0) for mode in MODES]
 

@@ -36,7 +36,7 @@ subprocess.run([sys.executable, "-c", {child!r}], process_group=0, check=True)
 @pytest.mark.parametrize("backend", ["torch", "tensorflow", "jax"])
 def test_a_backend_without_a_gpu_is_not_taken_for_one_with(backend: str) -> None:
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cuda"}
-    program = f"from bench.worker import memory; print(memory.finds_cuda({backend!r}))"
+    program = f"from bench.worker import memory; print(memory.finds('cuda', {backend!r}))"
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, env=hidden, capture_output=True, text=True)
     assert found.stdout == "False\n"

@@ -6,11 +6,13 @@ from bench.reports.text import escape, number, table
 
 READING = (
     "Peaks are the fastest matrix product and copy of this machine, measured by its own libraries. "
-    "*Of peak* in the tables above is GFLOP/s over the peak: more than 1 where a library beats the "
-    "plain product. A cell that computes fewer FLOP for each byte than the *ridge*, at which copy "
-    "and product take equally long, is bound by bandwidth. The bytes are a model: outputs of "
-    "convolutions written and read once, weights read once per batch, all else fused; a training "
-    "step takes three times as many. So the ceiling is that of a perfect framework."
+    "*Of peak* in the tables above is GFLOP/s over the peak of the best moment: more than 1 where "
+    "a library beats the plain product. What is kept up over a second is less on a GPU at its "
+    "limit of power, and binds a workload. A cell that computes fewer FLOP for each byte than the "
+    "*ridge*, at which copy and product take equally long, is bound by bandwidth. The bytes are a "
+    "model: outputs of convolutions written and read once, weights read once per batch, all else "
+    "fused; a training step takes three times as many. So the ceiling is that of a perfect "
+    "framework."
 )
 
 
@@ -21,9 +23,11 @@ def section(report: Report) -> str:
         for device, found in (run.peaks or {}).items():
             for key, peak in found.items():
                 threads, _, precision = key.partition("/")
+                kept = peak.sustained_gflop_per_s
                 lines.append(
                     f"- {escape(run.machine.machine)}, {device}, threads {threads}, {precision}: "
-                    f"{number(peak.gflop_per_s, 0)} GFLOP/s ({escape(peak.library)}), "
+                    f"{number(peak.gflop_per_s, 0)} GFLOP/s ({escape(peak.library)}"
+                    f"{f', {number(kept, 0)} over a second' if kept else ''}), "
                     f"copy {number(peak.copy_gb_per_s, 1)} GB/s"
                 )
     if not lines:
