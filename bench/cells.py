@@ -25,7 +25,10 @@ DATASETS = ("digits", "cifar10", "synthetic")
 RECIPES = ("constant", "article")
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
-SUBSTITUTES = {"onnxruntime": ("onnxruntime-gpu",)}  # distributions of the same module
+SUBSTITUTES = {  # distributions of the same module
+    "onnxruntime": ("onnxruntime-gpu",),
+    "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
+}
 
 # Input pipeline, a file of `bench/data/feeds/` -> the distributions that it needs
 INPUTS: dict[str, tuple[str, ...]] = {

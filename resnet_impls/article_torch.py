@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resnet_impls.architecture import Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
-from resnet_impls.torch_loops import load, settings_of, torch_name, weights_of
+from resnet_impls.torch_loops import find, load, settings_of, torch_name, weights_of
 from resnet_impls.weights import Weights
 
 
@@ -91,9 +91,7 @@ class Implementation:
         optimizer: str,
         learning_rate: float,
     ) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ImportError("this PyTorch finds no CUDA device")
-        self.device = torch.device(device)
+        self.device = find(device)
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
 
         self.model = ResNet(architecture).to(self.device, self.dtype)

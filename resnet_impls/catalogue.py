@@ -115,6 +115,23 @@ CATALOGUE: dict[str, Implementation] = {
             "resnet_impls.onnxruntime_engine",
             workloads=("infer",),
         ),
+        Implementation(  # it builds its engine for minutes, so it runs where it is named
+            "tensorrt_engine",
+            "ONNX Runtime",
+            (
+                Backend(
+                    "onnxruntime",
+                    ("onnxruntime", "onnx", "tensorrt"),
+                    ("compiled",),
+                    ("fp32", "tf32", "fp16"),
+                    ("cuda",),
+                    exact="fp32",
+                ),
+            ),
+            "resnet_impls.tensorrt_engine",
+            workloads=("infer",),
+            opt_in=True,
+        ),
         Implementation(
             "openvino_engine",
             "OpenVINO",

@@ -1,6 +1,6 @@
 """The ResNet in Flax NNX: optax, and one jitted training step with donated buffers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import cycle, islice
 
@@ -13,10 +13,12 @@ from jax import Array
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.devices import DEVICES
 from resnet_impls.weights import Weights
 
 # What `jax_default_matmul_precision` calls it; the default may be TF32 on a GPU.
 PRECISIONS = {"tf32": "tensorfloat32", "bf16": "default", "fp16": "default"}
+LOOP = 10  # steps within one call on a GPU
 HALVES = {"bf16": jnp.bfloat16, "fp16": jnp.float16}
 Layer = Callable[[Array], Array]
 
@@ -120,9 +122,11 @@ class Implementation:
         jax.config.update("jax_enable_x64", precision == "fp64")
         jax.config.update("jax_default_matmul_precision", PRECISIONS.get(precision, "highest"))
         try:
-            self.device = jax.devices(device)[0]
+            self.device = jax.devices(DEVICES[device].jax)[0]
         except RuntimeError as error:
             raise ImportError(f"this JAX finds no {device} device") from error
+        # On a CPU, XLA computes a loop's convolutions in one thread and by its slow path.
+        self.loops = device != "cpu"
         self.dtype = jnp.float64 if precision == "fp64" else jnp.float32
 
         # shapes only: the weights that would be drawn here are never used
@@ -138,58 +142,111 @@ class Implementation:
             rule = optax.inject_hyperparams(lambda rate: optax.sgd(rate, momentum=0.9))
         # Split once here: `nnx.jit` would traverse the modules again at every call.
         optimizer_def, state = nnx.split(nnx.Optimizer(model, rule(learning_rate), wrt=nnx.Param))
-        self.optimizer = jax.device_put(state, self.device)  # as a step returns it: one compilation
-        self.model_def, self.model = nnx.split(model)
+        optimizer_state = jax.device_put(
+            state, self.device
+        )  # as a step returns it: one compilation
+        self.model_def, model_state = nnx.split(model)
+        # Flat as well: to take modules' states apart takes some 100 µs at every call.
+        self.state, self.tree = jax.tree.flatten((model_state, optimizer_state))
         self.rule = optimizer
 
         def loss_fn(model, images, labels):
             losses = optax.softmax_cross_entropy_with_integer_labels(model(images), labels)
             return losses.mean() * scale
 
-        @partial(jax.jit, donate_argnums=(0, 1))
-        def train_step(model_state, optimizer_state, images, labels):
+        def train_step(state, images, labels):
+            model_state, optimizer_state = jax.tree.unflatten(self.tree, state)
             model = nnx.merge(self.model_def, model_state)
             optimizer = nnx.merge(optimizer_def, optimizer_state)
             loss, gradients = nnx.value_and_grad(loss_fn)(model, images, labels)
             optimizer.update(model, jax.tree.map(lambda g: g / scale, gradients))
-            return nnx.state(model), nnx.state(optimizer), loss / scale
+            return jax.tree.leaves((nnx.state(model), nnx.state(optimizer))), loss / scale
 
-        @jax.jit
-        def forward(model_state, images):
-            model = nnx.merge(self.model_def, model_state)
+        def forward(state, images):
+            model = nnx.merge(self.model_def, jax.tree.unflatten(self.tree, state)[0])
             model.eval()
             return model(images)
 
-        self.train_step, self.forward = train_step, forward
+        def train_loop(state, images, labels, order):  # (K, B, H, W, 3), (K, B), (steps,)
+            step = lambda state, k: train_step(state, images[k], labels[k])  # noqa: E731
+            return jax.lax.scan(step, state, order)
+
+        def infer_loop(state, images, order):
+            step = lambda _, k: (forward(state, images[k]), None)  # noqa: E731
+            logits = jnp.zeros((images.shape[1], architecture.classes), self.dtype)
+            return jax.lax.scan(step, logits, order)[0]
+
+        self.train_step = jax.jit(train_step, donate_argnums=0)
+        self.train_loop = jax.jit(train_loop, donate_argnums=0)
+        self.forward, self.infer_loop = jax.jit(forward), jax.jit(infer_loop)
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
+        if self.loops:
+            on_device = self.to_device(images), jax.device_put(labels, self.device)
+            self.placed = jax.block_until_ready(on_device)
+            self.numbers = cycle(range(len(images)))
+            return
         pairs = zip(images, jax.device_put(list(labels), self.device), strict=True)
         self.batches = cycle(jax.block_until_ready([(self.to_device(x), y) for x, y in pairs]))
 
+    def orders(self, steps: int) -> Iterator[Array]:
+        """The batches of the next steps, by their numbers: LOOP of them for each call, the rest one
+        by one. So there are two programs, whatever the number of steps.
+        """
+        for count in [LOOP] * (steps // LOOP) + [1] * (steps % LOOP):
+            numbers = np.array(list(islice(self.numbers, count)), np.int32)
+            yield jax.device_put(numbers, self.device)
+
     def set_learning_rate(self, rate: float) -> None:
-        value = self.optimizer["opt_state"]["hyperparams"]["rate"]
+        state = jax.tree.unflatten(self.tree, self.state)
+        value = state[1]["opt_state"]["hyperparams"]["rate"]
         value[...] = jax.device_put(jnp.asarray(rate, value[...].dtype), self.device)
+        self.state = jax.tree.leaves(state)
 
     def train(self, steps: int) -> np.ndarray:
         losses = []
+        if self.loops:
+            for order in self.orders(steps):
+                self.state, found = self.train_loop(self.state, *self.placed, order)
+                losses.append(found)
+            return np.concatenate(jax.device_get(losses))  # the copy waits for the device
         for x, y in islice(self.batches, steps):
-            self.model, self.optimizer, loss = self.train_step(self.model, self.optimizer, x, y)
+            self.state, loss = self.train_step(self.state, x, y)
             losses.append(loss)
         return np.array(jax.device_get(losses))  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self.forward(self.model, self.to_device(images)))
+        return np.asarray(self.forward(self.state, self.to_device(images)))
 
     def infer(self, steps: int) -> np.ndarray:
-        logits = [self.forward(self.model, x) for x, _ in islice(self.batches, steps)]
+        if self.loops:
+            orders = self.orders(steps)
+            logits = [self.infer_loop(self.state, self.placed[0], each) for each in orders]
+        else:
+            logits = [self.forward(self.state, x) for x, _ in islice(self.batches, steps)]
         return np.asarray(jax.block_until_ready(logits)[-1])
 
+    def program_mib(self) -> float | None:
+        """Of one step: its arguments, what it returns beside them, and what it needs meanwhile."""
+        if not self.loops:
+            return None
+        order = next(self.orders(1))
+        for program, batch in ((self.train_loop, self.placed), (self.infer_loop, self.placed[:1])):
+            if program._cache_size():
+                # compiled already: nothing is compiled here
+                found = program.lower(self.state, *batch, order).compile().memory_analysis()
+                taken = found.argument_size_in_bytes + found.temp_size_in_bytes
+                added = found.output_size_in_bytes - found.alias_size_in_bytes
+                return float(taken + added) / 2**20
+        return None
+
     def weights(self) -> Weights:
-        tensors = dict(nnx.to_flat_state(self.model))
+        tensors = dict(nnx.to_flat_state(jax.tree.unflatten(self.tree, self.state)[0]))
         return {self.names.get(path, str(path)): np.array(tensors[path][...]) for path in tensors}
 
     def settings(self) -> dict[str, str]:
-        conv = nnx.merge(self.model_def, self.model).stem.conv
+        state, _ = jax.tree.unflatten(self.tree, self.state)
+        conv = nnx.merge(self.model_def, state).stem.conv
         stored = conv.kernel[...].dtype.name
         found = {"parameters": stored, "computation": jnp.dtype(conv.dtype or stored).name}
         return found | {"layout": "channels_last/HWIO", "optimizer": self.rule}

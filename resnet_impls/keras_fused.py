@@ -13,7 +13,7 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
-from resnet_impls.keras_loops import fit, predict
+from resnet_impls.keras_loops import LABELS, fit, predict, set_up
 from resnet_impls.weights import Weights
 
 if keras.backend.backend() == "torch":
@@ -137,11 +137,7 @@ class Implementation:
             keras.config.set_floatx("float64")
             BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # else pooling would drop to float32
         keras.config.set_dtype_policy(POLICIES.get(precision, "float32"))
-        if keras.backend.backend() == "torch":
-            import torch
-
-            torch.backends.cudnn.benchmark = True  # other backends tune by themselves
-            torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        set_up(precision)
         self.model = ResNet(architecture)
         # the end of a path is unique: .../stage1_block1_residual_conv1/kernel
         self.variables = {"/".join(v.path.split("/")[-2:]): v for v in self.model.variables}
@@ -163,7 +159,9 @@ class Implementation:
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
         pairs = zip(images, labels, strict=True)
-        self.batches = cycle([(to_tensor(x.copy(), floatx), to_tensor(y)) for x, y in pairs])
+        self.batches = cycle(
+            [(to_tensor(x.copy(), floatx), to_tensor(y, LABELS)) for x, y in pairs]
+        )
 
     def set_learning_rate(self, rate: float) -> None:
         if isinstance(self.rule, keras.optimizers.SGD):  # its momentum is already times the rate

@@ -19,6 +19,26 @@ State = tuple[list[Tensor], ...]
 
 STATELESS = keras.backend.backend() == "jax"  # its steps map the variables' values to new ones
 
+# TensorFlow has int32 tensors lie in the host's memory, whatever the device
+LABELS = "int64" if keras.backend.backend() == "tensorflow" else "int32"
+
+
+def set_up(precision: str) -> None:
+    """Have the backend tune convolutions where it does not by itself, and allow TF32 if that is the
+    precision, by the backend's own call.
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        from resnet_impls.torch_loops import allow_tf32
+
+        torch.backends.cudnn.benchmark = True
+        allow_tf32(precision == "tf32")
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+
 
 def fit(model: keras.Model, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndarray:
     """An optimizer step for each batch of images and labels -> their losses (steps,)."""

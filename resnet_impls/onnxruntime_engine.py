@@ -1,7 +1,7 @@
 """The ResNet as an ONNX graph that ONNX Runtime optimises and runs: inference only, IO binding."""
 
 import os
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 
 import numpy as np
 import onnxruntime as ort
@@ -9,6 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.devices import DEVICES
 from resnet_impls.weights import Weights
 
 OPSET, IR_VERSION = 20, 9  # of January 2024: read by ONNX Runtime from 1.17 on
@@ -17,7 +18,8 @@ OPSET, IR_VERSION = 20, 9  # of January 2024: read by ONNX Runtime from 1.17 on
 TO_ONNX = {4: (3, 2, 0, 1), 2: (0, 1), 1: (0,)}
 FROM_ONNX = {4: (2, 3, 1, 0), 2: (0, 1), 1: (0,)}
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+NO_GRAPH = -1
 
 
 class Graph:
@@ -91,6 +93,8 @@ def ResNet(architecture: Architecture, weights: Weights, computation: int) -> Mo
 
 
 class Implementation:
+    provider: str | None = None  # of its own; None: the device's
+
     def __init__(
         self,
         architecture: Architecture,
@@ -102,13 +106,14 @@ class Implementation:
         optimizer: str,
         learning_rate: float,
     ) -> None:
-        if PROVIDERS[device] not in ort.get_available_providers():
-            raise ImportError("this ONNX Runtime has no CUDA provider: install onnxruntime-gpu")
+        provider = self.provider or str(DEVICES[device].onnxruntime)
+        if provider not in ort.get_available_providers():
+            raise ImportError(f"this ONNX Runtime has no {provider}: install onnxruntime-gpu")
         if device == "cpu" and precision != "fp32":
             raise NotImplementedError(
                 f"ONNX Runtime's kernels for the CPU compute {precision} in float32"
             )
-        self.device = device
+        self.device = "cpu" if device == "cpu" else "cuda"  # so it calls every GPU
         half = precision == "fp16"
         self.dtype = np.float16 if half else np.float32
         self.classes = architecture.classes
@@ -122,25 +127,37 @@ class Implementation:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if device == "cuda" and hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA's libraries as packages of Python bring them
-        cuda = {"use_tf32": str(int(precision == "tf32")), "prefer_nhwc": str(int(half))}
-        provider = (PROVIDERS[device], cuda if device == "cuda" else {})
+        self.graphed, self.graphs = mode == "cuda-graph", count(1)
+        wanted = self.provider_options(precision) if device == "cuda" else {}
         self.session = ort.InferenceSession(
-            self.model.SerializeToString(), options, providers=[provider]
+            self.model.SerializeToString(), options, providers=[(provider, wanted)]
         )
-        if self.session.get_providers()[0] != PROVIDERS[device]:
-            raise ImportError("this ONNX Runtime finds no CUDA device")
+        if self.session.get_providers()[0] != provider:
+            raise ImportError(f"this ONNX Runtime finds no {device} device")
+
+    def provider_options(self, precision: str) -> dict[str, str]:
+        """Of CUDA's provider. Its tensor cores take NHWC, to which it turns whatever comes."""
+        return {
+            "use_tf32": str(int(precision == "tf32")),
+            "prefer_nhwc": str(int(precision != "fp32")),
+            "enable_cuda_graph": str(int(self.graphed)),
+        }
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle([self.bound(x) for x in images])
+        # a graph reads where it read when it was captured, so each batch ever placed has its own
+        numbered = ((self.bound(x), next(self.graphs)) for x in images)
+        bound = [(x, [run_options(graph, wait) for wait in (False, True)]) for x, graph in numbered]
+        self.batches = cycle(bound)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         binding, *_ = self.bound(images)
-        self.session.run_with_iobinding(binding)
+        self.session.run_with_iobinding(binding, run_options(NO_GRAPH, wait=True))
         return binding.get_outputs()[0].numpy().astype(np.float32)
 
     def infer(self, steps: int) -> np.ndarray:
-        for binding, *_ in islice(self.batches, steps):
-            self.session.run_with_iobinding(binding)  # returns when the device is idle
+        for step, ((binding, *_), options) in enumerate(islice(self.batches, steps), start=1):
+            # the last returns when the device is idle, which does them in turn
+            self.session.run_with_iobinding(binding, options[step == steps])
         return binding.get_outputs()[0].numpy().astype(np.float32)
 
     def weights(self) -> Weights:
@@ -158,7 +175,7 @@ class Implementation:
             "jit": "onnxruntime",
             "engine": f"{provider} {options.graph_optimization_level.name}",
         }
-        if self.device == "cuda":
+        if provider == "CUDAExecutionProvider":
             tf32 = self.session.get_provider_options()[provider].get("use_tf32") == "1"
             found |= dict.fromkeys(("tf32_convolution", "tf32_matmul"), "on" if tf32 else "off")
         return found
@@ -177,6 +194,14 @@ class Implementation:
         binding.bind_ortvalue_input("images", inputs)
         binding.bind_ortvalue_output("logits", outputs)
         return binding, inputs, outputs
+
+
+def run_options(graph: int, wait: bool) -> ort.RunOptions:
+    """Of a run by the graph of that number, if there are graphs, that waits for a GPU or not."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(graph))
+    options.add_run_config_entry("disable_synchronize_execution_providers", str(int(not wait)))
+    return options
 
 
 def threads() -> int:

@@ -137,9 +137,9 @@ class Implementation:
         optimizer: str,
         learning_rate: float,
     ) -> None:
-        gpus = tf.config.list_physical_devices("GPU") if device == "cuda" else []
-        if device == "cuda" and not gpus:
-            raise ImportError("this TensorFlow finds no CUDA device")
+        gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
+        if device != "cpu" and not gpus:
+            raise ImportError(f"this TensorFlow finds no {device} device")
         tf.config.set_visible_devices(gpus[:1], "GPU")  # operations go there by themselves
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
         self.dtype = tf.float64 if precision == "fp64" else tf.float32
@@ -177,7 +177,8 @@ class Implementation:
         self.kinds: list[tf.TensorSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.placed = tf.constant(images, self.dtype), tf.constant(labels)
+        # labels as int64, since int32 tensors lie in the host's memory
+        self.placed = tf.constant(images, self.dtype), tf.constant(labels, tf.int64)
         self.batches = cycle(range(len(images)))
         kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
         if kinds != self.kinds:  # traced once, for any number of batches and steps

@@ -14,6 +14,7 @@ from torch._inductor import aoti_compile_and_package, aoti_load_package
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
+from resnet_impls.torch_graphs import Graph
 from resnet_impls.torch_loops import (
     autocast_to,
     load,
@@ -96,6 +97,7 @@ class Implementation:
         self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
         self.names = {name: torch_name(name) for name in weights}
         load(self.model, weights, self.names)
+        self.graphed = mode == "cuda-graph"
         self.networks: dict[int, Callable[[Tensor], Tensor]] = {}  # by batch size
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -115,6 +117,11 @@ class Implementation:
     def weights(self) -> Weights:
         return weights_of(self.model, self.names)
 
+    def program_mib(self) -> float | None:
+        calls = self.networks.values()
+        mib = [call.program_mib for call in calls if isinstance(call, Graph)]
+        return max((each for each in mib if each), default=None)
+
     def settings(self) -> dict[str, str]:
         images = to_device(np.zeros((2, 32, 32, 3)), self.device, self.dtype)
         return settings_of(self.model, images, self.autocast) | {"jit": "aot_inductor"}
@@ -131,5 +138,6 @@ class Implementation:
                         # oneDNN, to whose layouts freezing brings kernels, knows no float64
                         inductor_configs={"freezing": self.dtype != torch.float64},
                     )
-                self.networks[len(x)] = aoti_load_package(package)
+                loaded = aoti_load_package(package)
+                self.networks[len(x)] = Graph(loaded) if self.graphed else loaded
         return self.networks[len(x)]

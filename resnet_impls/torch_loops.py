@@ -56,18 +56,23 @@ def weights_of(model: nn.Module, names: Mapping[str, str]) -> Weights:
 def set_up(device: str, precision: str) -> torch.device:
     """Find the device, have it tune convolutions, and allow TF32 if that is the precision.
 
-    Raises ImportError where this PyTorch has no such device.
+    Raises ImportError as `find` does.
     """
-    kind = DEVICES[device].torch
-    if device != "cpu":
-        there = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
-        if not there or there.type != kind:
-            raise ImportError(f"this PyTorch finds no {device} device")
     torch.backends.cudnn.benchmark = True
     if torch.backends.cudnn.is_available():
         torch.backends.cudnn.benchmark_limit = 0  # try all algorithms, not ten
     allow_tf32(precision == "tf32")
-    return torch.device(str(kind))
+    return find(device)
+
+
+def find(device: str) -> torch.device:
+    """PyTorch's device. Raises ImportError where this PyTorch has no such device."""
+    kind = str(DEVICES[device].torch)
+    if device != "cpu":
+        there = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
+        if not there or there.type != kind:
+            raise ImportError(f"this PyTorch finds no {device} device")
+    return torch.device(kind)
 
 
 def allow_tf32(allowed: bool) -> None:

@@ -67,6 +67,7 @@ class Implementation:
             optimizer=optimizer,
             learning_rate=learning_rate,
         )
+        self.optimizer = self.program.optimizer
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         targets = torch.from_numpy(labels).to(self.device, torch.int64)  # (K, B)

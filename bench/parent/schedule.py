@@ -131,8 +131,8 @@ class Schedule:
 
         for round_ in _latency_rounds(live):
             for measurement in order.sample(live, len(live)):
-                steps = round_[measurement]
-                if steps and not measurement.latency(steps):
+                singles = round_[measurement]
+                if singles and not measurement.latency(singles):
                     live.remove(measurement)
                     yield measurement
 

@@ -212,10 +212,10 @@ def test_on_a_gpu_the_packages_of_cuda_count(monkeypatch: pytest.MonkeyPatch) ->
 
     names = ("nvidia-cudnn-cu12", "nvidia_cublas_cu12", "jax-cuda12-plugin", "triton", "numpy")
     monkeypatch.setattr(dependencies, "distributions", lambda: map(Distribution, names))
-    dependencies._cuda_versions.cache_clear()
+    dependencies._device_versions.cache_clear()
     on_cpu = dependencies.versions(("numpy",), "cpu")
     on_gpu = dependencies.versions(("numpy",), "cuda")
-    dependencies._cuda_versions.cache_clear()
+    dependencies._device_versions.cache_clear()
     assert on_cpu.keys() == {"numpy"}
     assert on_gpu.keys() == {
         *("numpy", "nvidia-cudnn-cu12", "nvidia-cublas-cu12", "jax-cuda12-plugin", "triton")

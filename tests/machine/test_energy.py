@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.energy import j_per_image
-from bench.machine.energy import cpu_meter, gpu_meter
+from bench.machine.energy import chip_meter, cpu_meter
 from builders import timed
 
 
@@ -49,7 +49,7 @@ def test_energy_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     assert meter.joules(before, meter.read()) is None
     assert meter.joules(meter.read(), before) is None
     (file.parent / "max_energy_range_uj").unlink()
-    for nothing in (cpu_meter(tmp_path), cpu_meter(tmp_path / "absent"), gpu_meter(None)):
+    for nothing in (cpu_meter(tmp_path), cpu_meter(tmp_path / "absent"), chip_meter(None)):
         assert nothing.joules(nothing.read(), nothing.read()) is None
 
 

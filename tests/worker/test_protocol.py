@@ -146,7 +146,11 @@ def test_a_number_that_json_does_not_have_is_not_sent_as_another() -> None:
     values: list[Any] = [np.float64(1.0), np.float32(1.0)]
     for value in values:
         with pytest.raises(TypeError):
-            protocol.encode(PeaksProbed(gflop_per_s=value, library="x", copy_gb_per_s=1.0))
+            protocol.encode(
+                PeaksProbed(
+                    sustained_gflop_per_s=1.0, gflop_per_s=value, library="x", copy_gb_per_s=1.0
+                )
+            )
     # msgspec writes what is no number as null, which no answer may hold there
     lost = protocol.encode(Finished(host_peak_mib=1.0, losses=(float("nan"),)))
     with pytest.raises(ValueError, match=r"losses\[0\]"):

@@ -16,5 +16,5 @@ class Implementation(torch_module.Implementation):
         self.model.eval()
         with torch.inference_mode():
             for images, _ in islice(self.batches, steps):
-                logits = self.network(images)
+                logits = self.model(images)
         return self.logits.copy_(logits, non_blocking=True).numpy()
