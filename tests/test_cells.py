@@ -69,7 +69,8 @@ def test_all_modes_are_all_that_the_device_may_have() -> None:
     assert [cell.mode for cell in cells(all_modes=True)] == ["eager", "compiled"]
     everywhere = cells(all_modes=True, device=["cpu", "cuda"])
     assert {cell.mode for cell in everywhere if cell.device == "cuda"} == {
-        *("eager", "compiled", "reduce-overhead", "max-autotune")
+        *("eager", "compiled", "reduce-overhead", "max-autotune"),
+        *("cuda-graph", "cuda-graph-compiled"),
     }
 
 

@@ -173,9 +173,11 @@ def request_of(options: argparse.Namespace) -> Request:
 
 def filled(request: Request, profile: Profile) -> Request:
     """A request with what it leaves open filled in, by the profile and for this machine."""
-    from bench.machine import cpus, devices
+    from bench.machine import cpus, devices, facts
 
-    return fill(request, profile, device=devices.default(), threads=cpus.cores())
+    gpu_gib = facts.gpus()[0].memory_gib if facts.gpus() else None
+    device, threads = devices.default(), cpus.cores()
+    return fill(request, profile, device=device, threads=threads, gpu_gib=gpu_gib)
 
 
 def _absolute(path: Path | None) -> str | None:

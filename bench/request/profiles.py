@@ -8,6 +8,7 @@ from bench.request.request import Request
 from resnet_impls.architecture import ARCHITECTURES
 
 EVALUATE_EVERY = 10  # steps
+LARGE_GIB = 40.0  # for two workers that train resnet50 in bf16, 256 images a batch
 
 
 @dataclass(frozen=True)
@@ -25,43 +26,64 @@ class Profile:
     replicates: int
     cap: int  # steps of train-to at most
     cpu: Load
-    cuda: Load
+    gpu: Load
+    gpu_large: Load  # of networks for large images
     all_modes: bool = False
     every_keras: bool = False  # all three of Keras' APIs, where the request names none
 
-    def load(self, devices: Iterable[str], models: Iterable[str]) -> Load:
-        """One for all devices of a run, whose cells are compared; a GPU's takes a CPU hours."""
+    def load(
+        self, devices: Iterable[str], models: Iterable[str], gpu_gib: float | None = None
+    ) -> Load:
+        """One for all devices of a run, whose cells are compared; a GPU's takes a CPU hours.
+
+        A large network on a GPU with less memory than LARGE_GIB gets smaller batches.
+        """
         if "cpu" in devices:
             return self.cpu
         large = any(name in ARCHITECTURES and ARCHITECTURES[name].max_pool for name in models)
-        return Load(self.cuda.steps, self.cpu.batch_size) if large else self.cuda
+        if not large:
+            return self.gpu
+        if gpu_gib is not None and gpu_gib < LARGE_GIB:
+            return replace(self.gpu_large, batch_size=self.cpu.batch_size)
+        return self.gpu_large
 
 
+_SMALLEST = Load(4, 64)
 PROFILES = {
-    "smoke": Profile(replicates=1, cap=4, cpu=Load(4, 64), cuda=Load(4, 64)),
-    "quick": Profile(replicates=3, cap=300, cpu=Load(72, 32), cuda=Load(1000, 256)),
+    "smoke": Profile(1, cap=4, cpu=_SMALLEST, gpu=_SMALLEST, gpu_large=_SMALLEST),
+    # on a GPU, blocks of a second or so: resnet14 takes it about a millisecond
+    "quick": Profile(3, cap=300, cpu=Load(72, 32), gpu=Load(6000, 256), gpu_large=Load(300, 256)),
     "standard": Profile(
-        replicates=5, cap=1000, cpu=Load(400, 64), cuda=Load(4000, 256), every_keras=True
-    ),
-    "full": Profile(
-        replicates=7,
+        5,
         cap=1000,
         cpu=Load(400, 64),
-        cuda=Load(4000, 256),
+        gpu=Load(12_000, 256),
+        gpu_large=Load(600, 256),
+        every_keras=True,
+    ),
+    "full": Profile(
+        7,
+        cap=1000,
+        cpu=Load(400, 64),
+        gpu=Load(12_000, 256),
+        gpu_large=Load(600, 256),
         all_modes=True,
         every_keras=True,
     ),
 }
 
 
-def fill(request: Request, profile: Profile, *, device: str, threads: int) -> Request:
-    """`request` with what it leaves open filled in, by a profile and by the machine's defaults.
+def fill(
+    request: Request, profile: Profile, *, device: str, threads: int, gpu_gib: float | None = None
+) -> Request:
+    """`request` with what it leaves open filled in, by a profile and by the machine's defaults;
+    `gpu_gib` is the memory of its GPU.
 
     Raises UsageError where it names no implementation and none is installed.
     """
     impl = request.impl or implementations(request.model, every_keras=profile.every_keras)
     devices = request.device or (device,)
-    load = profile.load(devices, request.model)
+    load = profile.load(devices, request.model, gpu_gib)
     return replace(
         request,
         impl=impl,

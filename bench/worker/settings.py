@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.analysis.effective import COMPILERS
 from bench.cells import Cell
 from bench.machine import cpus
+from bench.machine.devices import ACCELERATORS
 from resnet_impls import contract
 from resnet_impls.contract import Implementation
 
@@ -28,7 +29,7 @@ KEEPS_FREED = 1 << 30  # bytes: a threshold from here on is never reached by a s
 def read(cell: Cell, implementation: Implementation) -> dict[str, str]:
     """Every setting that is known of a warm implementation in this process."""
     settings = {"cpus": str(len(cpus.allowed())), "malloc": malloc(), "environment": switched()}
-    if cell.device == "cuda":
+    if cell.device in ACCELERATORS:
         settings["gpu_memory"] = gpu_memory(cell.backend)
     if engine := engine_of(cell):
         settings |= ENGINES[engine](cell.device)
@@ -96,11 +97,12 @@ def torch(device: str) -> dict[str, str]:
         if dynamo := sys.modules.get("torch._dynamo.utils"):  # only where something was compiled
             skipped = dynamo.counters["inductor"]["cudagraph_skips"]
             found["cuda_graphs_skipped"] = str(skipped) if skipped else ""
-        try:
-            found["tf32_convolution"] = switch(cudnn.allow_tf32 and not forbidden)
-            found["tf32_matmul"] = switch(matmul.allow_tf32 and not forbidden)
-        except RuntimeError:  # a user's file that set them by PyTorch's newer names
-            pass
+        for name, of in (("convolution", getattr(cudnn, "conv", cudnn)), ("matmul", matmul)):
+            if hasattr(of, "fp32_precision"):  # which knows of the older names, not they of it
+                allowed = of.fp32_precision == "tf32"
+            else:
+                allowed = of.allow_tf32
+            found[f"tf32_{name}"] = switch(allowed and not forbidden)
     return found
 
 

@@ -45,7 +45,7 @@ SCRIPTS = {
 Blocks = dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]]  # train, infer
 
 
-def cells(names: list[str], device: str) -> list[Cell]:
+def cells(names: list[str], device: str, batch_size: int | None) -> list[Cell]:
     """Each contender in each of its modes on this machine."""
     found = []
     for name in names:
@@ -55,7 +55,7 @@ def cells(names: list[str], device: str) -> list[Cell]:
             model=("resnet50" if large else "resnet14",),
             workload=("train",),
             device=(device,),
-            batch_size=(4 if large else 64,),
+            batch_size=(batch_size or (4 if large else 64),),
             steps=1,
             all_modes=not large,
         )
@@ -130,12 +130,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=5, help="steps of a block (5)")
     parser.add_argument("--mode", help="this mode only")
+    parser.add_argument("--batch-size", type=int, help="(64; 4 of networks for large images)")
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     options = parser.parse_args()
     names = [f"{row.name}[{b.name}]" for row, b in contenders(options.contenders)]
     if "YARDSTICK" not in os.environ:
         print("| implementation | workload | over | time |\n|---|---|---|---:|", flush=True)
-    for cell in cells(names, options.device):
+    for cell in cells(names, options.device, options.batch_size):
         if options.mode not in (None, cell.mode):
             continue
         if "YARDSTICK" in os.environ:  # this is one of the processes
@@ -144,6 +145,7 @@ def main() -> None:
         command = [sys.executable, __file__, f"{cell.implementation}[{cell.backend}]"]
         command += ["--mode", cell.mode, "--rounds", str(options.rounds)]
         command += ["--steps", str(options.steps), "--device", cell.device]
+        command += ["--batch-size", str(cell.batch_size)]
         environ = os.environ | Environment.of(cell.executable).variables() | {"YARDSTICK": "1"}
         ratios: dict[str, list[float]] = defaultdict(list)
         for _ in range(options.processes):

@@ -4,14 +4,12 @@ import os
 
 os.environ.pop("NVIDIA_TF32_OVERRIDE", None)  # before the libraries that read it are loaded
 
-import torch
-
 from resnet_impls import torch_module
+from resnet_impls.torch_loops import allow_tf32
 
 
 class Implementation(torch_module.Implementation):
     def __init__(self, *arguments, precision, **options) -> None:
         super().__init__(*arguments, precision=precision, **options)
         if precision == "fp32":
-            torch.backends.cudnn.allow_tf32 = True
-            torch.backends.cuda.matmul.allow_tf32 = True
+            allow_tf32(True)

@@ -32,6 +32,7 @@ MEDIANS = (
     "device_peak_mib",
     "device_reserved_mib",
     "device_process_mib",
+    "device_program_mib",
     "host_leak_kib_per_step",
     "device_leak_kib_per_step",
     "reached_steps",

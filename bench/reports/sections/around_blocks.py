@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from bench.analysis.contests import Contest
+from bench.analysis.energy import SHORTEST_GPU_BLOCK_S
 from bench.analysis.statistics import step_s
 from bench.analysis.steadiness import change, leak, may_leak, taken_cores
 from bench.records import Record
@@ -21,6 +22,9 @@ def remarks(contest: Contest) -> list[str]:
         "Never settled": (is_unsettled, _changed),
         "Kept memory with every step": (leaks, _grown),
         "Slowed down by heat or for want of power": (is_throttled, lambda records: ""),
+        "Held at the limit of power, as large GPUs often are": (is_power_capped, _capped),
+        f"Timed in blocks shorter than {SHORTEST_GPU_BLOCK_S:g} s, too short for a GPU's counters "
+        "(take more --steps)": (is_short, lambda records: ""),
         "Compiled in timed blocks, and so is faster than it seems": (compiles, _compiled),
     }
     sentences = []
@@ -51,6 +55,25 @@ def is_throttled(record: Record) -> bool:
     return record.throttled is True
 
 
+def is_power_capped(record: Record) -> bool:
+    """Whether the limit of power held the clock down for a tenth of the timed blocks: no fault."""
+    return (power_capped(record) or 0.0) > 0.1
+
+
+def power_capped(record: Record) -> float | None:
+    """The part of the timed blocks in which the limit of power held the clock down."""
+    if record.power_capped_s is None or not record.block_s:
+        return None
+    return record.power_capped_s / sum(record.block_s)
+
+
+def is_short(record: Record) -> bool:
+    """Whether a GPU's blocks are too short for its counters."""
+    if record.device == "cpu" or not record.block_s:
+        return False
+    return statistics.median(record.block_s) < SHORTEST_GPU_BLOCK_S
+
+
 def compiles(record: Record) -> bool:
     """Whether something was compiled in timed blocks, after the warm-up.
 
@@ -70,6 +93,11 @@ def leaks(record: Record) -> bool:
 def _taken(records: Sequence[Record]) -> str:
     cores = statistics.median(statistics.fmean(taken_cores(record)) for record in records)
     return f"; others had {number(cores, 2)} processors on average"
+
+
+def _capped(records: Sequence[Record]) -> str:
+    parts = [part for record in records if (part := power_capped(record)) is not None]
+    return f"; {statistics.median(parts):.0%} of the time"
 
 
 def _changed(records: Sequence[Record]) -> str:
@@ -99,6 +127,7 @@ COLUMNS: dict[str, tuple[Callable[[Record], float | None], int]] = {
     "load": (lambda r: r.load_1min, 1),
     "CPU MHz": (lambda r: r.cpu_mhz, 0),
     "GPU MHz": (lambda r: r.gpu_mhz, 0),
+    "at power limit": (power_capped, 2),
     "°C": (lambda r: r.temperature_c, 0),
     "host KiB/step": (lambda r: r.host_leak_kib_per_step, 1),
     "device KiB/step": (lambda r: r.device_leak_kib_per_step, 1),
@@ -114,7 +143,8 @@ KINDS: dict[str, Callable[[Record], bool]] = {
 READING = """\
 Medians over blocks and processes. **Own processors** are those that the worker kept busy,
 **others'** those that other processes did meanwhile, **stolen** those that the hypervisor gave to
-other machines. The last column counts processes in trouble: *busy* where others had more than a
+other machines. **At power limit** is the part of the time in which a GPU's limit of power held
+its clock down. The last column counts processes in trouble: *busy* where others had more than a
 tenth of the processor time that the worker had, in more than a quarter of its blocks; *unsettled*
 where the later half of the blocks differs from the earlier, the machine's own drift apart;
 *leaking* where memory grew with the steps, throughout, beyond doubt, by more than 1 MiB and 1 %;

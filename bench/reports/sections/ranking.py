@@ -157,6 +157,7 @@ COSTS: dict[str, Column] = {
     "host MiB at set-up": _median("host_baseline_mib", 0),
     "device reserved MiB": _median("device_reserved_mib", 0),
     "device process MiB": _median("device_process_mib", 0),
+    "device program MiB": _median("device_program_mib", 0),
     "J/image": _median("energy_j_per_image", 4),
     "final loss": _median("final_loss", 4),
 }

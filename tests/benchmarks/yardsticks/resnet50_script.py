@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import models
 
 from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.torch_loops import TO_TORCH
+from resnet_impls.torch_loops import TO_TORCH, allow_tf32
 from resnet_impls.torchvision_model import torch_name
 
 
@@ -24,7 +24,7 @@ def script(cell, parameters, images, labels):
 
 def loop(cell, parameters, images, labels, memory_format, fused):
     torch.backends.cudnn.benchmark = True  # which both set
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    allow_tf32(False)  # one process has one way to say so
     model = models.resnet50().to(cell.device, memory_format=memory_format)
     state = model.state_dict()
     for name, value in zip(ARCHITECTURES["resnet50"].parameters, parameters, strict=True):

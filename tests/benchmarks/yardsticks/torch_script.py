@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from resnet_impls.torch_loops import allow_tf32
+
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 
@@ -44,7 +46,7 @@ class Network(nn.Module):
 
 def script(cell, parameters, images, labels):
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    allow_tf32(False)  # one process has one way to say so
     network = Network().to(cell.device, memory_format=torch.channels_last)
     with torch.no_grad():
         for tensor, value in zip(network.parameters(), parameters, strict=True):
