@@ -115,7 +115,7 @@ def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | 
 
 def speed_ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float]:
     """How many times as fast `ours` is as `theirs`, per pair of processes of one cohort: the median
-    over rounds of the ratio of block times; of training to a target, the ratio of the times until
+    over rounds of the ratio of step times; of training to a target, the ratio of the times until
     it was reached, none where one was not.
     """
     if any(r.target_accuracy and not r.reached_train_s for r in (*ours, *theirs)):

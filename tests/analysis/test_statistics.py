@@ -91,14 +91,20 @@ def test_one_disturbed_round_does_not_move_the_ratio() -> None:
         timed([8.0, 8.0], cohort="elsewhere"),
         timed([8.0, 8.0], cohort=None),
         timed([8.0, 8.0, 8.0]),
-        timed([8.0, 8.0], block_steps=(10, 5)),
         timed([8.0, 8.0], run_id="second"),
     ],
-    ids=["another cohort", "no cohort", "other blocks", "other steps", "another run"],
+    ids=["another cohort", "no cohort", "other blocks", "another run"],
 )
 def test_only_blocks_of_the_same_rounds_are_paired(theirs: Record) -> None:
     ours = timed([1.0, 1.0], cohort=theirs.cohort and "0")
     assert speed_ratio([ours], [theirs]) is None
+
+
+def test_blocks_of_one_round_are_compared_by_the_time_of_a_step() -> None:
+    """Inference on a GPU fills its blocks with as many steps as it takes."""
+    ours = timed([1.0, 1.0], cohort="0", block_steps=(10, 10))
+    theirs = timed([2.0, 2.0], cohort="0", block_steps=(5, 5))
+    assert speed_ratio([ours], [theirs]) == near(4.0)
 
 
 def test_processes_are_paired_by_cohort_and_not_by_order() -> None:

@@ -22,7 +22,8 @@ while (($#)); do
   esac
 done
 [[ -n $out ]] || { echo 'gpu_tour.sh: --out DIR says where the results go' >&2; exit 2; }
-all=(facts certificates train14 train14_engines infer14 train50 doctor yardstick neighbours aa exact)
+all=(facts certificates train14 train14_engines train50 infer14 infer14_engines)
+all+=(doctor yardstick neighbours aa exact certificates50)
 ((${#chosen[@]})) || chosen=("${all[@]}")
 for name in "${chosen[@]}"; do
   [[ " ${all[*]} " == *" $name "* ]] || { echo "gpu_tour.sh: $name: steps are ${all[*]}" >&2; exit 2; }
@@ -96,8 +97,13 @@ train14_engines() {  # torch_module compiled is what joins them to the modes abo
 
 infer14() {
   local common=(--workload infer --precision "$half" --batch-size "$batch" --steps "$steps14")
-  run infer14 120 --impl torch_module torch_export flax_nnx --mode "${modes[@]}" "${common[@]}" ||
+  run infer14 170 --impl torch_module --mode eager "${modes[@]:3}" "${common[@]}" ||
     run infer14_eager 40 --no-certify --impl torch_module --mode eager "${common[@]}"
+}
+
+infer14_engines() {  # torch_module compiled is what joins them to the modes above
+  run infer14_engines 150 --impl torch_module torch_export flax_nnx --mode compiled \
+    --workload infer --precision "$half" --batch-size "$batch" --steps "$steps14"
 }
 
 train50() {
@@ -126,6 +132,11 @@ aa() { step aa 120 "$python" -m bench doctor --aa --device "$device"; }
 exact() {
   run exact 120 --impl torch_module flax_nnx --mode compiled --workload train \
     --precision fp32 "$rounding" --batch-size "$batch" --steps "$steps14"
+}
+
+certificates50() {
+  step certificates50 150 "$python" -m bench certify --device "$device" --precision "$half" \
+    --model resnet50 --impl torchvision_model flax_nnx --out "$out/certificates50.md"
 }
 
 for name in "${chosen[@]}"; do "$name"; done

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from bench.cells import Cell
 from bench.machine import gpu
 from bench.machine.gpu import Gpu, held_down
-from bench.machine.state import Watch, throttles
+from bench.machine.state import LOOK_S, Watch, throttles
 from bench.parent.child import Child
 from bench.parent.outcome import Outcome
 from bench.parent.schedule import Schedule
@@ -152,6 +153,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "nvmlDeviceGetTemperature": 70,
         "nvmlDeviceGetClockInfo": 1980,
         "nvmlDeviceGetComputeRunningProcesses": [],
+        "nvmlDeviceGetViolationStatus": SimpleNamespace(violationTime=0),
     }
 
     def answer(name: str) -> Callable[..., Any]:
@@ -187,8 +189,33 @@ def test_a_gpu_is_seen_after_each_block_and_summed_up(nvml: dict[str, Any]) -> N
             assert watch.end(0.0).energy_j == 2.5
         other.kill()
     summary = watch.summary()
+    assert summary.power_capped_s == 0
     assert summary.device_process_mib == 300
     assert (summary.temperature_c, summary.gpu_mhz, summary.throttled) == (70, 1980, True)
+
+
+def test_clocks_are_those_of_the_block_and_limits_are_counted_over_it(nvml: dict[str, Any]) -> None:
+    import pynvml
+
+    held = {pynvml.NVML_PERF_POLICY_POWER: 7e9, pynvml.NVML_PERF_POLICY_THERMAL: 3e9}
+
+    def violation(handle: object, policy: int) -> SimpleNamespace:
+        return SimpleNamespace(violationTime=held[policy])
+
+    pynvml.nvmlDeviceGetViolationStatus = violation  # which the fixture puts back
+    watch = Watch("cuda", os.getpgid(0))
+    watch.begin()
+    nvml["nvmlDeviceGetClockInfo"] = 1200  # under load
+    sleep(3.5 * LOOK_S)
+    held[pynvml.NVML_PERF_POLICY_POWER] += 0.25e9
+    nvml["nvmlDeviceGetClockInfo"] = 1980  # idle again
+    watch.end(0.0)
+    summary = watch.summary()
+    assert (summary.gpu_mhz, summary.power_capped_s, summary.throttled) == (1200, 0.25, False)
+    watch.begin()
+    held[pynvml.NVML_PERF_POLICY_THERMAL] += 1
+    watch.end(0.0)
+    assert watch.summary().throttled is True
 
 
 def test_what_a_driver_does_not_tell_is_unknown(nvml: dict[str, Any]) -> None:
@@ -209,7 +236,7 @@ def test_what_a_driver_does_not_tell_is_unknown(nvml: dict[str, Any]) -> None:
     [
         (None, ["0", "1", "2"]),
         ("2,0", ["2", "0"]),
-        ("GPU-b, 7, 0", ["GPU-b"]),
+        ("2, 7, 0", ["2"]),
         ("", []),
         ("-1", []),
     ],
@@ -230,7 +257,7 @@ def test_gpus_are_those_that_a_worker_may_see_in_its_order(
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 3)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", handle((0, 1, 2)))
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", handle(("GPU-a", "GPU-b")))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", handle(()))
     if named is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:

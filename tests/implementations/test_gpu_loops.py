@@ -1,0 +1,102 @@
+"""How steps are taken on a GPU: what of it a CPU can show.
+
+A CUDA graph is stood in for by a call that reads and writes the memory that a captured one would:
+it shows what is copied, which rates and weights are read, and how many steps are taken, and nothing
+of CUDA. XLA's loops are real, on a CPU.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from networks import TINY
+from resnet_impls import flax_nnx, torch_graphs, torch_module
+from resnet_impls.weights import initial_weights
+
+BATCH = 6
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of inputs of every replay."""
+    replays: list[int] = []
+
+    def capture(self: object, call: Callable[..., Tensor], inputs: tuple[Tensor, ...]):
+        output = torch.zeros(0, dtype=torch.float64)
+
+        def replay() -> None:
+            found = call(*inputs)
+            output.resize_(found.shape).copy_(found)
+            replays.append(len(inputs))
+
+        return output, replay
+
+    monkeypatch.setattr(torch_graphs.Graph, "captured", capture)
+    return replays
+
+
+def built(module, **options):
+    weights = initial_weights(TINY, 0)
+    found = module.Implementation(
+        TINY, weights, device="cpu", precision="fp64", learning_rate=0.01, **options
+    )
+    stream = np.random.default_rng(0)
+    images = stream.standard_normal((3, BATCH, 12, 12, 3), np.float32)
+    found.place(images, stream.integers(0, 5, (3, BATCH)).astype(np.int32))
+    return found, images
+
+
+def outcome(implementation, images) -> list[np.ndarray]:
+    """Of what a run asks for: steps one by one and many, another rate, both ways to infer."""
+    losses = [implementation.train(1), implementation.train(4)]
+    implementation.set_learning_rate(0.003)
+    losses += [implementation.train(2), implementation.train(5)]
+    logits = [implementation.predict(images[1]), implementation.infer(4)]
+    return [*losses, *logits, *implementation.weights().values()]
+
+
+@pytest.mark.parametrize("mode", ["cuda-graph", "cuda-graph-compiled"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_captured_step_takes_the_steps_that_are_asked_for(
+    mode: str, optimizer: str, replayed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model, mode: model)  # which others test
+    graphed = outcome(*built(torch_module, mode=mode, optimizer=optimizer))
+    eager = outcome(*built(torch_module, mode="eager", optimizer=optimizer))
+    for found, expected in zip(graphed, eager, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    assert replayed.count(2) == 12 - 1  # the first step is taken as it is
+    assert replayed.count(1) == 1 + 4 - 1  # as is the first pass
+
+
+def test_a_graph_reads_its_rate_from_a_tensor_where_kernels_do(replayed: list[int]) -> None:
+    weights = initial_weights(TINY, 0)
+    graphed = torch_module.Implementation(
+        TINY,
+        weights,
+        device="cpu",
+        precision="fp32",
+        mode="cuda-graph",
+        optimizer="adam",
+        learning_rate=0.01,
+    )
+    rate = graphed.optimizer.param_groups[0]["lr"]
+    assert isinstance(rate, Tensor)
+    graphed.set_learning_rate(0.5)
+    assert graphed.optimizer.param_groups[0]["lr"] is rate
+    assert float(rate) == 0.5
+
+
+def test_xla_takes_many_steps_in_one_call_as_it_takes_them_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flax_nnx, "LOOP", 2)
+    one_by_one = outcome(*built(flax_nnx, mode="compiled", optimizer="adam"))
+    monkeypatch.setattr(flax_nnx, "loops_on", lambda device: True)
+    looped, images = built(flax_nnx, mode="compiled", optimizer="adam")
+    for found, expected in zip(outcome(looped, images), one_by_one, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    assert looped.program_mib() > 0
