@@ -127,7 +127,7 @@ neighbours() {
     --rounds "$rounds" --repeats "$((replicates - 1 ? 2 : 1))"
 }
 
-aa() { step aa 120 "$python" -m bench doctor --aa --device "$device"; }
+aa() { step aa 250 "$python" -m bench doctor --aa --device "$device"; }
 
 exact() {
   run exact 120 --impl torch_module flax_nnx --mode compiled --workload train \
