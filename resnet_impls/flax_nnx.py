@@ -18,22 +18,16 @@ from resnet_impls.weights import Weights
 
 # What `jax_default_matmul_precision` calls it; the default may be TF32 on a GPU.
 PRECISIONS = {"tf32": "tensorfloat32", "bf16": "default", "fp16": "default"}
-LOOP = 10  # steps within one call on a GPU
+LOOP = 10  # steps within one call, where XLA loops over them
 HALVES = {"bf16": jnp.bfloat16, "fp16": jnp.float16}
 Layer = Callable[[Array], Array]
+Batch = tuple[Array, Array]  # images, labels
 
 
 def flax_name(name: str) -> tuple[str, ...]:
     """Flax's path to a tensor: `stem.bn.variance` is ("stem", "bn", "var"); same layouts."""
     path, _, leaf = name.rpartition(".")
     return (*path.split("."), "var" if leaf == "variance" else leaf)
-
-
-def loops_on(device: str) -> bool:
-    """Whether XLA is to loop over steps: on a CPU, a step then takes 11 times as long, and 7 times
-    as long to compile.
-    """
-    return device != "cpu"
 
 
 class BatchNorm(nnx.BatchNorm):
@@ -132,7 +126,10 @@ class Implementation:
             self.device = jax.devices(DEVICES[device].jax)[0]
         except RuntimeError as error:
             raise ImportError(f"this JAX finds no {device} device") from error
-        self.loops = loops_on(device)
+        self.on_gpu = device != "cpu"
+        # On a CPU, a step takes 11 times as long in XLA's loop. Large images make steps so long
+        # that nobody waits for Python, and a loop would copy them.
+        self.loops = self.on_gpu and not architecture.max_pool
         self.dtype = jnp.float64 if precision == "fp64" else jnp.float32
 
         # shapes only: the weights that would be drawn here are never used
@@ -148,9 +145,7 @@ class Implementation:
             rule = optax.inject_hyperparams(lambda rate: optax.sgd(rate, momentum=0.9))
         # Split once here: `nnx.jit` would traverse the modules again at every call.
         optimizer_def, state = nnx.split(nnx.Optimizer(model, rule(learning_rate), wrt=nnx.Param))
-        optimizer_state = jax.device_put(
-            state, self.device
-        )  # as a step returns it: one compilation
+        optimizer_state = jax.device_put(state, self.device)  # as a step returns it: one program
         self.model_def, model_state = nnx.split(model)
         # Flat as well: to take modules' states apart takes some 100 µs at every call.
         self.state, self.tree = jax.tree.flatten((model_state, optimizer_state))
@@ -173,35 +168,28 @@ class Implementation:
             model.eval()
             return model(images)
 
-        def train_loop(state, images, labels, order):  # (K, B, H, W, 3), (K, B), (steps,)
-            step = lambda state, k: train_step(state, images[k], labels[k])  # noqa: E731
-            return jax.lax.scan(step, state, order)
+        def train_loop(state, batches):
+            stacked = jax.tree.map(lambda *each: jnp.stack(each), *batches)
+            return jax.lax.scan(lambda state, batch: train_step(state, *batch), state, stacked)
 
-        def infer_loop(state, images, order):
-            step = lambda _, k: (forward(state, images[k]), None)  # noqa: E731
+        def infer_loop(state, batches):
+            images = jnp.stack([x for x, _ in batches])
             logits = jnp.zeros((images.shape[1], architecture.classes), self.dtype)
-            return jax.lax.scan(step, logits, order)[0]
+            return jax.lax.scan(lambda _, x: (forward(state, x), None), logits, images)[0]
 
         self.train_step = jax.jit(train_step, donate_argnums=0)
         self.train_loop = jax.jit(train_loop, donate_argnums=0)
         self.forward, self.infer_loop = jax.jit(forward), jax.jit(infer_loop)
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        if self.loops:
-            on_device = self.to_device(images), jax.device_put(labels, self.device)
-            self.placed = jax.block_until_ready(on_device)
-            self.numbers = cycle(range(len(images)))
-            return
         pairs = zip(images, jax.device_put(list(labels), self.device), strict=True)
         self.batches = cycle(jax.block_until_ready([(self.to_device(x), y) for x, y in pairs]))
 
-    def orders(self, steps: int) -> Iterator[Array]:
-        """The batches of the next steps, by their numbers: LOOP of them for each call, the rest one
-        by one. So there are two programs, whatever the number of steps.
-        """
-        for count in [LOOP] * (steps // LOOP) + [1] * (steps % LOOP):
-            numbers = np.array(list(islice(self.numbers, count)), np.int32)
-            yield jax.device_put(numbers, self.device)
+    def calls(self, steps: int) -> Iterator[list[Batch]]:
+        """The batches of each call: LOOP of them where XLA loops over steps, the rest singly."""
+        loops = steps // LOOP if self.loops else 0
+        for count in [LOOP] * loops + [1] * (steps - LOOP * loops):
+            yield list(islice(self.batches, count))
 
     def set_learning_rate(self, rate: float) -> None:
         state = jax.tree.unflatten(self.tree, self.state)
@@ -211,40 +199,37 @@ class Implementation:
 
     def train(self, steps: int) -> np.ndarray:
         losses = []
-        if self.loops:
-            for order in self.orders(steps):
-                self.state, found = self.train_loop(self.state, *self.placed, order)
-                losses.append(found)
-            return np.concatenate(jax.device_get(losses))  # the copy waits for the device
-        for x, y in islice(self.batches, steps):
-            self.state, loss = self.train_step(self.state, x, y)
+        for batches in self.calls(steps):
+            if len(batches) > 1:
+                self.state, loss = self.train_loop(self.state, batches)
+            else:
+                self.state, loss = self.train_step(self.state, *batches[0])
             losses.append(loss)
-        return np.array(jax.device_get(losses))  # the copy waits for the device
+        self.last = self.train_step, batches[0]
+        return np.hstack(jax.device_get(losses))  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self.forward(self.state, self.to_device(images)))
 
     def infer(self, steps: int) -> np.ndarray:
-        if self.loops:
-            orders = self.orders(steps)
-            logits = [self.infer_loop(self.state, self.placed[0], each) for each in orders]
-        else:
-            logits = [self.forward(self.state, x) for x, _ in islice(self.batches, steps)]
+        logits = []
+        for batches in self.calls(steps):
+            if len(batches) > 1:
+                logits.append(self.infer_loop(self.state, batches))
+            else:
+                logits.append(self.forward(self.state, batches[0][0]))
+        self.last = self.forward, batches[0][:1]
         return np.asarray(jax.block_until_ready(logits)[-1])
 
     def program_mib(self) -> float | None:
-        """Of one step: its arguments, what it returns beside them, and what it needs meanwhile."""
-        if not self.loops:
+        """Of one step: its arguments, what it needs meanwhile, and what it returns beside them."""
+        if not self.on_gpu:
             return None
-        order = next(self.orders(1))
-        for program, batch in ((self.train_loop, self.placed), (self.infer_loop, self.placed[:1])):
-            if program._cache_size():
-                # compiled already: nothing is compiled here
-                found = program.lower(self.state, *batch, order).compile().memory_analysis()
-                taken = found.argument_size_in_bytes + found.temp_size_in_bytes
-                added = found.output_size_in_bytes - found.alias_size_in_bytes
-                return float(taken + added) / 2**20
-        return None
+        program, batch = self.last  # which has been compiled: here it is found
+        found = program.lower(self.state, *batch).compile().memory_analysis()
+        returned = found.output_size_in_bytes - found.alias_size_in_bytes
+        taken = found.argument_size_in_bytes + found.temp_size_in_bytes + returned
+        return float(taken) / 2**20
 
     def weights(self) -> Weights:
         tensors = dict(nnx.to_flat_state(jax.tree.unflatten(self.tree, self.state)[0]))

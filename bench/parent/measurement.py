@@ -186,8 +186,7 @@ class Measurement:
             seconds = sum(block.timed.block_s for block in self.blocks)
             return seconds / sum(block.steps for block in self.blocks)
         assert self.warmed_up is not None
-        steps, warmup_s = self.warmed_up.warmup_steps, self.warmed_up.warmup_s
-        return warmup_s / steps if warmup_s else self.warmed_up.first_step_s
+        return self.warmed_up.step_s or self.warmed_up.first_step_s
 
     @property
     def approach(self) -> to_target.Approach | None:

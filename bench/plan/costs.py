@@ -89,8 +89,8 @@ def requests_s(cell: Cell, costs: Costs) -> dict[str, float]:
         }
     turns = latency_rounds(cell.steps, step_s)
     warm_s, timed_s = warm_up_steps(cell.steps) * step_s, timed_steps(cell.steps) * step_s
-    if times_itself(cell):  # the warm-up doubles its steps until it has lasted long enough
-        warm_s = max(warm_s, 1.5 * warm_up_s(cell))
+    if times_itself(cell):  # the warm-up doubles its steps until two stretches are long
+        warm_s = max(warm_s, 2 * warm_up_s(cell))
         timed_s = MIN_BLOCKS * max(step_s, DEVICES[cell.device].block_s)
     return found | {
         "warm_up": costs.first_step_s + warm_s,

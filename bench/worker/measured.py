@@ -31,6 +31,8 @@ from resnet_impls import contract
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import fingerprint, initial_weights, load, save
 
+COMPILING = 10  # steps: what is compiled for several at once is so by then
+
 
 class MeasuredCell:
     """One method for each request about a cell, in the order in which they come."""
@@ -103,17 +105,25 @@ class MeasuredCell:
     def warm_up(self, steps: int, least_s: float = 0.0) -> WarmedUp:
         """The first step, where frameworks compile, and `steps` more; each is timed apart.
 
-        Inference goes on until those have taken `least_s`; training would learn from it.
+        Inference goes on for `least_s` or longer; training would learn from it.
         """
         self.workload.prepare(1 + steps)
         start = perf_counter()
         self.workload.run(1)
-        warm = first = perf_counter()
-        done, more = 0, steps
+        first = perf_counter()
+        if ahead := COMPILING if steps >= 2 * COMPILING else 0:
+            self.workload.run(ahead)
+        done, more, was_long, step_s = ahead, steps - ahead, False, None
         while more:
+            began = perf_counter()
             self.workload.run(more)
-            warm, done = perf_counter(), done + more
-            more = done if warm - first < least_s else 0
+            stretch_s = perf_counter() - began
+            done, step_s = done + more, stretch_s / more
+            is_long = stretch_s >= least_s / 2
+            if is_long and (was_long or not least_s):  # twice, since it may have compiled
+                break
+            was_long, more = is_long, more if is_long else 2 * more
+        warm = perf_counter()
         if self.cell.device in ACCELERATORS:
             memory.forget_device_peak(self.cell.backend, self.cell.mode)
         effective = settings.read(self.cell, self.implementation)
@@ -124,6 +134,7 @@ class MeasuredCell:
             first_step_s=first - start,
             warmup_s=warm - first if done else None,
             warmup_steps=done,
+            step_s=step_s,
             host_mib=memory.host_mib(),
             settings=effective,
         )

@@ -69,13 +69,14 @@ class WarmedUp(Answer, frozen=True, tag="warmed_up"):
     first_step_s: Positive
     warmup_s: Positive | None  # None where there were no steps but the first
     warmup_steps: Count
+    step_s: Positive | None  # of its last steps
     host_mib: Positive  # resident memory, when everything has been allocated
     settings: dict[str, str]  # effective
 
 
 class WarmUp(WorkerRequest[WarmedUp], frozen=True, tag="warm_up"):
-    """Run the first step, where frameworks compile, and `steps` more; then go on until they have
-    taken `least_s`, where the number of steps changes nothing.
+    """Run the first step, where frameworks compile, and `steps` more; then go on for
+    `least_s` or longer, where the number of steps changes nothing.
     """
 
     steps: Count

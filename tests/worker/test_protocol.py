@@ -158,5 +158,7 @@ def test_a_number_that_json_does_not_have_is_not_sent_as_another() -> None:
 
 
 def test_unknown_is_none_where_it_may_be() -> None:
-    answer = WarmedUp(first_step_s=1.0, warmup_s=None, warmup_steps=0, host_mib=1.0, settings={})
+    answer = WarmedUp(
+        first_step_s=1.0, warmup_s=None, warmup_steps=0, step_s=None, host_mib=1.0, settings={}
+    )
     assert protocol.answer_of(protocol.encode(answer), WarmUp(steps=0)) == answer
