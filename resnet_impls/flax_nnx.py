@@ -150,6 +150,7 @@ class Implementation:
         # Flat as well: to take modules' states apart takes some 100 µs at every call.
         self.state, self.tree = jax.tree.flatten((model_state, optimizer_state))
         self.rule = optimizer
+        self.last: tuple[Callable, tuple[Array, ...]]  # a program, and a batch that it was given
 
         def loss_fn(model, images, labels):
             losses = optax.softmax_cross_entropy_with_integer_labels(model(images), labels)
@@ -218,7 +219,7 @@ class Implementation:
                 logits.append(self.infer_loop(self.state, batches))
             else:
                 logits.append(self.forward(self.state, batches[0][0]))
-        self.last = self.forward, batches[0][:1]
+        self.last = self.forward, (batches[0][0],)
         return np.asarray(jax.block_until_ready(logits)[-1])
 
     def program_mib(self) -> float | None:

@@ -13,6 +13,7 @@ def run(options: argparse.Namespace) -> int:
 
     from bench.cells import installed
     from bench.cli.terminal import console
+    from bench.machine.devices import DEVICES
     from bench.reports.formats.plain_table import plain_table
     from resnet_impls.architecture import ARCHITECTURES
     from resnet_impls.catalogue import CATALOGUE
@@ -37,4 +38,6 @@ def run(options: argparse.Namespace) -> int:
             )
     console().print(table)
     console().print("models: " + ", ".join(ARCHITECTURES), soft_wrap=True)
+    untried = [name for name, row in DEVICES.items() if not row.tried]
+    console().print("devices not yet run by the project: " + ", ".join(untried), soft_wrap=True)
     return 0

@@ -90,13 +90,30 @@ def test_a_graph_reads_its_rate_from_a_tensor_where_kernels_do(replayed: list[in
     assert float(rate) == 0.5
 
 
+def looped(monkeypatch: pytest.MonkeyPatch, calls: Callable[..., list[np.ndarray]]) -> None:
+    """What the calls lead to in XLA's loops is what they lead to in Python's."""
+    monkeypatch.setattr(flax_nnx, "LOOP", 2)
+    implementation, images = built(flax_nnx, mode="compiled", optimizer="sgd")
+    begun = [np.array(leaf) for leaf in implementation.state]
+    one_by_one = calls(implementation, images)
+    assert implementation.program_mib() is None  # of a CPU nobody asks
+    implementation.state = [flax_nnx.jnp.array(leaf) for leaf in begun]
+    stream = np.random.default_rng(0)
+    stream.standard_normal(images.shape, np.float32)
+    implementation.place(images, stream.integers(0, 5, (3, BATCH)).astype(np.int32))
+    implementation.set_learning_rate(0.01)
+    implementation.loops = implementation.on_gpu = True
+    for found, expected in zip(calls(implementation, images), one_by_one, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    assert implementation.program_mib() > 0
+
+
 def test_xla_takes_many_steps_in_one_call_as_it_takes_them_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(flax_nnx, "LOOP", 2)
-    one_by_one = outcome(*built(flax_nnx, mode="compiled", optimizer="adam"))
-    looped, images = built(flax_nnx, mode="compiled", optimizer="adam")
-    looped.loops = looped.on_gpu = True
-    for found, expected in zip(outcome(looped, images), one_by_one, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
-    assert looped.program_mib() > 0
+    looped(monkeypatch, lambda network, images: [network.train(1), network.train(7)])
+
+
+@pytest.mark.long
+def test_all_that_a_run_asks_for_is_the_same_in_xlas_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    looped(monkeypatch, outcome)

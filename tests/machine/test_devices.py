@@ -24,7 +24,7 @@ from resnet_impls import devices as kinds
 
 
 def cells(**wanted: Any) -> list[Cell]:
-    request = Request(impl=("torch_module",), **wanted)
+    request = Request(impl=("torch_module",), **{"workload": ("train",), **wanted})
     return cells_of(fill(request, PROFILES["quick"], device="cpu", threads=1))
 
 
@@ -105,15 +105,15 @@ def test_inference_on_a_gpu_fills_its_blocks_whatever_its_step_takes() -> None:
     fast, slow = Worker("infer", "cuda", 1.5e-4), Worker("infer", "cuda", 0.02)
     rounds = _blocks([fast, slow])  # type: ignore[list-item]
     assert len(rounds) == MIN_BLOCKS
-    assert all(steps[fast] * fast.step_s == pytest.approx(1.0, rel=0.01) for steps in rounds)  # type: ignore[index]
-    assert all(steps[slow] * slow.step_s == pytest.approx(1.0, rel=0.01) for steps in rounds)  # type: ignore[index]
+    assert all(steps[fast] * fast.step_s == pytest.approx(1.0, rel=0.01) for steps in rounds)  # type: ignore
+    assert all(steps[slow] * slow.step_s == pytest.approx(1.0, rel=0.01) for steps in rounds)  # type: ignore
 
 
 def test_training_keeps_its_steps_and_all_share_them() -> None:
     for workload, device in (("train", "cuda"), ("infer", "cpu")):
         pair = [Worker(workload, device, 1.5e-4), Worker(workload, device, 0.02)]
         rounds = _blocks(pair)  # type: ignore[arg-type]
-        assert sum(steps[pair[0]] for steps in rounds) == 1000 - 1 - 100  # type: ignore[index]
+        assert sum(steps[pair[0]] for steps in rounds) == 1000 - 1 - 100  # type: ignore
         assert all(len(set(steps.values())) == 1 for steps in rounds)
 
 

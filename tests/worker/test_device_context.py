@@ -21,9 +21,10 @@ MakeFaulty = Callable[[str, str], Path]
 
 # As fast as a GPU's small batches: ten steps take half of what the clock of a call can tell
 QUEUED = """
-from concurrent.futures import ThreadPoolExecutor
 
 def __init__(self, *arguments, **options):
+    from concurrent.futures import ThreadPoolExecutor
+
     super().__init__(*arguments, **options)
     self.queue = ThreadPoolExecutor(max_workers=1)
 
