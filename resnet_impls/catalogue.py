@@ -96,7 +96,7 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "torch_export",
             "PyTorch",
-            (Backend("torch", ("torch",), ("compiled", "cuda-graph")),),
+            (Backend("torch", ("torch",), ("compiled", "cuda-graph-compiled")),),
             "resnet_impls.torch_export",
             workloads=("infer",),
         ),
@@ -107,7 +107,7 @@ CATALOGUE: dict[str, Implementation] = {
                 Backend(
                     "onnxruntime",
                     ("onnxruntime", "onnx"),
-                    ("compiled", "cuda-graph"),
+                    ("compiled", "cuda-graph-compiled"),
                     ("fp32", "tf32", "fp16"),
                     exact="fp32",
                 ),

@@ -127,7 +127,7 @@ class Implementation:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if device == "cuda" and hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA's libraries as packages of Python bring them
-        self.graphed, self.graphs = mode == "cuda-graph", count(1)
+        self.graphed, self.graphs = mode == "cuda-graph-compiled", count(1)
         wanted = self.provider_options(precision) if device == "cuda" else {}
         self.session = ort.InferenceSession(
             self.model.SerializeToString(), options, providers=[(provider, wanted)]

@@ -97,7 +97,7 @@ class Implementation:
         self.model.to(self.device, self.dtype, memory_format=torch.channels_last)
         self.names = {name: torch_name(name) for name in weights}
         load(self.model, weights, self.names)
-        self.graphed = mode == "cuda-graph"
+        self.graphed = mode == "cuda-graph-compiled"
         self.networks: dict[int, Callable[[Tensor], Tensor]] = {}  # by batch size
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:

@@ -36,7 +36,7 @@ CAUSES: dict[str, dict[str, tuple[str, ...]]] = {
     "cudnn_autotune": {"XLA_FLAGS": ("autotune",), "TF_CUDNN_USE_AUTOTUNE": ("",)},
 }
 
-COMPILED = ("compiled", "reduce-overhead", "max-autotune")
+COMPILED = ("compiled", "reduce-overhead", "max-autotune", "cuda-graph-compiled")
 # Label of a precision -> what the parameters and the computation must be held in.
 DTYPES = {
     "fp32": ("float32", "float32"),

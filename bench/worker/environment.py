@@ -37,6 +37,7 @@ PLAIN_BEGINNINGS = ("LC_", "XDG_")
 LIBRARIES = (
     *("OMP_", "GOMP_", "OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_"),
     *("NUMEXPR_", "NPY_", "VECLIB_", "TBB_", "CUDA_", "NVIDIA_", "CUBLAS_", "CUBLASLT_"),
+    *("HIP_", "HSA_", "ROCR_", "MIOPEN_", "ZE_", "SYCL_"),  # AMD's and Intel's
     *("CUDNN_", "NCCL_", "XLA_", "JAX_", "FLAX_", "TF_", "TORCH_", "TORCHINDUCTOR_"),
     *("TORCHDYNAMO_", "PYTORCH_", "ATEN_", "TRITON_", "KERAS_", "ORT_", "OV_", "OPENVINO_"),
     *("XNNPACK_", "MALLOC_", "GLIBC_TUNABLES", "LD_", "DYLD_"),

@@ -27,7 +27,7 @@ def hint(text: str, device: str) -> str:
             f"{shared.bound} has {shared.mib:,.0f} MiB free: enlarge it (docker run --shm-size), "
             "or take --input numpy or a smaller --batch-size"
         )
-    if device == "cuda":
+    if device != "cpu":
         return "take a smaller --batch-size, or fewer contenders at once by --impl"
     remedy = "take a smaller --batch-size, fewer contenders at once by --impl, or allow more"
     return f"{memory.stated()}: {remedy}"
