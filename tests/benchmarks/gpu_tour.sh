@@ -35,8 +35,11 @@ python=${PYTHON:-python3}
 
 # What a CPU has not is left out there, and loads are such that it ends
 modes=(eager compiled reduce-overhead cuda-graph cuda-graph-compiled)
+engine_modes=(compiled cuda-graph-compiled)
 batch=256 batch50=256 half=bf16 rounding=tf32 steps14=6000 steps50=120 rounds=10 block=200 block50=10
-if [[ $device == cpu ]]; then modes=(eager compiled) rounding=bf16; fi
+if [[ $device == cpu ]]; then
+  modes=(eager compiled) engine_modes=(compiled) rounding=bf16
+fi
 if [[ $profile == smoke ]]; then
   batch=8 batch50=2 half=fp32 steps14=4 steps50=4 rounds=1 block=1 block50=1
 fi
@@ -102,8 +105,8 @@ infer14() {
 }
 
 infer14_engines() {  # torch_module compiled is what joins them to the modes above
-  run infer14_engines 150 --impl torch_module torch_export flax_nnx --mode compiled \
-    --workload infer --precision "$half" --batch-size "$batch" --steps "$steps14"
+  run infer14_engines 150 --impl torch_module torch_export flax_nnx \
+    --mode "${engine_modes[@]}" --workload infer --precision "$half" --batch-size "$batch" --steps "$steps14"
 }
 
 train50() {
