@@ -150,7 +150,9 @@ class Implementation:
         # Flat as well: to take modules' states apart takes some 100 µs at every call.
         self.state, self.tree = jax.tree.flatten((model_state, optimizer_state))
         self.rule = optimizer
-        self.last: tuple[Callable, tuple[Array, ...]]  # a program, and a batch that it was given
+        self.last: tuple[
+            jax.stages.Wrapped, tuple[Array, ...]
+        ]  # a program, and a batch that it was given
 
         def loss_fn(model, images, labels):
             losses = optax.softmax_cross_entropy_with_integer_labels(model(images), labels)

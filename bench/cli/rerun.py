@@ -134,7 +134,8 @@ def differences(run: "Run", rows: Sequence["Record"]) -> Iterator[str]:
 
     machine = this_machine()
     then, now = plain(run.machine), plain(machine)
-    facts = {"resnet-bench": (run.code_version, code_here())}
+    facts: dict[str, tuple[str | None, str | None]] = {}
+    facts["resnet-bench"] = run.code_version, code_here()
     facts |= {what: (then[what], now[what]) for what in FACTS}
     versions: dict[str, str] = {}
     for row in rows:

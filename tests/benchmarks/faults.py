@@ -216,9 +216,9 @@ def campaign(impl: Sequence[str], seed: int, cache: Path | None = None) -> Itera
     """A campaign in a folder of its own, which is removed; `cache` is not looked at afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
     try:
-        files = []
+        files: list[str] = []
         for name in impl or [str(FAKE)]:
-            files.append(shutil.copy(name, folder) if name.endswith(".py") else name)
+            files.append(str(shutil.copy(name, folder)) if name.endswith(".py") else name)
         yield Campaign(folder, files, seed, cache)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
