@@ -75,6 +75,14 @@ def remove_temporary(folder: Path) -> None:
                 file.unlink()
 
 
+def regular(path: Path) -> bool:
+    """Whether a path is a file itself, and no link, pipe or device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
 def opened(path: Path) -> BinaryIO:
     """A file to read. Raises OSError, too, for a pipe or a device, which may have no end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

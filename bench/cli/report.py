@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError, unknown
 from bench.files import write
-from bench.records import Record, Run
+from bench.records import Record, Run, manifest
 from bench.records.folder import RunFolder, check_free
 from bench.records.merging import merge
 
@@ -82,11 +82,12 @@ def run(options: argparse.Namespace) -> int:
     merged = _report([source for each in found for source in each.sources])
     if not merged.records and all(each.alone for each in found):
         raise UsageError(f"{', '.join(map(str, options.folders))}: no records yet")
+    altered = [line for each in found for folder, _ in each.runs for line in _altered(folder)]
     every = _annotated(merged, options)
     left_out = {path: reason for each in found for path, reason in each.unreadable.items()}
     if options.out:
         also = [f"{path} was left out, since it cannot be read" for path in left_out]
-        every = replace(every, remarks=[*every.remarks, *also])
+        every = replace(every, remarks=[*every.remarks, *altered, *also])
         _write_merged(options.out, every, options.plots)
         print(markdown.render(every), end="")
         shown = [every]
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"resnet-bench: {path}: the run goes on; this is its state by now", file=sys.stderr)
     for reason in left_out.values():
         print(f"resnet-bench: left out {reason}", file=sys.stderr)
-    for line in [*merged.remarks, *_without_effect(options, shown)]:
+    for line in [*merged.remarks, *altered, *_without_effect(options, shown)]:
         print(f"resnet-bench: warning: {line}", file=sys.stderr)
     return 1 if left_out else 0
 
@@ -196,8 +197,10 @@ def _rewrite(found: Found, every: "Report", plots: bool) -> "list[Report]":
     reports, entries = [], []
     for folder, rows in found.runs:
         report = _annotated_like(every, _report([(folder.run, rows)]))
+        report = replace(report, remarks=[*report.remarks, *_altered(folder)])
         try:
             write_reports(folder.path, report, plots)
+            manifest.seal_reports(folder.path)
         except OSError as error:
             raise UsageError(f"{folder.path}: reports cannot be written ({error})") from None
         reports.append(report)
@@ -207,6 +210,12 @@ def _rewrite(found: Found, every: "Report", plots: bool) -> "list[Report]":
         entries += [_unreadable(found, path, reason) for path, reason in found.unreadable.items()]
         _write_index(found.path, entries)
     return reports
+
+
+def _altered(folder: RunFolder) -> list[str]:
+    """One line where what was measured is not as it was when the run ended."""
+    found = manifest.altered(folder.path)
+    return [f"{folder.run.run_id}: {'; '.join(found)} since the run ended"] if found else []
 
 
 def _unreadable(found: Found, path: Path, reason: str) -> "index.Entry":

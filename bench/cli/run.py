@@ -209,7 +209,7 @@ def _conclude(ended: "Ended") -> int:
     from bench import signals
     from bench.analysis.precision import shortfall, unreached
     from bench.cli.terminal import console
-    from bench.records import EXPECTED
+    from bench.records import EXPECTED, manifest
     from bench.reports.formats import terminal
     from bench.reports.report import Report
     from bench.reports.sections import around_blocks
@@ -226,6 +226,8 @@ def _conclude(ended: "Ended") -> int:
     with folder.spending("reports"):
         write_reports(folder.path, report)
     folder.drop_empty_logs()
+    if not ended.interrupted:
+        manifest.seal(folder.path)
     for table in terminal.tables(report):
         console().print(table)
     if warning := around_blocks.notice(records):

@@ -28,6 +28,7 @@ from bench.plan.budget import REPORTS
 from bench.plan.estimate import Estimator
 from bench.plan.observed import observed
 from bench.plan.sources import estimator
+from bench.records import manifest
 from bench.records.folder import RunFolder, check_free
 from bench.records.record import Record
 from bench.records.run import LeftOut, Rerun, Run
@@ -163,6 +164,7 @@ def _go_on(
     request = folder.run.options
     cells, data_folders = largest.numbered(request, cells, data_folders)
     folder.drop_cut_off_line()
+    manifest.unseal(folder.path)
     for line in withheld():
         say(line)
     try:
