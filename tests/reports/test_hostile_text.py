@@ -1,23 +1,29 @@
 """Text from outside stays text in every format, wherever it comes from."""
 
+import copy
 import csv
 import io
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from bench.records import Record
+from bench.cli import standing
+from bench.cli.terminal import Terminal
+from bench.records import Record, Run
+from bench.records.record import Status
 from bench.reports.formats import csv as tables
 from bench.reports.formats import html, index, markdown, terminal
 from bench.reports.report import Report
 from bench.reports.text import link, table
+from bench.validation import convert, plain
 from builders import (
     HOSTILE,
     JAX,
@@ -30,6 +36,7 @@ from builders import (
     table_cells,
     timed,
 )
+from documents import places
 
 
 @pytest.mark.parametrize("reason", [HOSTILE, "<script>", "`|`", "\\", "\\|", "**", "![x](y)"])
@@ -94,6 +101,71 @@ def test_no_table_is_broken_by_its_header_or_its_body() -> None:
     text = table([HOSTILE, "|"], [["|", HOSTILE]])
     assert table_cells(text, "th") == [SHOWN, "|"]
     assert table_cells(text) == ["|", SHOWN]
+
+
+ACTING = "\x1b]0;owned\x07\x9b2J\u202e\r"
+EVERYTHING = f"={HOSTILE} {ACTING}"
+
+
+def everywhere(value: Any, kind: type[Any]) -> tuple[Any, int]:
+    """A value of `kind` with hostile text wherever its type takes text, and in how many places."""
+    document, count = plain(value), 0
+    for path in list(places(document)):
+        changed = copy.deepcopy(document)
+        *above, last = path
+        holder = changed
+        for key in above:
+            holder = holder[key]
+        if isinstance(holder[last], str) or holder[last] is None:
+            holder[last] = EVERYTHING
+            with suppress(ValueError):
+                convert(changed, kind)
+                document, count = changed, count + 1
+    return convert(document, kind), count
+
+
+def hostile_everywhere() -> Report:
+    """A report with hostile text in every field of a record and of a run that holds text."""
+    known = {"versions": {EVERYTHING: ""}, "settings": {EVERYTHING: "", "jit": ""}}
+    rows = []
+    for number, status in enumerate(get_args(Status)):
+        first = timed([1.0, 1.0], status=status, replicate=number, cohort=str(number), **known)
+        row, count = everywhere(first, Record)
+        assert count > 20
+        rows += [row, timed([2.0], replicate=number, cohort=row.cohort, **JAX)]
+    peak = {"gflop_per_s": 200.0, "library": "", "copy_gb_per_s": 20.0}
+    floor = {"value": 0.01, "contender": "", "contest": "", "log_ratios": [0.1]}
+    machine = plain(run().machine) | {"gpus": [{"name": "", "memory_gib": 1.0}]}
+    described, count = everywhere(
+        run(
+            machine=machine,
+            noise_floor={EVERYTHING: floor, "cpu": floor},
+            peaks={EVERYTHING: {EVERYTHING: peak}, "cpu": {"all/fp32": peak}},
+            left_out=[{"what": "", "reason": ""}],
+        ),
+        Run,
+    )
+    assert count >= 12
+    return Report(rows, [described], baseline=EVERYTHING, remarks=[EVERYTHING])
+
+
+def test_no_field_of_a_record_or_a_run_acts_in_any_format() -> None:
+    found = hostile_everywhere()
+    text = markdown.render(found)
+    rendered = [as_html(text), report_page(found), as_html(index_md(found)), index_page(found)]
+    for page in rendered:
+        assert not ALIVE.search(page), ALIVE.search(page)
+    assert as_html(text).count("<h1>") == 1
+    for row in csv.reader(io.StringIO("".join(tables.results(found)) + tables.summary(found))):
+        assert not [cell for cell in row if cell.startswith("=")]
+    console = Terminal(width=60, file=io.StringIO(), markup=False)
+    console.print(*terminal.tables(found))
+    for contest in found.contests:
+        console.print(standing.table(contest), standing.order(contest))
+    assert isinstance(console.file, io.StringIO)
+    for shown in (text, index_md(found), console.file.getvalue()):
+        assert "owned" in shown
+        assert not set(shown) & set("\x1b\x07\x9b\u202e\r")
 
 
 def report_page(report: Report) -> str:

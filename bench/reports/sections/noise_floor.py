@@ -13,7 +13,7 @@ def section(report: Report) -> str:
     for run_id, device in dict.fromkeys((r.run_id, r.device) for r in report.records):
         if run := runs.get(run_id):
             text = _measured(floor) if (floor := run.noise_floor.get(device)) else UNMEASURED
-            lines.append(f"- {escape(run.machine.machine)}, {device}: {text}")
+            lines.append(f"- {escape(f'{run.machine.machine}, {device}')}: {text}")
     return "## Noise floor\n\n" + "\n".join(dict.fromkeys(lines)) if lines else ""
 
 

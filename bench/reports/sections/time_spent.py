@@ -38,8 +38,9 @@ def _told(name: str, spent: TimeSpent) -> str:
 
 
 def _table(spent: TimeSpent) -> str:
+    whole_s = spent.wall_s
     rows = [
-        [part, number(seconds, 1), number(100 * seconds / spent.wall_s, 1)]
+        [part, number(seconds, 1), number(100 * seconds / whole_s if whole_s else None, 1)]
         for part, seconds in spent.parts_s.items()
         if seconds >= SHORT_S
     ]
