@@ -24,9 +24,9 @@ def section(report: Report) -> str:
             for key, peak in found.items():
                 threads, _, precision = key.partition("/")
                 kept = peak.sustained_gflop_per_s
-                of = f"{run.machine.machine}, {device}, threads {threads}, {precision}"
+                where = f"{run.machine.machine}, {device}, threads {threads}, {precision}"
                 lines.append(
-                    f"- {escape(of)}: "
+                    f"- {escape(where)}: "
                     f"{number(peak.gflop_per_s, 0)} GFLOP/s ({escape(peak.library)}"
                     f"{f', {number(kept, 0)} over a second' if kept else ''}), "
                     f"copy {number(peak.copy_gb_per_s, 1)} GB/s"
