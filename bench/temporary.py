@@ -16,6 +16,10 @@ from typing import Self
 from bench import guardian
 
 PREFIX = "resnet-bench."
+SHORT = ("/tmp", "/var/tmp", "/dev/shm")
+# Bytes of a place so that a folder of ours holds pymp-xxxxxxxx/listener-xxxxxxxx: the path of a
+# socket has 103 on macOS, and 4 more on Linux
+LONGEST = 103 - len(f"/{PREFIX}xxxxxxxx/pymp-xxxxxxxx/listener-xxxxxxxx")
 
 _swept: set[Path] = set()
 
@@ -54,6 +58,17 @@ class TemporaryFolder:
         trace: TracebackType | None,
     ) -> None:
         self.remove()
+
+
+def for_sockets() -> Path:
+    """Where temporary files lie; where paths of sockets below a folder of ours would be too long
+    there, a place that is shorter. Python's multiprocessing makes such sockets.
+    """
+    usual = Path(tempfile.gettempdir())
+    for place in (usual, *map(Path, SHORT)):
+        if len(os.fsencode(place)) <= LONGEST and os.access(place, os.W_OK | os.X_OK):
+            return place
+    return usual
 
 
 def sweep(where: Path) -> None:

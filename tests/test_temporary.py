@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,3 +86,19 @@ def test_leftovers_of_the_dead_are_swept_and_what_lives_is_not(
         sweep(tmp_path / "mine")
         assert living.path.is_dir()
     assert {path.name for path in tmp_path.iterdir()} == {"mine", "resnet-bench.link"}
+
+
+def test_a_place_whose_sockets_would_have_no_name_is_left_for_a_shorter_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    assert temporary.for_sockets() == Path("/tmp")
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    place = temporary.for_sockets()
+    assert str(place) in temporary.SHORT
+    with temporary.TemporaryFolder(place) as folder, socket.socket(socket.AF_UNIX) as listener:
+        below = folder.path / "pymp-xxxxxxxx"
+        below.mkdir()
+        listener.bind(str(below / "listener-xxxxxxxx"))

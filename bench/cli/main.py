@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             if lost := outlets.told(output.failure):
                 _say(lost)
-                # the results of a run are in its folder
-                return code if words[:1] == ["run"] and "--plan" not in words else code or 1
+                measured = words[0] in ("run", "rerun") and "--plan" not in words
+                return code if measured else code or 1  # results are in the folder of the run
         return code
 
 

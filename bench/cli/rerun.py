@@ -55,9 +55,11 @@ def run(options: argparse.Namespace) -> int:
     from bench.cli.run import conclude, resumable, watched
     from bench.records.folder import RunFolder
     from bench.records.run import Rerun
+    from bench.run.check import check_code
     from bench.run.run import begin
 
     folder = RunFolder.open(options.run)
+    check_code(folder)
     rows = chosen(folder.records(), options.row)
     say, display = watched()
     for line in differences(folder.run, rows):

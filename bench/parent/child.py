@@ -14,7 +14,7 @@ from bench import guardian, processes, signals
 from bench.machine import control_groups, cpus
 from bench.parent.suspension import Suspension
 from bench.records.record import Status
-from bench.temporary import TemporaryFolder
+from bench.temporary import TemporaryFolder, for_sockets
 from bench.worker import protocol, shortage
 from bench.worker.channel import Channel, ChannelClosed
 from bench.worker.environment import Environment
@@ -52,7 +52,7 @@ class Child:
         self.channel = Channel(ours)
         self.ended = False
         self.log = log
-        self.temporary = TemporaryFolder()
+        self.temporary = TemporaryFolder(for_sockets())
         self.mark = guardian.marked()
         variables = environment.of_worker(str(self.temporary.path)) | self.mark
         with theirs, log.open("ab") as output, cpus.confined(environment.threads):

@@ -38,6 +38,18 @@ def check_weights(cells: Iterable[Cell]) -> None:
             ) from None
 
 
+def check_code(folder: RunFolder) -> None:
+    """Raises UsageError where the file of a run names code that came with it: results are data."""
+    for name in folder.run.options.impl or ():
+        path = Path(name)
+        inside = folder.path.resolve() in path.resolve().parents
+        if name.endswith(".py") and (inside or not path.is_absolute()):
+            raise UsageError(
+                f"{folder.path}: its run.json names code, {name}, that may have come with it; "
+                "measure that by a run of its own: resnet-bench run --impl"
+            )
+
+
 def check_machine(folder: RunFolder) -> None:
     """Raises UsageError where a run was begun on other hardware than this machine's.
 

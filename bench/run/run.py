@@ -34,7 +34,7 @@ from bench.records.record import Record
 from bench.records.run import LeftOut, Rerun, Run
 from bench.request.request import Request
 from bench.run.budgeted import Budget, within
-from bench.run.check import cells_here, check_machine, check_weights
+from bench.run.check import cells_here, check_code, check_machine, check_weights
 from bench.run.measure import measure
 from bench.run.proofs import proofs
 from bench.run.stopping import rounds
@@ -117,6 +117,7 @@ def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> E
 
 
 def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
+    check_code(folder)
     check_machine(folder)
     cache.sweep()
     request = folder.run.options
