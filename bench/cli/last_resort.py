@@ -14,6 +14,11 @@ DISK = {
 }
 
 
+def is_of_disk(error: OSError) -> bool:
+    """Whether an error is of a disk that is full or gone, or of no place for temporary files."""
+    return error.errno in DISK or "No usable temporary directory" in str(error)
+
+
 def disk(error: OSError) -> str:
     """`/tmp/x: cannot be written (No space left on device): free some, or …`."""
     place = f"{error.filename}: " if error.filename else ""

@@ -1,6 +1,7 @@
 """`resnet-bench`: its commands, and what becomes of a mistake."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -20,7 +21,6 @@ from bench.cli import (
     rerun,
     run,
 )
-from bench.cli.last_resort import DISK
 from bench.errors import UsageError, check_text
 from bench.words import printable
 
@@ -79,6 +79,7 @@ def _answer(words: Sequence[str]) -> int:
     try:
         for word in words:
             check_text(word)
+        _check_place()
         options = parser().parse_args(words)
         options.words = words
         return int(COMMANDS[options.command][0].run(options))
@@ -90,11 +91,21 @@ def _answer(words: Sequence[str]) -> int:
         return 130
     except Exception as error:
         notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-        if isinstance(error, OSError) and error.errno in DISK:
+        if isinstance(error, OSError) and last_resort.is_of_disk(error):
             _say(f"{last_resort.disk(error)}{notes}")
             return 2
         _say(f"{last_resort.unforeseen(error)}{notes}")
         return UNFORESEEN
+
+
+def _check_place() -> None:
+    """Raises UsageError where the working directory was removed, which relative paths are of."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            f"the working directory is gone ({error.strerror}): change to another"
+        ) from None
 
 
 def _say(message: str) -> None:

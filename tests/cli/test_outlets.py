@@ -194,6 +194,14 @@ def test_a_full_disk_is_no_fault_of_the_program(
     assert line.startswith("resnet-bench: /somewhere: No space left on device: free some")
 
 
+def test_a_place_that_is_gone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    python = f"PYTHONPATH='{Path(__file__).parents[2]}' {SHELL}"
+    finished = shell(f"cd '{tmp_path}/gone' && rmdir ../gone && {python} list")
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("resnet-bench: the working directory is gone")
+
+
 def test_a_run_goes_on_without_a_reader_and_redraws_nothing_in_a_file(
     fake: Path, tmp_path: Path
 ) -> None:

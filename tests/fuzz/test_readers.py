@@ -302,11 +302,11 @@ COMMAND_LINES = st.lists(WORDS | st.sampled_from(OPTIONS) | st.text(max_size=8),
 )
 
 READERS: dict[str, tuple[int, Check, st.SearchStrategy[Any]]] = {
-    "a record": (6_000, check_line, st.sampled_from([plain(row) for row in ROWS]).flatmap(mixed)),
-    "records": (6_000, check_records, scratched(lines(ROWS)) | st.binary(max_size=200)),
-    "run.json": (7_000, check_run, mixed(plain(RUN))),
+    "a record": (4_000, check_line, st.sampled_from([plain(row) for row in ROWS]).flatmap(mixed)),
+    "records": (4_000, check_records, scratched(lines(ROWS)) | st.binary(max_size=200)),
+    "run.json": (4_000, check_run, mixed(plain(RUN))),
     "machines.toml": (
-        10_000,
+        6_000,
         check_rates,
         damaged(
             {
@@ -317,16 +317,16 @@ READERS: dict[str, tuple[int, Check, st.SearchStrategy[Any]]] = {
         .map(toml)
         .flatmap(scratched),
     ),
-    "weights": (15_000, check_weights_file, safetensors()),
+    "weights": (16_000, check_weights_file, safetensors()),
     "an entry of the cache": (
-        16_000,
+        28_000,
         check_entry,
         scratched(
             cache._header("fuzz.json", "0" * 64) + b'{"gflop_per_s": 1}',
         ),
     ),
     "the content of an entry": (
-        18_000,
+        12_000,
         check_content,
         st.sampled_from(
             [
@@ -337,8 +337,8 @@ READERS: dict[str, tuple[int, Check, st.SearchStrategy[Any]]] = {
             ]
         ).flatmap(mixed),
     ),
-    "CIFAR-10": (12_000, check_images, st.binary(max_size=100) | scratched(bytes(3073))),
-    "the command line": (15_000, check_words, COMMAND_LINES),
+    "CIFAR-10": (14_000, check_images, st.binary(max_size=100) | scratched(bytes(3073))),
+    "the command line": (18_000, check_words, COMMAND_LINES),
 }
 
 

@@ -135,3 +135,19 @@ def test_a_folder_without_runs_is_refused(
     assert line.count("\n") == 1
     assert str(tmp_path / "empty") in line
     assert "holds no run" in line
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_listed_and_linked(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "caf\udce9"
+    try:
+        published(odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    assert main(["report", str(tmp_path)]) == 0
+    assert capfd.readouterr().err == ""
+    for name in ("index.md", "index.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "caf\\udce9" in text.replace("\\\\", "\\")
+        assert "caf%E9/report.md" in text

@@ -1,6 +1,7 @@
 """`index.md`, and `index.html` beside HTML reports: every run below a folder, the latest first."""
 
 import html
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -9,6 +10,7 @@ from urllib.parse import quote
 from bench.reports.answer import brief
 from bench.reports.report import Report
 from bench.reports.text import escape, link, table_row
+from bench.words import printable
 
 # What is linked of each run, where it is there: file -> word
 FILES = {
@@ -74,7 +76,7 @@ def page(entries: Iterable[Entry]) -> str:
         links = " · ".join(
             f'<a href="{html.escape(link)}">{word}</a>' for word, link in _links(entry)
         )
-        rows.append([*(html.escape(text) for text in _columns(entry)), links])
+        rows.append([*(html.escape(printable(text)) for text in _columns(entry)), links])
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
     body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return PAGE.format(head=head, body=body)
@@ -121,5 +123,7 @@ def _listed(values: Iterable[object]) -> str:
 
 def _links(entry: Entry) -> list[tuple[str, str]]:
     return [
-        (word, quote(str(entry.path / file))) for file, word in FILES.items() if file in entry.files
+        (word, quote(os.fsencode(entry.path / file)))
+        for file, word in FILES.items()
+        if file in entry.files
     ]
