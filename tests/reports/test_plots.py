@@ -152,3 +152,14 @@ def test_the_process_that_draws_is_the_only_one_to_import_what_draws(tmp_path: P
         check=True,
     )
     assert done.stdout == b"\n"
+
+
+def test_plots_are_not_written_where_a_link_leads(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", run())
+    (tmp_path / "precious").mkdir()
+    (folder.path / "plots").symlink_to(tmp_path / "precious")
+    write_reports(folder.path, report(timed([1.0])), plots=True)
+    assert "plots is a link, and would be written to" in capfd.readouterr().err
+    assert list((tmp_path / "precious").iterdir()) == []

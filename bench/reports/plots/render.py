@@ -63,6 +63,8 @@ def draw(folder: Path, page: html.Page, plots: bool) -> None:
     if rankings := [figure for figure in page.figures if figure.kind == "throughput"]:
         pictures["ranking"] = forms.ranking(rankings)
     if plots:
+        if (folder / "plots").is_symlink():
+            raise NotADirectoryError(f"{folder / 'plots'} is a link, and would be written to")
         (folder / "plots").mkdir(exist_ok=True)
         numbers: Counter[str] = Counter()
         for figure in page.figures:
