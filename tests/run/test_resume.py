@@ -98,6 +98,9 @@ def test_a_killed_run_leaves_valid_records_and_no_workers_and_is_resumed(
 ) -> None:
     out = tmp_path / "run"
     with held_run(hold, out, eventually) as (parent, workers):
+        refused = resnet_bench("run", "--resume", out)
+        assert refused.returncode == 2
+        assert "another process measures into it" in refused.stderr
         parent.kill()
         parent.wait()
         # The one at work ends when it has nobody to report to, the suspended one at once
@@ -113,7 +116,8 @@ def test_a_killed_run_leaves_valid_records_and_no_workers_and_is_resumed(
     assert "6 to measure" in finished.stdout
     assert records.read_bytes().startswith(done)
     assert pairs(read(out)) == sorted(ALL)
-    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS, *DRAWN}
+    own = {"run.json", "records.jsonl", "SHA256SUMS"}
+    assert {path.name for path in out.iterdir()} == {*own, *REPORTS, *DRAWN}
 
     before = records.read_bytes()
     assert resnet_bench("run", "--resume", out).returncode == 0
