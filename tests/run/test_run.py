@@ -76,7 +76,8 @@ def test_all_well_is_exit_code_0_and_leaves_no_logs(
     assert finished.returncode == 0
     [out] = (tmp_path / "results").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-smoke", out.name)
-    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS, *DRAWN}
+    own = {"run.json", "records.jsonl", "SHA256SUMS"}
+    assert {path.name for path in out.iterdir()} == own | {*REPORTS, *DRAWN}
     rows = read(out)
     assert sorted(row.workload for row in rows) == ["infer", "train"]
     assert {(row.run_id, row.machine, row.steps) for row in rows} == {(out.name, "mine", 4)}
