@@ -23,7 +23,7 @@ from bench.analysis.statistics import step_s
 from bench.calibrate.certify import certified
 from bench.cells import Cell
 from bench.cli.main import parser
-from bench.cli.request import request_of
+from bench.cli.suite import requested
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
 from bench.plan.observed import timed_steps
@@ -107,13 +107,14 @@ def asked(words: str) -> Asked:
 
 def _parsed(words: str) -> Asked:
     options = parser().parse_args(["run", *shlex.split(words)])
-    if "max" in (options.batch_size or ()):
+    options.words = ["run", *shlex.split(words)]
+    options, request = requested(options)
+    if any("max" in (each.batch_size or ()) for each in request.matrices):
         raise UsageError("pytest names cells before it runs them: give --batch-size numbers")
     if options.out or options.resume or options.save_weights:
         raise UsageError("pytest keeps the results: leave out --out, --resume and --save-weights")
     if options.precision_target:
         raise UsageError("--precision-target is for `resnet-bench run`: leave it out")
-    request = request_of(options)
     cells = cells_here(request)
     check_weights(cells)
     if any(timed_steps(cell.steps) == 0 for cell in cells):

@@ -8,13 +8,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show every implementation and backend with what it offers, and the models."""
+    """Show every implementation and backend with what it offers, the models and the suites."""
     from rich.text import Text
 
     from bench.cells import installed
     from bench.cli.terminal import console
     from bench.machine.devices import DEVICES
     from bench.reports.formats.plain_table import plain_table
+    from bench.request.suite import ready
     from resnet_impls.architecture import ARCHITECTURES
     from resnet_impls.catalogue import CATALOGUE
 
@@ -40,4 +41,6 @@ def run(options: argparse.Namespace) -> int:
     console().print("models: " + ", ".join(ARCHITECTURES), soft_wrap=True)
     untried = [name for name, row in DEVICES.items() if not row.tried]
     console().print("devices not yet run by the project: " + ", ".join(untried), soft_wrap=True)
+    for name, suite in ready().items():
+        console().print(f"suite {name}: {suite.description}", soft_wrap=True)
     return 0

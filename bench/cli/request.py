@@ -21,9 +21,16 @@ MAX_REPLICATES = 30  # processes per cell, where --precision-target asks for mor
 
 
 def request_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of everything that a request holds."""
+    """The options of everything that a request holds, or a suite of those."""
     executable_arguments(parser)
+    parser.set_defaults(parser=parser)  # reads a suite's options, too
     add = parser.add_argument
+    add(
+        "--config",
+        metavar="SUITE",
+        help="take options from a suite: a name that `list` shows, a TOML file, or the folder of a "
+        "run; those of the command line go before them",
+    )
     add(
         "--profile",
         choices=PROFILES,
@@ -119,13 +126,16 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--save-weights",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=False,
         help="keep the trained weights in the folder of the run",
     )
     add(
-        "--no-certify",
-        action="store_true",
-        help="measure without proof of identity; every row says so",
+        "--certify",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="prove implementations identical first; --no-certify measures without proof, and "
+        "every row says so (default: --certify)",
     )
 
 
@@ -161,7 +171,7 @@ def request_of(options: argparse.Namespace) -> Request:
         input=_tuple(options.input) or ("native",),
         target_accuracy=options.target_accuracy,
         evaluate_every=options.evaluate_every,
-        certify=not options.no_certify,
+        certify=options.certify,
         save_weights=options.save_weights,
         replicates=options.replicates,
         precision_target=options.precision_target,

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.arguments import duration
-from bench.cli.request import request_arguments, request_of
+from bench.cli.request import request_arguments
 from bench.errors import UsageError
+from bench.request.request import Request
 
 if TYPE_CHECKING:
     from bench.parent.outcome import Task
@@ -56,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="end within this wall time, such as 10m: as many contenders, steps and processes as "
         "fit, certificates included; it says what it leaves out",
     )
+    add(
+        "--save-config",
+        type=Path,
+        metavar="FILE",
+        help="write these options to a suite, for --config; nothing runs",
+    )
     add("--json", action="store_true", help="with --plan: print it as JSON, for programs")
 
 
@@ -65,22 +72,27 @@ def run(options: argparse.Namespace) -> int:
     Returns 1 where a cell failed, or was asked for by its name and is not available; 130 after an
     interrupt.
     """
+    from bench.cli import suite
     from bench.request.installed import hint
     from bench.run.run import begin, resume
 
-    if options.plan:
-        return show_plan(options)
-    if options.json:
+    if options.json and not options.plan:
         raise UsageError("--json is the form of a plan: add --plan, or leave --json out")
-    check_budget(options)
-    say, display = watched()
-    if options.resume:
+    if options.resume and not options.plan:
         check_resumable(options)
+        say, display = watched()
         with resumable(options.resume):
             ended = resume(options.resume, timeout_s=options.timeout, say=say, display=display)
     else:
-        request = request_of(options)
-        if not request.impl_named and (missing := hint()):
+        if options.save_config:
+            suite.save(options.save_config, options)
+            return 0
+        options, request = suite.requested(options)
+        if options.plan:
+            return show_plan(options, request)
+        check_budget(options, request)
+        say, display = watched()
+        if not all(each.impl_named for each in request.matrices) and (missing := hint()):
             say(missing)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{options.profile}"
         path = options.out or Path("results") / name
@@ -137,20 +149,21 @@ def resumable(path: Path) -> Iterator[None]:
         raise
 
 
-def check_budget(options: argparse.Namespace) -> None:
+def check_budget(options: argparse.Namespace, request: Request) -> None:
     """Raises UsageError for options that do not go with a budget."""
     if options.budget is None:
         return
     given = ("steps", "replicates", "precision_target")
+    workloads = {name for each in request.matrices for name in each.workload or ()}
     if fixed := [f"--{name.replace('_', '-')}" for name in given if getattr(options, name)]:
         raise UsageError(f"--budget decides how much is measured: leave out {', '.join(fixed)}")
-    if "train-to" in (options.workload or ()):
+    if "train-to" in workloads:
         raise UsageError("--budget: nobody knows how long train-to takes; leave one of them out")
-    if "max" in (options.batch_size or ()):
+    if any("max" in (each.batch_size or ()) for each in request.matrices):
         raise UsageError("--budget: the search for --batch-size max has no end that is known")
 
 
-def show_plan(options: argparse.Namespace) -> int:
+def show_plan(options: argparse.Namespace, request: Request) -> int:
     """Print what a run with these options would do. Raises UsageError where that would."""
     from bench.cli.plan import show
     from bench.plan.parts import check_data
@@ -163,7 +176,6 @@ def show_plan(options: argparse.Namespace) -> int:
         raise UsageError("--plan is for a new run: leave out --resume, or --plan")
     if options.budget:
         raise UsageError("--plan says how long all would take: leave out --budget, or --plan")
-    request = request_of(options)
     cells = cells_here(request)
     check_weights(cells)
     if options.out:
@@ -175,9 +187,7 @@ def show_plan(options: argparse.Namespace) -> int:
 
 def check_resumable(options: argparse.Namespace) -> None:
     """Raises UsageError where options would change what an earlier run was asked for."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    bare = vars(parser.parse_args([]))
+    bare = vars(options.parser.parse_args([]))
     given = [name for name, value in bare.items() if getattr(options, name) != value]
     changing = [name for name in given if name not in ("timeout", "resume")]
     if changing:

@@ -37,8 +37,9 @@ def implementations(models: Iterable[str], *, every_keras: bool) -> tuple[str, .
 
 def leaves_out_keras(request: Request) -> bool:
     """Whether a request was filled in with one of Keras' three APIs."""
-    names = {name.partition("[")[0] for name in request.impl or ()}
-    return not request.impl_named and "keras_functional" in names and not names & set(OTHER_KERAS)
+    names = {name.partition("[")[0] for each in request.matrices for name in each.impl or ()}
+    filled_in = not all(each.impl_named for each in request.matrices)
+    return filled_in and "keras_functional" in names and not names & set(OTHER_KERAS)
 
 
 def hint() -> str | None:

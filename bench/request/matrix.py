@@ -1,6 +1,6 @@
 """The matrix: all the cells that a request asks for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import TypeVar
 
@@ -62,8 +62,8 @@ Subject = TypeVar("Subject", Cell, Executable)
 
 def named(subjects: Iterable[Subject], request: Request) -> set[Subject]:
     """Those whose implementation a request asks for by its name, and not by `all` alone."""
-    names = request.impl if request.impl_named else None
-    asked = contenders([name for name in names or () if name != "all"])
+    names = [name for each in request.matrices if each.impl_named for name in each.impl or ()]
+    asked = contenders([name for name in names if name != "all"])
     by_name = {(_implementation(row), backend.name) for row, backend in asked}
     return {each for each in subjects if (each.implementation, each.backend) in by_name}
 
@@ -79,13 +79,19 @@ def cells_of(request: Request) -> list[Cell]:
     The request has been filled in by `profiles.fill`. Raises UsageError for names that do not
     exist.
     """
+    if request.also:  # two matrices may not call two files by one name either
+        contenders(list(dict.fromkeys(n for each in request.matrices for n in each.impl or ())))
+    return list(dict.fromkeys(c for each in request.matrices for c in _product(each)))
+
+
+def _product(request: Request) -> Iterator[Cell]:
+    """The cells of one matrix; some may repeat."""
     devices, steps, batch_sizes = request.device, request.steps, request.batch_size
     if devices is None or steps is None or batch_sizes is None or request.impl is None:
         # a run.json may be of a version that kept less, or damaged
         raise UsageError("the options say nothing of impl, device, steps or batch_size")
     _check_names(request)
     sizes = [LARGEST if size == "max" else size for size in batch_sizes]
-    cells: dict[Cell, None] = {}
     for row, engine in contenders(request.impl):
         modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
         workloads = request.workload or [name for name in DEFAULT if name in row.workloads]
@@ -104,7 +110,7 @@ def cells_of(request: Request) -> list[Cell]:
                 continue
             trains, to_target = workload in TRAINING, workload == "train-to"
             fed = NATIVE_INPUTS.get(engine.name, "numpy") if given == "native" else given
-            cell = Cell(
+            yield Cell(
                 implementation=_implementation(row),
                 backend=engine.name,
                 mode=mode,
@@ -124,8 +130,6 @@ def cells_of(request: Request) -> list[Cell]:
                 target_accuracy=request.target_accuracy if to_target else None,
                 evaluate_every=request.evaluate_every if to_target else None,
             )
-            cells[cell] = None
-    return list(cells)
 
 
 def _check_names(request: Request) -> None:

@@ -1,8 +1,8 @@
 """Request: everything that was asked for. `run.json` keeps it under `options`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from bench.validation import Positive, PositiveInt
 
@@ -42,3 +42,20 @@ class Request:
     data_dir: str | None = None
     # Largest batches that were found, by the cell that asked for one; 0: not even one image fits
     largest_batches: Mapping[str, int] = field(default_factory=dict)
+    # Further matrices of the same run; what is of the whole run, as `replicates`, is equal in all
+    also: tuple["Request", ...] = ()
+
+    @property
+    def matrices(self) -> tuple["Request", ...]:
+        """Each matrix of the run alone, this one first."""
+        return (replace(self, also=()), *self.also)
+
+    def every(self, **changes: Any) -> "Request":
+        """This request with fields changed in each of its matrices."""
+        return replace(self, **changes, also=tuple(replace(each, **changes) for each in self.also))
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of all matrices, each once; none where that is still open."""
+        named = (name for each in self.matrices for name in each.device or ())
+        return tuple(dict.fromkeys(named))

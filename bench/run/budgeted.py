@@ -36,7 +36,7 @@ def within(
     """
     running = able(cells)
     known_peaks, _ = peaks.known(running)
-    known = estimator(request.device or (), known_peaks)
+    known = estimator(request.devices, known_peaks)
     measured = times.known().certificates_s
 
     def before(kept: Sequence[Cell]) -> float:
@@ -61,7 +61,7 @@ def within(
         f"{PROCESSES} processes each, about {found.estimated_s:.0f} s"
     )
     forbidden = [replace(cell, steps=found.steps) for cell in cells if cell not in running]
-    chosen = replace(request, steps=found.steps, replicates=PROCESSES)
+    chosen = request.every(steps=found.steps, replicates=PROCESSES)
     return chosen, [*found.cells, *forbidden], found.left_out
 
 

@@ -18,8 +18,8 @@ def cells_here(request: Request) -> list[Cell]:
 
     Raises UsageError where this machine has too few CPUs or no GPU for them.
     """
-    devices.check(tuple(request.device or ()))
-    cpus.check(request.threads or ())
+    devices.check(request.devices)
+    cpus.check([n for each in request.matrices for n in each.threads or ()])
     return cells_of(request)
 
 

@@ -172,7 +172,7 @@ def _go_on(
         with folder.spending("peaks"):
             if folder.run.peaks is None:
                 folder.note(peaks=probe(cells, timeout_s, say))
-        known = estimator(request.device or (), folder.run.peaks or {})
+        known = estimator(request.devices, folder.run.peaks or {})
         with folder.spending("certificates"):
             certificates = proofs(cells, known, timeout_s, say) if request.certify else {}
         say(f"measuring into {folder.path}")
@@ -246,19 +246,15 @@ def described(
 ) -> Run:
     """What `run.json` says of a new run in the folder `path`."""
     machine = this_machine(machine_name)
-    # a run may be resumed from another folder
-    impl = [
-        str(Path(name).absolute()) if name.endswith(".py") else name for name in request.impl or ()
-    ]
     return Run(
         run_id=path.resolve().name,
         utc=began.isoformat(timespec="seconds"),
         resnet_bench=__version__,
         commit=commit(),
         command=command,
-        options=replace(request, impl=tuple(impl)),
+        options=replace(_absolute(request), also=tuple(map(_absolute, request.also))),
         machine=machine,
-        noise_floor=noise.known(request.device or (), request.replicates or 1, machine),
+        noise_floor=noise.known(request.devices, request.replicates or 1, machine),
     )
 
 
@@ -266,6 +262,13 @@ def code_here() -> str:
     """`0.1.0 (commit 8eec895f1c2a)`: this code, as `Run.code_version` says it."""
     here = commit()
     return f"{__version__} (commit {here})" if here else __version__
+
+
+def _absolute(request: Request) -> Request:
+    """With whole paths of implementations, since a run may be resumed from another folder."""
+    names = request.impl or ()
+    whole = (str(Path(name).absolute()) if name.endswith(".py") else name for name in names)
+    return replace(request, impl=tuple(whole))
 
 
 def commit() -> str | None:
