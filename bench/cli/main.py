@@ -9,8 +9,10 @@ from typing import NoReturn
 
 from bench import __version__
 from bench.cli import (
+    archive,
     catalogue,
     certify,
+    check,
     compare,
     describe,
     doctor,
@@ -31,6 +33,8 @@ COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "run": (run, "measure, and write a report"),
     "rerun": (rerun, "measure rows of an earlier run again, as they were"),
     "report": (report, "write the reports of runs again, of each or of all merged"),
+    "check": (check, "say whether runs are fit to be published"),
+    "archive": (archive, "pack a run for its reviewers, with the SHA-256 of each file"),
     "compare": (compare, "compare runs with a base; fails where a cell is worse than allowed"),
     "certify": (certify, "prove implementations identical to the reference, anew"),
     "describe": (describe, "show a model's layers, or how each implementation builds them"),

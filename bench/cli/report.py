@@ -103,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
                 print(markdown.render(together), end="")
     for path in (folder.path for each in found for folder, _ in each.runs if folder.goes_on):
         print(f"resnet-bench: {path}: the run goes on; this is its state by now", file=sys.stderr)
+    for line in [line for each in found if each.alone for line in _elsewhere(each)]:
+        print(f"resnet-bench: {line}", file=sys.stderr)
     for reason in left_out.values():
         print(f"resnet-bench: left out {reason}", file=sys.stderr)
     for line in [*merged.remarks, *altered, *_without_effect(options, shown)]:
@@ -149,6 +151,32 @@ def _find(path: Path) -> Found:
     if not found.runs and not found.unreadable:
         raise UsageError(f"{path}: holds no run, nor does any folder below it (no {SIGNS[0]})")
     return found
+
+
+def _elsewhere(found: Found) -> list[str]:
+    """What differs between where a run was measured and here."""
+    from bench.machine.facts import this_machine
+    from bench.machine.packages import changes, installed
+    from bench.run.run import commit
+
+    lines = []
+    for folder, records in found.runs:
+        run, here = folder.run, this_machine()
+        versions = dict(run.packages)  # of older runs those of their rows, which name frameworks
+        for record in records if not versions else ():
+            versions |= {name: v for name, v in record.versions.items() if name != "python"}
+        other = changes(versions, installed())
+        for what, there, now in (
+            ("commit", run.commit, commit()),
+            ("processor", run.machine.cpu, here.cpu),
+            ("GPUs", run.machine.gpu_names, here.gpu_names),
+            ("Python", run.machine.python, here.python),
+        ):
+            if there and there != now:
+                other.append(f"{what} {there}, here {now or 'not known'}")
+        if other:
+            lines.append(f"{folder.path}: not as here: {'; '.join(other)}")
+    return lines
 
 
 def _is_run(path: Path) -> bool:

@@ -132,10 +132,19 @@ class Run:
     budget_s: Positive | None = None  # wall time that the run was given; None: none
     left_out: tuple[LeftOut, ...] = ()  # for want of time
     rerun: Rerun | None = None  # None: all that `options` ask for
+    # installed distribution -> its version, or the address that it is from; empty: unknown
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     def peak_of(self, cell: Cell) -> Peak | None:
         """The peak that `cell` is held against; None where none is known."""
         return (self.peaks or {}).get(cell.device, {}).get(peak_key(cell.threads, cell.precision))
+
+    @property
+    def constraints(self) -> str:
+        """The packages as a constraints file of pip, one line each."""
+        packages = self.packages.items()
+        lines = (f"{name} @ {v}" if "://" in v else f"{name}=={v}" for name, v in packages)
+        return "".join(f"{line}\n" for line in lines)
 
     @property
     def code_version(self) -> str | None:

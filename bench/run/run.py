@@ -20,7 +20,7 @@ from bench.cells import Cell, Executable
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate
-from bench.machine import cpus
+from bench.machine import cpus, packages
 from bench.machine.facts import this_machine
 from bench.parent.measurement import Task
 from bench.plan import times
@@ -120,6 +120,8 @@ def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay)
     check_code(folder)
     check_machine(folder)
     cache.sweep()
+    if other := packages.changes(folder.run.packages, packages.installed()):
+        say(f"not as when the run began: {'; '.join(other)}")
     request = folder.run.options
     left_out = {each.what for each in folder.run.left_out}
     cells = [
@@ -255,6 +257,7 @@ def described(
         options=replace(_absolute(request), also=tuple(map(_absolute, request.also))),
         machine=machine,
         noise_floor=noise.known(request.devices, request.replicates or 1, machine),
+        packages=packages.installed(),
     )
 
 

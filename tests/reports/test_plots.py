@@ -117,7 +117,8 @@ def test_report_writes_the_page_and_with_plots_every_plot_as_a_file(
     }
     for path in (folder.path / "plots").glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
-    assert capsys.readouterr().err == ""
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if ": not as here: " not in line] == []
 
 
 def test_without_its_packages_the_page_is_left_out_and_the_run_is_not(

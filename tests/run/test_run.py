@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ import pytest
 from bench.records.reading import read
 from bench.reports.write import REPORTS
 
+KEPT = ("run.json", "records.jsonl", "constraints.txt")
 DRAWN = ("report.html", "ranking.svg")
 
 MakeFaulty = Callable[[str, str], Path]
@@ -61,7 +63,7 @@ def test_faulty_cells_are_rows_and_the_rest_goes_on(
             assert text in finished.stdout
 
     names = {path.name for path in out.iterdir()}
-    assert names == {"run.json", "records.jsonl", "logs", *REPORTS, *DRAWN}
+    assert names == {*KEPT, "logs", *REPORTS, *DRAWN}
     logs = {log.name.split("-")[0] for log in (out / "logs").iterdir()}
     assert logs == {"raises", "greedy", "absent", "chatter"}
 
@@ -76,8 +78,9 @@ def test_all_well_is_exit_code_0_and_leaves_no_logs(
     assert finished.returncode == 0
     [out] = (tmp_path / "results").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-smoke", out.name)
-    own = {"run.json", "records.jsonl", "SHA256SUMS"}
-    assert {path.name for path in out.iterdir()} == own | {*REPORTS, *DRAWN}
+    assert {path.name for path in out.iterdir()} == {*KEPT, *REPORTS, *DRAWN}
+    kept = (out / "constraints.txt").read_text().splitlines()
+    assert f"numpy=={version('numpy')}" in kept
     rows = read(out)
     assert sorted(row.workload for row in rows) == ["infer", "train"]
     assert {(row.run_id, row.machine, row.steps) for row in rows} == {(out.name, "mine", 4)}

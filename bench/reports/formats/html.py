@@ -17,7 +17,7 @@ from bench.reports.plots import forms
 from bench.reports.plots.across import of_all
 from bench.reports.plots.series import Figure, Row, of_contest, points_per_curve
 from bench.reports.report import Report
-from bench.reports.sections import how_to_read
+from bench.reports.sections import how_to_read, repeat
 from bench.reports.text import interval, number
 
 ASSETS = Path(__file__).parent / "page"
@@ -72,7 +72,7 @@ def page_of(report: Report) -> Page:
         ],
         reading=_prose().render(how_to_read.reading(report)),
         machines=[run.machine.description for run in report.runs],
-        commands=[run.command for run in report.runs],
+        commands=["\n".join(repeat.commands(report))],
     )
 
 
