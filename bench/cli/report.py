@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # imported where it is used, so that `--help` answers at once
     from bench.reports.formats import index
     from bench.reports.report import Report
 
+EXPORTS = ("bencher", "github-action-benchmark", "parquet", "pytest-benchmark")
 SIGNS = ("run.json", "records.jsonl")  # of a run's folder
 Source = tuple[Run, Sequence[Record]]
 
@@ -53,8 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--out",
         type=Path,
-        metavar="DIR",
-        help="write the merged reports of all runs here, and nothing elsewhere",
+        metavar="PLACE",
+        help="write the merged reports of all runs here, or the file of --export, and nothing "
+        "elsewhere",
+    )
+    add(
+        "--export",
+        choices=EXPORTS,
+        help="write all runs in the format of another program to the file --out, and nothing else",
     )
     add(
         "--plots",
@@ -76,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write reports again; returns 1 where a run below a folder cannot be read."""
+    from bench.reports.exports import export
     from bench.reports.formats import markdown
 
     found = [_find(path) for path in options.folders]
@@ -85,7 +93,12 @@ def run(options: argparse.Namespace) -> int:
     altered = [line for each in found for folder, _ in each.runs for line in _altered(folder)]
     every = _annotated(merged, options)
     left_out = {path: reason for each in found for path, reason in each.unreadable.items()}
-    if options.out:
+    if options.export:
+        if not options.out:
+            raise UsageError(f"--export {options.export}: give the file to write by --out FILE")
+        print(f"written: {export(every, options.export, options.out)}")
+        shown = [every]
+    elif options.out:
         also = [f"{path} was left out, since it cannot be read" for path in left_out]
         every = replace(every, remarks=[*every.remarks, *altered, *also])
         _write_merged(options.out, every, options.plots)

@@ -46,6 +46,8 @@ class RunFolder:
             text = _json(run)
             (path / "logs").mkdir(parents=True)
             write(path / "run.json", text)
+            if run.packages:
+                write(path / "constraints.txt", run.constraints)
         except FileExistsError:
             raise UsageError(f"--out {path}: another run has begun there; choose another") from None
         except OSError as error:
