@@ -59,6 +59,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "elsewhere",
     )
     add(
+        "--history",
+        action="store_true",
+        help="write history.md and history.html: each contender's speed over many runs, and where "
+        "it has changed",
+    )
+    add(
+        "--control",
+        metavar="NAME",
+        help="with --history: an implementation that did not change and ran beside the others",
+    )
+    add(
+        "--by",
+        choices=("date", "version", "commit"),
+        help="with --history: what runs are ordered and named by; version is that of each "
+        "contender's framework (default: date)",
+    )
+    add(
         "--export",
         choices=EXPORTS,
         help="write all runs in the format of another program to the file --out, and nothing else",
@@ -83,10 +100,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write reports again; returns 1 where a run below a folder cannot be read."""
+    from bench.cli.history import write_history
     from bench.reports.exports import export
     from bench.reports.formats import markdown
 
     found = [_find(path) for path in options.folders]
+    if options.history:
+        write_history(options, [run for each in found for run in each.runs])
+        left = [reason for each in found for reason in each.unreadable.values()]
+        for reason in left:
+            print(f"resnet-bench: left out {reason}", file=sys.stderr)
+        return 1 if left else 0
+    if options.control or options.by:
+        raise UsageError("--control and --by are of a history: add --history, or leave them out")
     merged = _report([source for each in found for source in each.sources])
     if not merged.records and all(each.alone for each in found):
         raise UsageError(f"{', '.join(map(str, options.folders))}: no records yet")

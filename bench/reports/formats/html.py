@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.analysis.contests import Summary
 from bench.cells import installed
@@ -76,8 +76,15 @@ def page_of(report: Report) -> Page:
     )
 
 
-def render(page: Page, bundle: str) -> str:
-    """The page as HTML; `bundle`: the scripts of Vega, as text."""
+class Plotted(Protocol):
+    """A page of plots and more."""
+
+    @property
+    def figures(self) -> Sequence[Figure]: ...
+
+
+def render(page: Plotted, bundle: str, template: str = "page.html") -> str:
+    """A page as HTML, by its template; `bundle`: the scripts of Vega, as text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -97,7 +104,7 @@ def render(page: Page, bundle: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
+    return environment.get_template(template).render(
         page=page,
         sections=_sections(page.figures),
         scripts=[Markup(script) for script in scripts],

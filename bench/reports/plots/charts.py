@@ -139,6 +139,30 @@ def scaling() -> "alt.LayerChart":
     return lines + intervals
 
 
+def history() -> "alt.LayerChart":
+    """A curve for each contender: its speed over the control's, run by run; changes are marked."""
+    import altair as alt
+
+    order = alt.EncodingSortField(field="place", op="min", order="ascending")
+    run = alt.X("run:N", title="run", sort=order, axis=alt.Axis(labelAngle=-40, labelLimit=160))
+    ratio = alt.Y("value:Q", title="speed over the control's", scale=alt.Scale(zero=False))
+    tips = _tips(["label:N", "shown:N", "run:N"], ["value", "low", "high"], ".3f")
+    lines = (
+        _curves()
+        .mark_line(strokeWidth=1.8, point=True)
+        .encode(x=run, y=ratio, order="place:Q", tooltip=tips)
+        .add_params(_pick())
+    )
+    intervals = _curves().mark_rule(strokeWidth=1.5).encode(x=run, y="low:Q", y2="high")
+    changes = (
+        _curves()
+        .transform_filter("datum.changed == 'yes'")
+        .mark_point(shape="diamond", size=260, strokeWidth=2.5, filled=False)
+        .encode(x=run, y=ratio, tooltip=tips)
+    )
+    return lines + intervals + changes
+
+
 def roofline() -> "alt.LayerChart":
     """A point for each cell below the roof of its machine: GFLOP/s over FLOP per byte."""
     import altair as alt
@@ -177,6 +201,7 @@ KINDS: "dict[str, Callable[[], alt.Chart | alt.LayerChart]]" = {
     "blocks": blocks,
     "scaling": scaling,
     "roofline": roofline,
+    "history": history,
 }
 
 # What several kinds share

@@ -1,4 +1,4 @@
-"""The process that draws: `render.py FOLDER plots|page`, the Page as JSON on stdin.
+"""The process that draws: `render.py FOLDER plots|page|history`, its page as JSON on stdin.
 
 Altair and Vega take 200 MiB and a JavaScript engine, which the process that measures must not hold.
 """
@@ -19,6 +19,7 @@ from bench.errors import UsageError
 from bench.files import write
 from bench.processes import command, environment
 from bench.reports.formats import html
+from bench.reports.history.page import HistoryPage
 from bench.reports.plots import forms
 from bench.reports.report import Report
 from bench.validation import parse
@@ -32,12 +33,19 @@ def begin(folder: Path, report: Report, plots: bool = False) -> Callable[[], str
     Returns what waits for their end, and then says in one line why there are none and what to do;
     or None.
     """
+    what = "report.html and plots are not written"
+    return _started(folder, "plots" if plots else "page", html.page_of(report), what)
+
+
+def _started(
+    folder: Path, kind: str, shown: html.Page | HistoryPage, what: str
+) -> Callable[[], str | None]:
     if absent := html.missing():
         reason = f"not installed: {absent} (pip install them)"
-        return lambda: f"report.html and plots are not written: {reason}"
-    words = command(MODULE, str(folder), "plots" if plots else "page")
+        return lambda: f"{what}: {reason}"
+    words = command(MODULE, str(folder), kind)
     with tempfile.TemporaryFile() as page:
-        page.write(msgspec.json.encode(html.page_of(report)))
+        page.write(msgspec.json.encode(shown))
         page.seek(0)
         drawing = subprocess.Popen(
             words, env=environment(), stdin=page, stderr=subprocess.PIPE, process_group=0
@@ -48,9 +56,20 @@ def begin(folder: Path, report: Report, plots: bool = False) -> Callable[[], str
         if drawing.returncode == 0:
             return None
         last = said.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        return f"report.html and plots are not written: {last[0]} (exit code {drawing.returncode})"
+        return f"{what}: {last[0]} (exit code {drawing.returncode})"
 
     return finish
+
+
+def begin_history(folder: Path, page: HistoryPage) -> Callable[[], str | None]:
+    """Begin to write `history.html` into `folder`; returns what `begin` returns."""
+    return _started(folder, "history", page, "history.html is not written")
+
+
+def draw_history(folder: Path, page: HistoryPage) -> None:
+    """What `begin_history` has another process do."""
+    text = html.render(page, _bundle(forms.version()), "history.html")
+    write(folder / "history.html", text)
 
 
 def draw(folder: Path, page: html.Page, plots: bool) -> None:
@@ -92,4 +111,8 @@ def _bundle(version: str) -> str:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), parse(sys.stdin.buffer.read(), html.Page), plots=sys.argv[2] == "plots")
+    folder, kind, content = Path(sys.argv[1]), sys.argv[2], sys.stdin.buffer.read()
+    if kind == "history":
+        draw_history(folder, parse(content, HistoryPage))
+    else:
+        draw(folder, parse(content, html.Page), plots=kind == "plots")

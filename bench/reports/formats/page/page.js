@@ -95,6 +95,7 @@
 
   // The table: sorted by the buttons of its header, filtered by the form above it
   const table = document.getElementById("table");
+  if (!table) return; // a page of another kind
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];

@@ -1,0 +1,70 @@
+"""`history.html`: the history as a page of the house, with a plot for each contest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.analysis.history import History
+from bench.reports.history.markdown import Link
+from bench.reports.history.told import READING, answer, change_text, figures, name_of
+from bench.reports.plots.series import Figure
+from bench.reports.text import interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of a contender, as the table has it."""
+
+    label: str
+    contest: str
+    shown: str  # date, version or commit
+    run: str
+    address: str  # of its report
+    speed: str
+    change: str
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """All that the page shows."""
+
+    title: str
+    by: str
+    answers: Sequence[str]
+    figures: Sequence[Figure]
+    rows: Sequence[Row]
+    reading: str
+    remarks: Sequence[str]
+
+
+def page_of(history: History, address: Link) -> HistoryPage:
+    """What the page shows of a history; `address` says where the report of a run is."""
+    rows = []
+    for series in history.series:
+        changes = {change.at: change for change in series.changes}
+        for index, point in enumerate(series.points):
+            change = changes.get(index)
+            rows.append(
+                Row(
+                    label=series.cell.label,
+                    contest=name_of(series, history.series),
+                    shown=point.label,
+                    run=point.run.run_id,
+                    address=address(point.run),
+                    speed=interval(point.speed, 3),
+                    change=f"{100 * (change.ratio.value - 1):+.1f} %" if change else "–",
+                )
+            )
+    changes_told = [
+        f"{name_of(series, history.series)}: {change_text(series, change)}"
+        for series in history.series
+        for change in series.changes
+    ]
+    return HistoryPage(
+        title=f"History against {history.control}",
+        by=history.by,
+        answers=[answer(history), *changes_told],
+        figures=figures(history),
+        rows=rows,
+        reading=READING,
+        remarks=history.remarks,
+    )
