@@ -1,12 +1,15 @@
 """`resnet-bench certify`: implementations compared with the reference, check by check."""
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cells import Executable, obstacle
 from bench.cli.arguments import executable_arguments
 from bench.cli.request import filled
+from bench.identity.certificate import Certificate
 from bench.request.matrix import named
 from bench.request.profiles import PROFILES
 from bench.request.request import Request
@@ -14,7 +17,15 @@ from bench.request.request import Request
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.identity.certificate import Certificate
+
+@dataclass(frozen=True)
+class Certified:
+    """An executable with its certificate, or why there is none; by results/certify.schema.json."""
+
+    executable: Executable
+    passed: bool
+    certificate: Certificate | None
+    reason: str | None = None  # unavailable, unsupported
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the certificates to this file, as a Markdown table",
     )
+    parser.add_argument("--json", action="store_true", help="print them as JSON, for programs")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,18 +52,36 @@ def run(options: argparse.Namespace) -> int:
     executables = list(dict.fromkeys(cell.executable for cell in cells_here(request)))
     obtained: dict[Executable, Certificate] = {}
     obstacles = {each: found for each in executables if (found := obstacle(each))}
-    for each, (status, reason) in obstacles.items():
+    for each, (status, reason) in () if options.json else obstacles.items():
         console().print(f"{each.name}: {status}: {reason}", soft_wrap=True)
     save(options.out, obtained)  # a path that cannot be written is known at once
     for each, certificate in certify(executables, timeout_s=options.timeout, remembered=False):
-        console().print(_table(each, certificate))
+        if not options.json:
+            console().print(_table(each, certificate))
         obtained[each] = certificate
         save(options.out, {each: obtained[each] for each in executables if each in obtained})
-    if article.of_the_pair(each.implementation for each in executables):
+    if options.json:
+        _print_json(obtained, obstacles)
+    elif article.of_the_pair(each.implementation for each in executables):
         console().print("\nHow the pair differs:", *article.lines(), sep="\n", soft_wrap=True)
     missing = not obtained or named(obstacles, request)
     failed = not all(certificate.passed for certificate in obtained.values())
     return 1 if missing or failed else 0
+
+
+def _print_json(
+    obtained: Mapping[Executable, Certificate], obstacles: Mapping[Executable, tuple[str, str]]
+) -> None:
+    import json
+
+    from bench.validation import plain
+
+    found = [Certified(each, proof.passed, proof) for each, proof in obtained.items()]
+    found += [
+        Certified(each, False, None, f"{status}: {reason}")
+        for each, (status, reason) in obstacles.items()
+    ]
+    print(json.dumps(plain(found), indent=2))
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -69,7 +99,7 @@ def _request(options: argparse.Namespace) -> Request:
     return filled(request, PROFILES["quick"])
 
 
-def _table(executable: Executable, certificate: "Certificate") -> "Table":
+def _table(executable: Executable, certificate: Certificate) -> "Table":
     """Every check of both halves: the error, and the largest that passes."""
     from rich.text import Text
 

@@ -1,21 +1,44 @@
 """`resnet-bench describe`: a model layer by layer, or side by side as implementations build it."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.cells import Cell
+from bench.cells import Cell, Executable
 from bench.cli.arguments import IMPLEMENTATIONS
 from bench.errors import UsageError, unknown
 from bench.request.matrix import cells_of
 from bench.request.request import Request
-from resnet_impls.architecture import ARCHITECTURES, Architecture, Shape
+from resnet_impls.architecture import ARCHITECTURES, Architecture, Layer, Shape
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
     from bench.calibrate.describe import Built
+
+
+@dataclass(frozen=True)
+class DescribedContender:
+    """A network as its framework built it: the shapes of its tensors, or why there is none."""
+
+    executable: Executable
+    status: str
+    reason: str | None
+    tensors: Mapping[str, Shape]
+
+
+@dataclass(frozen=True)
+class Described:
+    """What `describe --json` prints, by results/describe.schema.json."""
+
+    model: str
+    layers: Sequence[Layer]
+    tensors: Mapping[str, Shape]  # of the definition, parameters and running statistics
+    forward_flops: int  # of one image; a multiply-add counts as two
+    training_flops: int
+    contenders: Sequence[DescribedContender]  # of --impl
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"build the network by each of these and compare its tensors: {IMPLEMENTATIONS}",
     )
+    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
     if options.model not in ARCHITECTURES:
         raise UsageError(unknown("model", options.model, ARCHITECTURES))
     architecture = ARCHITECTURES[options.model]
+    if options.json:
+        return _print_json(options, architecture)
     if options.impl is None:
         console().print(_definition(architecture))
         return 0
@@ -49,6 +75,28 @@ def run(options: argparse.Namespace) -> int:
         line.append(f" {contender.executable.label}  {contender.reason}", "default")
         console().print(line, soft_wrap=True)
     return 1 if absent else 0
+
+
+def _print_json(options: argparse.Namespace, architecture: Architecture) -> int:
+    import json
+
+    from bench.calibrate.describe import build, tensors
+    from bench.validation import plain
+
+    contenders = [
+        DescribedContender(each.executable, each.status, each.reason, each.tensors)
+        for each in (build(_cells(options)) if options.impl else ())
+    ]
+    found = Described(
+        model=architecture.name,
+        layers=architecture.layers,
+        tensors=tensors(architecture),
+        forward_flops=architecture.forward_flops,
+        training_flops=architecture.training_flops,
+        contenders=contenders,
+    )
+    print(json.dumps(plain(found), indent=2))
+    return 1 if any(each.status != "ok" for each in contenders) else 0
 
 
 def _cells(options: argparse.Namespace) -> list[Cell]:

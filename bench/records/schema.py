@@ -17,7 +17,7 @@ from bench.records.run import Run
 FILES: dict[str, type[Any]] = {"record.schema.json": Record, "run.schema.json": Run}
 
 
-def schema(kind: type[Any]) -> str:
+def schema(kind: Any) -> str:
     """The JSON Schema of a type, as text."""
     return json.dumps(msgspec.json.schema(kind), indent=2) + "\n"
 
