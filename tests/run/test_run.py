@@ -12,7 +12,7 @@ import pytest
 from bench.records.reading import read
 from bench.reports.write import REPORTS
 
-KEPT = ("run.json", "records.jsonl", "constraints.txt")
+KEPT = ("run.json", "records.jsonl", "constraints.txt", "SHA256SUMS")
 DRAWN = ("report.html", "ranking.svg")
 
 MakeFaulty = Callable[[str, str], Path]
