@@ -135,6 +135,8 @@ def run(options: argparse.Namespace) -> int:
         alone = [source for each in found if each.alone for source in each.sources]
         if len(alone) == len(found) == 1:
             print((found[0].path / "report.md").read_text(encoding="utf-8"), end="")
+            for line in _elsewhere(found[0]):
+                print(f"resnet-bench: {line}", file=sys.stderr)
         elif alone:
             together = _annotated_like(every, _report(alone))
             shown.append(together)
@@ -142,8 +144,6 @@ def run(options: argparse.Namespace) -> int:
                 print(markdown.render(together), end="")
     for path in (folder.path for each in found for folder, _ in each.runs if folder.goes_on):
         print(f"resnet-bench: {path}: the run goes on; this is its state by now", file=sys.stderr)
-    for line in [line for each in found if each.alone for line in _elsewhere(each)]:
-        print(f"resnet-bench: {line}", file=sys.stderr)
     for reason in left_out.values():
         print(f"resnet-bench: left out {reason}", file=sys.stderr)
     for line in [*merged.remarks, *altered, *_without_effect(options, shown)]:

@@ -241,10 +241,10 @@ def test_machine_shows_the_peaks_of_all_that_can_be_computed_in(
     ("words", "steps", "batch_size"),
     [
         ("--device cpu", 72, 32),
-        ("--device cuda", 1000, 256),
+        ("--device cuda", 6000, 256),
         ("--device cpu cuda", 72, 32),
-        ("--device cuda --profile full", 4000, 256),
-        ("--device cuda --model resnet14 resnet50", 1000, 32),
+        ("--device cuda --profile full", 12000, 256),
+        ("--device cuda --model resnet14 resnet50", 300, 256),
         ("--device cuda --steps 9 --batch-size 8", 9, 8),
     ],
 )

@@ -60,7 +60,9 @@ def test_descriptors_may_be_closed(closed: str, measured: Path) -> None:
 
 def test_a_reader_that_goes_away_ends_nothing(measured: Path) -> None:
     finished = shell(f"{SHELL} report '{measured}' | true; echo ${{PIPESTATUS[0]}}")
-    assert (finished.stdout, finished.stderr) == ("0\n", "")
+    assert finished.stdout == "0\n"
+    [line] = finished.stderr.splitlines()
+    assert ": not as here: " in line  # the machine is made up
     assert (measured / "results.csv").exists()
 
 

@@ -51,7 +51,7 @@ def test_a_report_of_a_run_that_goes_on_says_so(
         assert "the run goes on; this is its state by now" in capsys.readouterr().err
         held.append(record(replicate=1))
     assert cli.main(["report", str(folder.path)]) == 0
-    assert capsys.readouterr().err == ""
+    assert "goes on" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["logs", "records.jsonl", "logs/worker.log", "weights"])
