@@ -5,7 +5,7 @@ import csv
 import platform
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,11 +126,12 @@ def _asked(words: Sequence[str]) -> set[str]:
 def request_again(run: "Run", rows: Sequence["Record"]) -> "Request":
     """The request of a run, for as many processes as its rows really had."""
     processes = 1 + max(row.replicate for row in rows)
-    return replace(run.options, replicates=processes, precision_target=None, max_replicates=None)
+    return run.options.every(replicates=processes, precision_target=None, max_replicates=None)
 
 
 def differences(run: "Run", rows: Sequence["Record"]) -> Iterator[str]:
     """What differs between a run and one that begins now: a line each, or one that says nothing."""
+    from bench.machine import packages
     from bench.machine.facts import this_machine
     from bench.run.run import code_here
 
@@ -148,7 +149,10 @@ def differences(run: "Run", rows: Sequence["Record"]) -> Iterator[str]:
     changed = {what: pair for what, pair in facts.items() if pair[0] != pair[1]}
     for what, (before, here) in changed.items():
         yield f"differs: {what}: then {before or 'unknown'}, now {here or 'none'}"
-    if not changed:
+    others = {name: at for name, at in run.packages.items() if name not in versions}
+    if other := packages.changes(others, packages.installed()):
+        yield f"differs: other packages: {'; '.join(other)}"
+    if not changed and not other:
         yield "code, machine and versions are those of then"
 
 

@@ -40,7 +40,7 @@ def check_weights(cells: Iterable[Cell]) -> None:
 
 def check_code(folder: RunFolder) -> None:
     """Raises UsageError where the file of a run names code that came with it: results are data."""
-    for name in folder.run.options.impl or ():
+    for name in (name for each in folder.run.options.matrices for name in each.impl or ()):
         path = Path(name)
         inside = folder.path.resolve() in path.resolve().parents
         if name.endswith(".py") and (inside or not path.is_absolute()):
