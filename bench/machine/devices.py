@@ -60,7 +60,6 @@ class Device:
     peak_rows: tuple[int, ...] = (2048, 4096, 8192, 16384)  # of matrices that a peak is tried with
     assumed_gflop_per_s: float = 2000.0  # of a cell of which nothing is known yet
     packages: tuple[str, ...] = ()  # beginnings of distributions that compute there for frameworks
-    asynchronous: bool = True  # calls may return before their work is done, unless they wait
 
 
 DEVICES: dict[str, Device] = {
@@ -73,7 +72,6 @@ DEVICES: dict[str, Device] = {
             block_s=0.5,
             peak_rows=(512, 1024, 2048, 4096, 8192),
             assumed_gflop_per_s=50.0,
-            asynchronous=False,
         ),
         Device(
             "cuda",
