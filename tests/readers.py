@@ -25,6 +25,7 @@ from bench.compare.sides import side
 from bench.data import datasets
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate, Half
+from bench.parent.outcome import Outcome
 from bench.plan import times
 from bench.plan.observed import observed
 from bench.records import Record
@@ -40,6 +41,7 @@ from bench.reports.report import Report
 from bench.reports.sections import around_blocks
 from bench.request.matrix import cells_of, named
 from bench.run.check import check_weights
+from bench.run.record import record as row_of
 from bench.run.stopping import rounds
 from bench.validation import parse, plain
 from builders import JAX, TENSORFLOW, record, run, timed
@@ -152,6 +154,9 @@ def check_run(content: bytes, place: Path) -> None:
     actual, _ = largest.numbered(request, cells, {})
     for cell in actual:
         obstacle(cell)
+        if cell.device == "cpu" or folder.run.machine.gpus:
+            row = row_of((cell, 0), Outcome("crashed", "why", "0"), None, folder.run)
+            assert from_json(row.to_json()) == row  # what would be written can be read
     next(iter(rounds(folder.run, actual, folder.records, lambda line: None)))
 
 

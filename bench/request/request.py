@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bench.validation import Positive, PositiveInt
+from bench.validation import Count, Positive, PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Request:
     optimizer: tuple[str, ...] = ("adam",)
     recipe: str = "constant"
     dataset: str = "digits"
-    seed: int = 0
+    seed: Count = 0
     load_weights: str | None = None  # a file
     steps: PositiveInt | None = None
     threads: tuple[PositiveInt, ...] | None = None
@@ -41,7 +41,7 @@ class Request:
     max_replicates: PositiveInt | None = None
     data_dir: str | None = None
     # Largest batches that were found, by the cell that asked for one; 0: not even one image fits
-    largest_batches: Mapping[str, int] = field(default_factory=dict)
+    largest_batches: Mapping[str, Count] = field(default_factory=dict)
     # Further matrices of the same run; what is of the whole run, as `replicates`, is equal in all
     also: tuple["Request", ...] = ()
 

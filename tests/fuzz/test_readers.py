@@ -63,6 +63,7 @@ SEEDS: list[tuple[str, Any]] = [
     *(("run.json", changed(RUN, options=plain(RUN.options) | {name: None})) for name in NEEDED),
     ("run.json", changed(RUN, spent_s={"measuring": 0.0})),
     ("run.json", changed(RUN, spent_s={"data": 0.0, "measuring": 5e-324})),
+    ("run.json", changed(RUN, options=plain(RUN.options) | {"seed": 10**400})),
     ("run.json", as_json("@deep@")),
     ("run.json", changed(RUN, budget_s="@digits@")),
     ("machines.toml", toml({"desk": {"power_w": "@digits@"}})),

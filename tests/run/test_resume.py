@@ -208,7 +208,10 @@ def test_an_interrupt_before_anything_is_measured_is_no_traceback(
     ) as parent:
         reader = "bench.data.sharing"
         assert eventually(
-            lambda: any(reader in p.cmdline() for p in psutil.Process(parent.pid).children())
+            lambda: any(
+                reader in (p.info["cmdline"] or ()) and p.ppid() == parent.pid
+                for p in psutil.process_iter(["cmdline"])
+            )
         )
         os.killpg(parent.pid, signal.SIGINT)  # as a terminal does, which knows no parent
         _, stderr = parent.communicate(timeout=60)
