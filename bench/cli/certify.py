@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from bench.cells import Executable, obstacle
 from bench.cli.arguments import executable_arguments
-from bench.cli.request import filled
 from bench.identity.certificate import Certificate
 from bench.request.matrix import named
 from bench.request.profiles import PROFILES
@@ -86,6 +85,8 @@ def _print_json(
 
 def _request(options: argparse.Namespace) -> Request:
     """Training of what is named: of what `run` would measure, nothing else changes a program."""
+    from bench.run.check import filled
+
     request = Request(
         impl=tuple(options.impl or ["all"]),
         mode=options.mode and tuple(options.mode),

@@ -14,7 +14,7 @@ from bench.cli.arguments import (
     positive,
 )
 from bench.errors import UsageError, check_text
-from bench.request.profiles import EVALUATE_EVERY, PROFILES, Profile, fill
+from bench.request.profiles import EVALUATE_EVERY, PROFILES
 from bench.request.request import Request
 
 MAX_REPLICATES = 30  # processes per cell, where --precision-target asks for more and more
@@ -178,16 +178,9 @@ def request_of(options: argparse.Namespace) -> Request:
         max_replicates=_most(options, options.replicates or profile.replicates),
         data_dir=_absolute(options.data_dir),
     )
+    from bench.run.check import filled
+
     return filled(request, profile)
-
-
-def filled(request: Request, profile: Profile) -> Request:
-    """A request with what it leaves open filled in, by the profile and for this machine."""
-    from bench.machine import cpus, devices, facts
-
-    gpu_gib = facts.gpus()[0].memory_gib if facts.gpus() else None
-    device, threads = devices.default(), cpus.cores()
-    return fill(request, profile, device=device, threads=threads, gpu_gib=gpu_gib)
 
 
 def _absolute(path: Path | None) -> str | None:

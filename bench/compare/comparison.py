@@ -20,6 +20,13 @@ class Comparison:
     controls: Sequence[Changed]  # what speeds are held against, and how their own changed
     judgement: Judgement
 
+    def _repr_html_(self) -> str:
+        """What `resnet-bench compare` prints, which is how notebooks show a comparison."""
+        from bench.compare import markdown
+        from bench.reports.text import rendered
+
+        return rendered(markdown.render([self], {}, controlled=bool(self.controls)))
+
 
 @dataclass(frozen=True)
 class _Matched:

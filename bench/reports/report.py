@@ -26,6 +26,13 @@ class Report:
         """The contests, each with its verdicts, which take their time: worked out once."""
         return contests_of(self.records, self.runs)
 
+    def _repr_html_(self) -> str:
+        """The rankings as tables, which is how notebooks show a report."""
+        from bench.reports.sections import ranking
+        from bench.reports.text import rendered
+
+        return rendered(ranking.section(self))
+
     @property
     def many(self) -> bool:
         """Whether there are too many contests to show each of them openly."""

@@ -22,6 +22,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(map(table_row, [[escape(name) for name in header], rule, *rows]))
 
 
+def rendered(markdown: str) -> str:
+    """Markdown as HTML, with the tables and folded parts that our reports have."""
+    from markdown_it import MarkdownIt
+
+    return str(MarkdownIt("commonmark").enable("table").render(markdown))
+
+
 def table_row(cells: Iterable[str]) -> str:
     """One line of a Markdown table, of cells that are Markdown already."""
     return f"| {' | '.join(cells)} |"

@@ -8,9 +8,17 @@ from bench.errors import UsageError
 from bench.machine import cpus, devices, facts
 from bench.records.folder import RunFolder
 from bench.request.matrix import cells_of
+from bench.request.profiles import Profile, fill
 from bench.request.request import Request
 from resnet_impls import weights as weights_files
 from resnet_impls.architecture import ARCHITECTURES
+
+
+def filled(request: Request, profile: Profile) -> Request:
+    """A request with what it leaves open filled in, by the profile and for this machine."""
+    gpu_gib = facts.gpus()[0].memory_gib if facts.gpus() else None
+    device, threads = devices.default(), cpus.cores()
+    return fill(request, profile, device=device, threads=threads, gpu_gib=gpu_gib)
 
 
 def cells_here(request: Request) -> list[Cell]:
