@@ -59,6 +59,7 @@ class Fault:
     workload: str = "train"
     device: str = "cpu"
     batch_size: int | None = None
+    mode: str = "eager"
     beside: str | None = None  # a file that is measured side by side, both apart from the others
 
     @property
@@ -66,7 +67,7 @@ class Fault:
         """Its own, and that of `beside`."""
         batch_size = self.batch_size or (32 if self.beside else 64)
         files = [self.file, self.beside] if self.beside else [self.file]
-        return [_cell(file, self.workload, self.device, batch_size) for file in files]
+        return [_cell(file, self.workload, self.device, batch_size, self.mode) for file in files]
 
 
 def examine() -> Iterator[Finding]:
@@ -118,10 +119,10 @@ def _tf32(where: str, file: str, device: str) -> Finding:
     return Finding(test, planted, seen, "passed" if right else "failed")
 
 
-def _cell(file: str, workload: str, device: str, batch_size: int) -> Cell:
+def _cell(file: str, workload: str, device: str, batch_size: int, mode: str = "eager") -> Cell:
     request = Request(
         impl=(str(PLANTED / file),),
-        mode=("eager",),
+        mode=(mode,),
         workload=(workload,),
         device=(device,),
         batch_size=(batch_size,),
@@ -233,6 +234,16 @@ FAULTS = (
             _recompilation,
         )
         for framework in ("torch", "JAX", "TensorFlow")
+    ),
+    *(
+        Fault(
+            f"compiler switched off, {framework}",
+            f"{variable}=1, in mode compiled",
+            f"switched_off_{framework.lower()}.py",
+            _status("uncertified", f"nothing was compiled in mode compiled: unset {variable}=1"),
+            mode="compiled",
+        )
+        for framework, variable in (("torch", "TORCHDYNAMO_DISABLE"), ("JAX", "JAX_DISABLE_JIT"))
     ),
     Fault(
         "NaN",

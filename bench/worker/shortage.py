@@ -11,7 +11,7 @@ OUT_OF_MEMORY = (
     *("oom when allocating", "alloc_failed", "failed to map segment", "pthread_create failed"),
 )
 # What it says where the processes of a DataLoader found no room for a batch
-OUT_OF_SHARED = ("unable to write to file </torch", "out of shared memory", "torch_shm_manager")
+OUT_OF_SHARED = ("for file </torch", "to file </torch", "out of shared memory")
 
 
 def shows(text: str) -> bool:
