@@ -98,6 +98,6 @@ def test_further_processes_are_built_side_by_side_from_the_first_on(
 def test_as_many_begin_side_by_side_as_fit() -> None:
     budget = MemoryBudget("cpu")
     budget.host_mib = 1000.0
-    assert budget.for_more([], [300.0, 250.0]) == 3
+    assert budget.for_more([], [300.0, 250.0, 400.0, 300.0]) == 3
     assert budget.for_more([], [2000.0]) == 1
     assert budget.for_more([], [300.0, None]) == budget.for_more([]) == 1

@@ -37,6 +37,11 @@ UNFAIR = [
     ({"computation": "bfloat16"}, {}, "computation in bfloat16, where fp32 means float32"),
     ({"parameters": "float64"}, {}, "parameters in float64"),
     ({"onednn": "off"}, {"onednn": "off by itself"}, "oneDNN is off"),
+    (
+        {"onednn": "off", "environment": "TF_ENABLE_ONEDNN_OPTS=0"},
+        {"onednn": "off by itself", "environment": "TF_ENABLE_ONEDNN_OPTS=0"},
+        "oneDNN is off, though its engine computes with it on a CPU: unset TF_ENABLE_ONEDNN_OPTS=0",
+    ),
 ]
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from bench.cells import Cell
 from bench.parent.child import Child
+from bench.reports.sections.effective_settings import unfair
 from bench.worker import settings as effective
+from bench.worker.environment import Environment, stated
 from bench.worker.protocol import Build, WarmUp
 
 StartChild = Callable[..., tuple[Child, Build]]
@@ -45,8 +47,26 @@ EXPECTED = {
 }
 
 
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Switches of compilers and of precision, and a user's configuration of Keras."""
+    for name, value in {
+        "TORCHDYNAMO_DISABLE": "1",
+        "JAX_DISABLE_JIT": "1",
+        "JAX_ENABLE_X64": "1",
+        "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+        "HOME": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".keras").mkdir()
+    own = '{"image_data_format": "channels_first", "floatx": "float16"}'
+    (tmp_path / ".keras" / "keras.json").write_text(own)
+
+
+@pytest.mark.usefixtures("hostile")
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_framework_tells_its_threads_and_what_it_computes_in(
+def test_a_framework_tells_its_threads_and_what_it_computes_in_whatever_a_user_has_set(
     name: str, settings: Settings
 ) -> None:
     implementation, _, backend = name.removesuffix("]").partition("[")
@@ -63,6 +83,75 @@ def test_a_framework_tells_its_threads_and_what_it_computes_in(
     )
     assert found.items() >= EXPECTED[name].items()
     assert (found["threads"], found["cpus"], found["parameters"]) == ("1", "1", "float32")
+
+
+OWN_SWITCH = """\
+import os
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "")
+{switch}
+from resnet_impls.{name} import Implementation
+"""
+SWITCHED = {
+    "torch_module": ("import torch._dynamo; torch._dynamo.config.disable = True", "none"),
+    "flax_nnx": ("os.environ['JAX_DISABLE_JIT'] = '1'", "none"),
+    "tensorflow_module": (
+        "os.environ['TF_XLA_FLAGS'] = '--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit'",
+        "xla",
+    ),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SWITCHED)
+def test_the_compiler_is_read_back_and_not_repeated(
+    name: str, settings: Settings, tmp_path: Path
+) -> None:
+    switch, jit = SWITCHED[name]
+    path = tmp_path / "switched.py"
+    path.write_text(OWN_SWITCH.format(switch=switch, name=name))
+    mode = "graph" if jit == "xla" else "compiled"
+    found = settings(path, mode=mode, optimizer="sgd", batch_size=8, threads=1)
+    assert found["jit"] == jit
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "backend", "jit"),
+    [
+        ("torch_module", "torch", "inductor"),
+        ("keras_functional", "torch", "inductor"),
+        ("tensorflow_module", "tensorflow", "xla"),
+        ("keras_functional", "tensorflow", "xla"),
+        ("keras_functional", "jax", "xla"),
+    ],
+)
+@pytest.mark.usefixtures("hostile")
+def test_a_compiled_mode_is_compiled_whatever_a_user_has_set(
+    name: str, backend: str, jit: str, settings: Settings
+) -> None:
+    found = settings(
+        name, implementation=name, backend=backend, mode="compiled", batch_size=8, threads=1
+    )
+    assert found["jit"] == jit
+
+
+@pytest.mark.long
+def test_keras_eager_on_jax_is_not_taken_for_compiled(settings: Settings) -> None:
+    cell = {"implementation": "keras_functional", "backend": "jax", "mode": "eager"}
+    assert settings("keras_functional", **cell, batch_size=8, threads=1)["jit"] == "none"
+
+
+def test_flags_that_change_the_threads_are_named_and_no_file_is_blamed(
+    settings: Settings, make_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+    cell = {"implementation": "flax_nnx", "backend": "jax", "mode": "compiled", "threads": 1}
+    cell |= {"workload": "infer", "optimizer": None, "recipe": None, "batch_size": 8}
+    found = settings("flax_nnx", **cell)
+    found["environment"] = stated(Environment.of(make_cell(Path("flax_nnx"), **cell)).users())
+    [said] = unfair({make_cell(Path("flax_nnx"), **cell): found})
+    assert found["threads"] != "1"
+    assert said.endswith("unset XLA_FLAGS=--xla_force_host_platform_device_count=8")
 
 
 def test_a_file_without_the_method_has_the_settings_of_its_process(
