@@ -76,7 +76,7 @@ def _mode(cell: Cell, settings: Mapping[str, str]) -> list[str]:
         otherwise = "have it compile, or name its compiler as `jit` in its method settings"
         return [f"nothing was compiled in mode {cell.mode}: {remedy('jit', settings, otherwise)}"]
     # the author of a file chooses what its other modes are
-    if cell.mode not in COMPILED and jit not in (None, "none") and not _users(cell):
+    if cell.mode not in COMPILED and jit not in (None, "", "none") and not _users(cell):
         otherwise = "compare under --mode compiled"
         return [f"{jit} compiled it in mode {cell.mode}: {remedy('jit', settings, otherwise)}"]
     return []

@@ -11,9 +11,10 @@ import pytest
 from bench.calibrate import certify
 from bench.cells import Cell
 from bench.parent.child import Child
-from bench.records.reading import read
+from bench.run.measure import measure
 from bench.worker.environment import Environment, withheld
 from bench.worker.protocol import Build, WarmUp
+from builders import report_md, run
 
 StartChild = Callable[..., tuple[Child, Build]]
 MakeFaulty = Callable[[str, str], Path]
@@ -58,20 +59,31 @@ def test_a_worker_inherits_what_is_plain_or_tunes_and_nothing_else(
 
 
 @pytest.mark.usefixtures("hostile")
-def test_what_is_passed_on_stands_in_the_row_and_what_is_not_in_one_line(
-    fake: Path, resnet_bench: Run, tmp_path: Path
+def test_what_is_passed_on_stands_in_the_row(
+    make_cell: Callable[..., Cell], digits: Path, tmp_path: Path
 ) -> None:
+    cell = make_cell(threads=1)
+    [row] = measure(run(), [(cell, 0)], {cell: digits}, {}, logs=tmp_path, timeout_s=60)
+    assert row.settings["environment"] == "OMP_PROC_BIND=true RESNET_BENCH_WIDTH=3"
+    assert "OMP_PROC_BIND=true" in report_md(row)
+
+
+@pytest.mark.usefixtures("hostile")
+def test_what_is_not_passed_on_is_told_in_a_line_each() -> None:
+    lines = withheld()
+    assert [line.split("=")[0] for line in lines] == ["TORCHDYNAMO_DISABLE", "NVIDIA_TF32_OVERRIDE"]
+    assert lines[0].endswith("it would change what is measured: choose by --mode")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("hostile")
+def test_a_run_tells_it(fake: Path, resnet_bench: Run) -> None:
     finished = resnet_bench(
         *("run", "--impl", fake, "--optimizer", "sgd", "--no-certify", "--profile", "smoke"),
         *("--workload", "train", "--threads", "1", "--out", "run"),
     )
     assert (finished.returncode, finished.stderr) == (0, "")
-    said = [line for line in finished.stdout.splitlines() if "does not reach" in line]
-    assert [line.split("=")[0] for line in said] == ["TORCHDYNAMO_DISABLE", "NVIDIA_TF32_OVERRIDE"]
-    assert said[0].endswith("choose by --mode")
-    [row] = read(tmp_path / "run")
-    assert row.settings["environment"] == "OMP_PROC_BIND=true RESNET_BENCH_WIDTH=3"
-    assert "OMP_PROC_BIND=true" in (tmp_path / "run" / "report.md").read_text()
+    assert finished.stdout.count("does not reach the workers") == 2
 
 
 def test_a_certificate_holds_in_the_environment_that_it_was_made_in(
