@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.cells import Cell
 from bench.machine import control_groups, cpus, memory
-from bench.records.reading import read
 
 ROOT = Path(__file__).parents[2]
 MakeFaulty = Callable[[str, str], Path]
@@ -107,8 +107,16 @@ def facts(before: Callable[[], None]) -> dict[str, object]:
     return dict(json.loads(found.stdout))
 
 
+def removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
-def group() -> Iterator[Path]:
+def group(eventually: Callable[[Callable[[], bool]], bool]) -> Iterator[Path]:
     """A control group of 400 MiB below this process's own."""
     own = next(control_groups.groups("memory"), None)
     if own is None:
@@ -127,7 +135,7 @@ def group() -> Iterator[Path]:
             pytest.skip(f"the control groups below {own} have no memory controller")
         yield folder
     finally:
-        folder.rmdir()
+        assert eventually(lambda: removed(folder))  # when the last process has left it
 
 
 def test_a_real_group_bounds_what_is_usable(group: Path) -> None:
@@ -166,26 +174,38 @@ def train(self, steps):
 """
 
 
+MEASURES = """
+import json, sys
+from pathlib import Path
+from bench.cells import Cell
+from bench.run.measure import measure
+from builders import run
+tasks = [(Cell(**each), 0) for each in json.loads(sys.argv[1])]
+folders = {cell: Path(sys.argv[2]) for cell, _ in tasks}
+rows = measure(run(), tasks, folders, {}, logs=Path(sys.argv[3]), timeout_s=120)
+print(json.dumps({row.backend: [row.status, row.reason] for row in rows}))
+"""
+
+
 def test_a_worker_that_the_kernel_kills_for_memory_is_oom_and_its_rival_goes_on(
-    group: Path, fake: Path, faulty: MakeFaulty, tmp_path: Path
+    group: Path, make_cell: Callable[..., Cell], faulty: MakeFaulty, digits: Path, tmp_path: Path
 ) -> None:
-    path = faulty("eats", EATS)
-    arguments = ("--optimizer", "sgd", "--no-certify", "--profile", "smoke", "--workload", "train")
+    cells = [make_cell(), make_cell(faulty("eats", EATS))]
+    words = (json.dumps([cell.as_dict() for cell in cells]), digits, tmp_path)
     finished = subprocess.run(
-        [sys.executable, "-m", "bench", "run", "--impl", fake, path, *arguments, "--out", "run"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", MEASURES, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         preexec_fn=joins(group),
         capture_output=True,
         text=True,
     )
-    assert finished.returncode == 1, finished.stderr
-    rows = {row.backend: row for row in read(tmp_path / "run")}
-    assert rows["fake_implementation"].status == "ok"
-    eats = rows["eats"]
-    assert eats.status == "oom"
-    assert "killed by SIGKILL" in (eats.reason or "")
-    assert "its control group allows 400 MiB: take a smaller --batch-size" in (eats.reason or "")
+    assert finished.returncode == 0, finished.stderr
+    rows = json.loads(finished.stdout)
+    assert rows["fake_implementation"] == ["ok", None]
+    status, reason = rows["eats"]
+    assert status == "oom"
+    assert reason.startswith("killed by SIGKILL")
+    assert "its control group allows 400 MiB: take a smaller --batch-size" in reason
 
 
 IMPORTS = """
@@ -208,10 +228,10 @@ finally:
 
 
 def test_a_framework_that_a_limit_keeps_from_being_imported_is_not_called_absent(
-    make_cell: Callable[..., object], digits: Path, tmp_path: Path
+    make_cell: Callable[..., Cell], digits: Path, tmp_path: Path
 ) -> None:
     cell = make_cell(implementation="torch_module", backend="torch")
-    words = (json.dumps(cell.as_dict()), digits, tmp_path / "log")  # type: ignore[attr-defined]
+    words = (json.dumps(cell.as_dict()), digits, tmp_path / "log")
     found = subprocess.run(
         [sys.executable, "-c", IMPORTS, *map(str, words)],
         cwd=ROOT,
