@@ -7,10 +7,12 @@ sleeps until one of them has answered.
 import select
 import time
 from collections import deque
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Generator, Hashable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
+
+import psutil
 
 from bench import signals
 from bench.machine import cpus, memory
@@ -37,7 +39,7 @@ def answers(
         folder = ending.enter_context(TemporaryFolder()).path
         running: dict[Child, tuple[Key, float]] = {}  # and when it has to have answered
         while waiting or running:
-            while waiting and _one_more(len(running)):
+            while waiting and _one_more(running):
                 key = waiting.popleft()
                 environment, request = asked[key]
                 beside = replace(environment, beside_others=True)
@@ -60,10 +62,19 @@ def answers(
                 yield key, answer
 
 
-def _one_more(running: int) -> bool:
-    if running == 0:
-        return True
-    return running < len(cpus.allowed()) and memory.available().mib >= WORKER_MIB
+def _one_more(running: Iterable[Child]) -> bool:
+    """Whether a worker more fits beside those that run, which may not have grown yet."""
+    sizes_mib = [_resident_mib(child) for child in running]
+    growth_mib = sum(max(0.0, WORKER_MIB - size) for size in sizes_mib)
+    fits = memory.available().mib - growth_mib >= WORKER_MIB
+    return not sizes_mib or (len(sizes_mib) < len(cpus.allowed()) and fits)
+
+
+def _resident_mib(child: Child) -> float:
+    try:
+        return float(psutil.Process(child.process.pid).memory_info().rss / 2**20)
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _done(running: Mapping[Child, tuple[Key, float]]) -> list[Child]:

@@ -44,14 +44,14 @@ def test_each_answers_or_fails_for_itself(ask: Callable[..., Asked]) -> None:
         hangs=HANGS,
         last="pass",
     )
-    found = dict(answers(asked, timeout_s=15))
+    found = dict(answers(asked, timeout_s=8))
     assert found.keys() == asked.keys()
     assert isinstance(found["good"], Described)
     assert isinstance(found["last"], Described)
     reasons = {name: str(each) for name, each in found.items() if isinstance(each, Failure)}
     assert reasons["raises"] == "ValueError: no"
     assert reasons["dies"].startswith("killed by SIGSEGV during its describe")
-    assert reasons["hangs"] == "its describe did not end within 15 s"
+    assert reasons["hangs"] == "its describe did not end within 8 s"
     assert workers() == []
 
 
@@ -63,7 +63,7 @@ def test_who_stops_listening_leaves_no_worker_behind(ask: Callable[..., Asked]) 
     assert workers() == []
 
 
-@pytest.mark.parametrize(("available_gib", "most"), [(1, 1), (64, 2)])
+@pytest.mark.parametrize(("available_gib", "most"), [(1, 1), (3, 1), (64, 2)])  # one may grow to 2
 def test_no_more_live_than_there_are_processors_and_memory_for(
     available_gib: int,
     most: int,
