@@ -8,7 +8,7 @@ from statistics import fmean
 from bench.analysis.contests import floor_of
 from bench.analysis.groups import judged_together
 from bench.analysis.statistics import Floor, throughput
-from bench.analysis.unpaired import accuracy_difference, difference
+from bench.analysis.unpaired import accuracy_difference, difference, trimmed_mean
 from bench.compare.sides import Pair, Side
 from bench.data.datasets import images_tested
 from bench.records import Record
@@ -112,7 +112,7 @@ def _change(
     else:
         logs = [[math.log(value) for value in values] for values in (base, new)]
         found = difference(logs[1], logs[0])
-        centers = math.exp(fmean(logs[0])), math.exp(fmean(logs[1]))
+        centers = math.exp(trimmed_mean(logs[0])), math.exp(trimmed_mean(logs[1]))
     assert found is not None
     loss = {"speed": lambda d: -math.expm1(d), "accuracy": lambda d: -d}.get(what, math.expm1)
     if found.low is None or found.high is None:

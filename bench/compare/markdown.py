@@ -11,19 +11,20 @@ from bench.reports.text import escape, number, table
 from bench.words import plural
 
 READING = """\
-**speed** is NEW's over BASE's, with its 95 % interval over processes (Welch's t). Processes of
-different runs share no rounds: what the machine did between the runs is part of every difference,
-and no interval knows of it. Where all cells moved alike, suspect the machine; to be sure, measure
-both versions side by side in one run, or hold both runs against a `--control`. Verdicts account for
-the number of cells; what may be chance, or is below the machine's noise floor, is a *tie*. **test
-accuracy** is known no better than its test images tell: 360 of them leave 2 to 4 points open."""
+**speed** is NEW's over BASE's, with its 95 % interval over processes: Welch's t, and Yuen's of six
+or more, which leaves out a fifth at each end. Processes of different runs share no rounds: what the
+machine did between the runs is part of every difference, and no interval knows of it. Where all
+cells moved alike, suspect the machine; to be sure, measure both versions side by side in one run,
+or hold both runs against a `--control`. Verdicts account for the number of cells; what may be
+chance, or is below the machine's noise floor, is a *tie*. **test accuracy** is known no better than
+its test images tell: 360 of them leave 2 to 4 points open."""
 
 HELD = """\
 **speed** is NEW's over BASE's, each held against the control that ran in the same rounds: what the
-machine did to both cancels. Its 95 % interval is over processes (Welch's t). The control must be
-what did not change between the runs; images/s are as they were measured, machine and all. Verdicts
-account for the number of cells; what may be chance, or is below the machine's noise floor, is a
-*tie*."""
+machine did to both cancels. Its 95 % interval is over processes: Welch's t, and Yuen's of six or
+more, which leaves out a fifth at each end. The control must be what did not change between the
+runs; images/s are as they were measured, machine and all. Verdicts account for the number of cells;
+what may be chance, or is below the machine's noise floor, is a *tie*."""
 
 MACHINE = ("machine", "processor")  # facts that make another machine
 FACTS = ("physical_cores", "logical_cores", "memory_gib", "os")

@@ -94,8 +94,8 @@ def test_certify(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_gate_may_fail_what_it_cannot_decide(
     tmp_path: Path, sides: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # one disturbed process of six leaves an interval that reaches beyond any limit
-    disturbed = processes([*SPEEDS, 4.0], run_id="third")
+    # two disturbed processes of seven leave an interval that reaches beyond any limit
+    disturbed = processes([*SPEEDS, 4.0, 5.0], run_id="third")
     folder = RunFolder.create(tmp_path / "third", run(run_id="third"))
     for row in disturbed:
         folder.append(row)
