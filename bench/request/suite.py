@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import files
 from bench.errors import UsageError, unknown
 
 READY = Path(__file__).parents[1] / "suites"
@@ -73,11 +74,7 @@ def find(name: str) -> Suite:
 def read(path: Path) -> Suite:
     """A suite from its file. Raises UsageError that names the file and the line."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise UsageError(f"--config {path}: has more than 1 MiB, so it is no suite")
-        text = content.decode()
+        text = files.read(path, LARGEST).decode()
         entries = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: cannot be read ({error})") from None

@@ -151,7 +151,7 @@ MISTAKES = [
     ("budget = '60s'\nsteps = 4", "--budget decides how much is measured: leave out --steps"),
     ("seed = " + "9" * 5000, "is not TOML"),
     ("a = " + "[" * 5000, "is not TOML (nested too deeply)"),
-    ("# " + "x" * 2**20, "has more than 1 MiB"),
+    ("# " + "x" * 2**20, "larger than 1 MiB"),
 ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.files import write
+from bench.files import write_named
 from bench.reports.exports import bencher, github_action, parquet, pytest_benchmark
 from bench.reports.report import Report
 
@@ -29,7 +29,7 @@ def export(report: Report, name: str, place: Path) -> Path:
     called, serialize = EXPORTS[name]
     file = place / called if os.path.isdir(place) else place
     try:
-        write(file, serialize(report))
+        write_named(file, serialize(report))
     except OSError as error:
         raise UsageError(f"--out {place}: cannot be written ({error.strerror})") from None
     return file
