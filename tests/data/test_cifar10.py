@@ -1,6 +1,7 @@
 """CIFAR-10 in both versions that its author publishes, as small files of the real formats."""
 
 import hashlib
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -221,3 +222,37 @@ def test_a_download_that_is_something_else_is_no_fault_of_data_dir(
         cifar10(None)
     assert "could not be downloaded" in str(error.value)
     assert "None" not in str(error.value)
+
+
+class Evil:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_that_is_not_the_published_one_is_not_loaded(tmp_path: Path) -> None:
+    batches = tmp_path / "cifar-10-batches-py"
+    batches.mkdir()
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"]
+    for name in names:
+        (batches / name).write_bytes(pickle.dumps(Evil(tmp_path / "owned")))
+    with pytest.raises(UsageError, match="cifar-10-batches-py is damaged or incomplete"):
+        cifar10(tmp_path)
+    assert not (tmp_path / "owned").exists()
+    pickle.loads((batches / "test_batch").read_bytes())
+    assert (tmp_path / "owned").exists()  # it would have
+
+
+@pytest.mark.parametrize("name", ["data_batch_3.bin", "test_batch.bin"])
+def test_a_binary_file_that_was_cut_between_images_is_refused(
+    binary: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for files in ("CIFAR10_TRAIN", "CIFAR10_TEST"):
+        more = {file: count + 1 for file, count in getattr(data, files).items()}
+        monkeypatch.setattr(
+            data, files, more | {each: more[each] - 1 for each in more if each != name}
+        )
+    with pytest.raises(UsageError, match=rf"{name} is damaged: it has [0-9,]+ bytes"):
+        cifar10(binary)

@@ -19,7 +19,7 @@ from bench.validation import plain
 from documents import as_json
 from readers import READERS, ROWS, RUN, Check, toml
 
-SHORT = 25  # inputs for each reader; the long form has as many as READERS says
+SHORT = 15  # inputs for each reader; the long form has as many as READERS says
 GROWTH_MIB = 600  # of memory, however many inputs: a file may say that it is larger than it is
 
 
