@@ -46,11 +46,14 @@ def run(options: argparse.Namespace) -> int:
     from bench.identity import article
     from bench.reports.formats.certificates import save
     from bench.run.check import cells_here
+    from bench.worker.environment import withheld
 
     request = _request(options)
     executables = list(dict.fromkeys(cell.executable for cell in cells_here(request)))
     obtained: dict[Executable, Certificate] = {}
     obstacles = {each: found for each in executables if (found := obstacle(each))}
+    for line in () if options.json else withheld():
+        console().print(line, soft_wrap=True)
     for each, (status, reason) in () if options.json else obstacles.items():
         console().print(f"{each.name}: {status}: {reason}", soft_wrap=True)
     save(options.out, obtained)  # a path that cannot be written is known at once
