@@ -103,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
     from bench.cli.history import write_history
     from bench.reports.exports import export
     from bench.reports.formats import markdown
+    from bench.run.here import differences
 
     found = [_find(path) for path in options.folders]
     if options.history:
@@ -135,8 +136,9 @@ def run(options: argparse.Namespace) -> int:
         alone = [source for each in found if each.alone for source in each.sources]
         if len(alone) == len(found) == 1:
             print((found[0].path / "report.md").read_text(encoding="utf-8"), end="")
-            for line in _elsewhere(found[0]):
-                print(f"resnet-bench: {line}", file=sys.stderr)
+            if other := [line for source in found[0].sources for line in differences(*source)]:
+                told = f"{found[0].path}: not as here: {'; '.join(other)}"
+                print(f"resnet-bench: {told}", file=sys.stderr)
         elif alone:
             together = _annotated_like(every, _report(alone))
             shown.append(together)
@@ -190,32 +192,6 @@ def _find(path: Path) -> Found:
     if not found.runs and not found.unreadable:
         raise UsageError(f"{path}: holds no run, nor does any folder below it (no {SIGNS[0]})")
     return found
-
-
-def _elsewhere(found: Found) -> list[str]:
-    """What differs between where a run was measured and here."""
-    from bench.machine.facts import this_machine
-    from bench.machine.packages import changes, installed
-    from bench.run.run import commit
-
-    lines = []
-    for folder, records in found.runs:
-        run, here = folder.run, this_machine()
-        versions = dict(run.packages)  # of older runs those of their rows, which name frameworks
-        for record in records if not versions else ():
-            versions |= {name: v for name, v in record.versions.items() if name != "python"}
-        other = changes(versions, installed())
-        for what, there, now in (
-            ("commit", run.commit, commit()),
-            ("processor", run.machine.cpu, here.cpu),
-            ("GPUs", run.machine.gpu_names, here.gpu_names),
-            ("Python", run.machine.python, here.python),
-        ):
-            if there and there != now:
-                other.append(f"{what} {there}, here {now or 'not known'}")
-        if other:
-            lines.append(f"{folder.path}: not as here: {'; '.join(other)}")
-    return lines
 
 
 def _is_run(path: Path) -> bool:

@@ -2,24 +2,20 @@
 
 import argparse
 import csv
-import platform
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cells import Cell, installed
+from bench.cells import Cell
 from bench.cli.arguments import seconds
 from bench.errors import UsageError
-from bench.validation import plain
 
 if TYPE_CHECKING:
     from bench.records import Record, Run
     from bench.request.request import Request
-
-FACTS = ("cpu", "physical_cores", "logical_cores", "memory_gib", "gpus", "os")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,14 +52,18 @@ def run(options: argparse.Namespace) -> int:
     from bench.records.folder import RunFolder
     from bench.records.run import Rerun
     from bench.run.check import check_code
+    from bench.run.here import differences
     from bench.run.run import begin
 
     folder = RunFolder.open(options.run)
     check_code(folder)
     rows = chosen(folder.records(), options.row)
     say, display = watched()
-    for line in differences(folder.run, rows):
-        say(line)
+    other = differences(folder.run, rows)
+    for line in other:
+        say(f"differs: {line}")
+    if not other:
+        say("code, machine and packages are those of then")
     names = tuple(dict.fromkeys(row.cell.name for row in rows))
     path = options.out or Path("results") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-rerun"
     with resumable(path):
@@ -127,33 +127,6 @@ def request_again(run: "Run", rows: Sequence["Record"]) -> "Request":
     """The request of a run, for as many processes as its rows really had."""
     processes = 1 + max(row.replicate for row in rows)
     return run.options.every(replicates=processes, precision_target=None, max_replicates=None)
-
-
-def differences(run: "Run", rows: Sequence["Record"]) -> Iterator[str]:
-    """What differs between a run and one that begins now: a line each, or one that says nothing."""
-    from bench.machine import packages
-    from bench.machine.facts import this_machine
-    from bench.run.run import code_here
-
-    machine = this_machine()
-    then, now = plain(run.machine), plain(machine)
-    facts: dict[str, tuple[str | None, str | None]] = {}
-    facts["resnet-bench"] = run.code_version, code_here()
-    facts |= {what: (then[what], now[what]) for what in FACTS}
-    versions: dict[str, str] = {}
-    for row in rows:
-        versions |= row.versions
-    for package, version in sorted(versions.items()):
-        here = platform.python_version() if package == "python" else installed(package)
-        facts[package] = version, here
-    changed = {what: pair for what, pair in facts.items() if pair[0] != pair[1]}
-    for what, (before, here) in changed.items():
-        yield f"differs: {what}: then {before or 'unknown'}, now {here or 'none'}"
-    others = {name: at for name, at in run.packages.items() if name not in versions}
-    if other := packages.changes(others, packages.installed()):
-        yield f"differs: other packages: {'; '.join(other)}"
-    if not changed and not other:
-        yield "code, machine and versions are those of then"
 
 
 def compared(run: "Run", rows: Sequence["Record"], path: Path) -> str:

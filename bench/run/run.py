@@ -4,7 +4,6 @@
 writes a report: they tell a caller what happens by `say` and by a `Display`.
 """
 
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from bench.records.run import LeftOut, Rerun, Run
 from bench.request.request import Request
 from bench.run.budgeted import Budget, within
 from bench.run.check import cells_here, check_code, check_machine, check_weights
+from bench.run.here import commit
 from bench.run.measure import measure
 from bench.run.proofs import proofs
 from bench.run.stopping import rounds
@@ -261,32 +261,8 @@ def described(
     )
 
 
-def code_here() -> str:
-    """`0.1.0 (commit 8eec895f1c2a)`: this code, as `Run.code_version` says it."""
-    here = commit()
-    return f"{__version__} (commit {here})" if here else __version__
-
-
 def _absolute(request: Request) -> Request:
     """With whole paths of implementations, since a run may be resumed from another folder."""
     names = request.impl or ()
     whole = (str(Path(name).absolute()) if name.endswith(".py") else name for name in names)
     return replace(request, impl=tuple(whole))
-
-
-def commit() -> str | None:
-    """The commit of this code, with `-dirty` where it was changed since; None where nobody tells.
-
-    A package may be installed below somebody else's checkout, whose commit says nothing of it.
-    """
-    here = Path(__file__)
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(here.parent), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)
-        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -150,5 +150,5 @@ def test_report_says_what_is_not_the_same_here(
     assert finished.returncode == 0
     [line] = [line for line in finished.stderr.splitlines() if "not as here" in line]
     assert f"numpy 2.1.0, here {installed()['numpy']}" in line
-    assert "commit 8eec895f1c2a, here" in line
+    assert "(commit 8eec895f1c2a), here" in line
     assert "processor Example CPU, here" in line

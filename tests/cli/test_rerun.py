@@ -50,7 +50,7 @@ def test_a_row_is_measured_again_as_it_was(fake: Path, resnet_bench: Run, tmp_pa
     [line] = [line for line in lines if ",graph," in line]
     finished = resnet_bench("rerun", out, "--row", line, "--out", again)
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert finished.stdout.startswith("differs: resnet-bench: then 0.0.9")
+    assert finished.stdout.startswith("differs: resnet-bench 0.0.9")
     assert "## " + str(again) + " against run" in finished.stdout
     old = {(row.mode, row.replicate): row for row in read(out)}
     rows = read(again)

@@ -280,7 +280,7 @@ def test_a_run_names_the_commit_of_the_code_only_where_that_is_tracked(tmp_path:
         return done.stdout.strip()
 
     def told() -> str:
-        program = "from bench.run.run import commit; print(commit())"
+        program = "from bench.run.here import commit; print(commit())"
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
         return done.stdout.strip()
