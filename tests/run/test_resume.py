@@ -116,7 +116,7 @@ def test_a_killed_run_leaves_valid_records_and_no_workers_and_is_resumed(
     assert "6 to measure" in finished.stdout
     assert records.read_bytes().startswith(done)
     assert pairs(read(out)) == sorted(ALL)
-    own = {"run.json", "records.jsonl", "SHA256SUMS"}
+    own = {"run.json", "records.jsonl", "constraints.txt", "SHA256SUMS"}
     assert {path.name for path in out.iterdir()} == {*own, *REPORTS, *DRAWN}
 
     before = records.read_bytes()
