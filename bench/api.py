@@ -17,6 +17,7 @@ from bench.plan.estimate import Estimator
 from bench.records import Record
 from bench.records.folder import RunFolder
 from bench.records.merging import merge
+from bench.records.shards import united
 from bench.reports.report import Report
 from bench.reports.write import write_reports
 from bench.request.profiles import PROFILES
@@ -83,8 +84,9 @@ def load(paths: str | Path | Iterable[str | Path]) -> Report:
     """The report of one or more runs, by their folders. Raises UsageError where one holds none."""
     given = [paths] if isinstance(paths, str | Path) else paths
     folders = [RunFolder.open(Path(path)) for path in given]
-    merged = merge([(folder.run, folder.records()) for folder in folders])
-    return Report(merged.records, merged.runs, remarks=merged.remarks)
+    sources, remarks = united((folder.run, folder.records()) for folder in folders)
+    merged = merge(sources)
+    return Report(merged.records, merged.runs, remarks=[*remarks, *merged.remarks])
 
 
 def compare(

@@ -214,6 +214,18 @@ def obstacle(
     of: Cell | Executable,
 ) -> tuple[Literal["unsupported", "unavailable"], str] | None:
     """Why it cannot run here, as (status, reason); None where nothing is known to forbid it."""
+    if reason := unsupported(of):
+        return "unsupported", reason
+    pipeline = INPUTS.get(of.input or "", ()) if isinstance(of, Cell) else ()
+    needed = (*backend(of).packages, *pipeline)
+    missing = [package for package in needed if installed(package) is None]
+    if missing:
+        return "unavailable", f"not installed: {', '.join(missing)}"
+    return None
+
+
+def unsupported(of: Cell | Executable) -> str | None:
+    """Why it can run nowhere, whatever is installed; None where nothing is known to forbid it."""
     row, engine = implementation(of.implementation), backend(of)
     workload = [("workload", of.workload, row.workloads)] if isinstance(of, Cell) else []
     for what, given, allowed in (
@@ -224,15 +236,10 @@ def obstacle(
         ("mode", of.mode, engine.modes),
     ):
         if given not in allowed:
-            reason = f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
-            return "unsupported", reason
+            return f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
     for given in (of.precision, of.mode):
         if given in lacking(engine, of.device):
-            return "unsupported", KINDS[of.device].lacks[given]
-    pipeline = INPUTS.get(of.input or "", ()) if isinstance(of, Cell) else ()
-    missing = [package for package in (*engine.packages, *pipeline) if installed(package) is None]
-    if missing:
-        return "unavailable", f"not installed: {', '.join(missing)}"
+            return KINDS[of.device].lacks[given]
     return None
 
 

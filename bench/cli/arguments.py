@@ -142,6 +142,17 @@ def duration(text: str) -> float:
     return float(total)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """The number and the count of `2/3`."""
+    found = re.fullmatch(r"0*([1-9]\d{0,8})/0*([1-9]\d{0,8})", text.strip(), re.ASCII)
+    number, of = map(int, found.groups()) if found else (1, 0)
+    if number > of:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a shard such as 2/3: its number, from 1 on, and how many there are"
+        )
+    return number, of
+
+
 def seconds(text: str) -> float:
     """A finite number of seconds above 0."""
     try:

@@ -16,6 +16,7 @@ from bench.files import write
 from bench.records import Record, Run, manifest
 from bench.records.folder import RunFolder, check_free
 from bench.records.merging import merge
+from bench.records.shards import united
 
 if TYPE_CHECKING:  # imported where it is used, so that `--help` answers at once
     from bench.reports.formats import index
@@ -114,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         return 1 if left else 0
     if options.control or options.by:
         raise UsageError("--control and --by are of a history: add --history, or leave them out")
-    merged = _report([source for each in found for source in each.sources])
+    merged = _together(source for each in found for source in each.sources)
     if not merged.records and all(each.alone for each in found):
         raise UsageError(f"{', '.join(map(str, options.folders))}: no records yet")
     altered = [line for each in found for folder, _ in each.runs for line in _altered(folder)]
@@ -140,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
                 told = f"{found[0].path}: not as here: {'; '.join(other)}"
                 print(f"resnet-bench: {told}", file=sys.stderr)
         elif alone:
-            together = _annotated_like(every, _report(alone))
+            together = _annotated_like(every, _together(alone))
             shown.append(together)
             if together.records:
                 print(markdown.render(together), end="")
@@ -159,6 +160,13 @@ def _report(sources: Iterable[Source]) -> "Report":
 
     merged = merge(sources)
     return Report(merged.records, merged.runs, remarks=merged.remarks)
+
+
+def _together(sources: Iterable[Source]) -> "Report":
+    """The report of runs, with shards of one plan as one run."""
+    whole, remarks = united(sources)
+    report = _report(whole)
+    return replace(report, remarks=[*remarks, *report.remarks])
 
 
 def _annotated(report: "Report", options: argparse.Namespace) -> "Report":

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.arguments import duration
+from bench.cli.arguments import duration, shard
 from bench.cli.request import request_arguments
 from bench.errors import UsageError
 from bench.request.request import Request
@@ -58,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "fit, certificates included; it says what it leaves out",
     )
     add(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help="measure part I of N of the plan, by whole contests; other machines measure the "
+        "others, and report puts all together",
+    )
+    add(
         "--save-config",
         type=Path,
         metavar="FILE",
@@ -95,6 +102,8 @@ def run(options: argparse.Namespace) -> int:
         if not all(each.impl_named for each in request.matrices) and (missing := hint()):
             say(missing)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{options.profile}"
+        if options.shard:  # jobs of an array begin in the same second
+            name += "-{}-of-{}".format(*options.shard)
         path = options.out or Path("results") / name
         with resumable(path):
             ended = begin(
@@ -106,6 +115,7 @@ def run(options: argparse.Namespace) -> int:
                 display=display,
                 machine_name=options.machine_name,
                 budget_s=options.budget,
+                shard=options.shard,
             )
     return conclude(ended)
 
@@ -157,6 +167,11 @@ def check_budget(options: argparse.Namespace, request: Request) -> None:
     workloads = {name for each in request.matrices for name in each.workload or ()}
     if fixed := [f"--{name.replace('_', '-')}" for name in given if getattr(options, name)]:
         raise UsageError(f"--budget decides how much is measured: leave out {', '.join(fixed)}")
+    if options.shard:
+        raise UsageError(
+            "--budget measures what fits on this machine, so shards would not fit together: leave "
+            "out --shard, or --budget"
+        )
     if "train-to" in workloads:
         raise UsageError("--budget: nobody knows how long train-to takes; leave one of them out")
     if any("max" in (each.batch_size or ()) for each in request.matrices):
@@ -168,6 +183,7 @@ def show_plan(options: argparse.Namespace, request: Request) -> int:
     from bench.cli.plan import show
     from bench.plan.parts import check_data
     from bench.plan.plan import plan
+    from bench.plan.shards import cut
     from bench.plan.sources import able
     from bench.records.folder import check_free
     from bench.run.check import cells_here, check_weights
@@ -177,11 +193,13 @@ def show_plan(options: argparse.Namespace, request: Request) -> int:
     if options.budget:
         raise UsageError("--plan says how long all would take: leave out --budget, or --plan")
     cells = cells_here(request)
+    number, of = options.shard or (1, 1)
+    own = cut(request, cells, of)[number - 1] if options.shard else None
     check_weights(cells)
     if options.out:
         check_free(options.out)
     check_data(able(cells), request.data_dir)
-    show(plan(request, cells), as_json=options.json)
+    show(plan(request, cells, own=own), as_json=options.json)
     return 0
 
 

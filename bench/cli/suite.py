@@ -20,7 +20,7 @@ OF_THE_RUN = (
     *("profile", "replicates", "precision-target", "max-replicates", "certify", "save-weights"),
     *("timeout", "budget", "out", "machine-name"),
 )
-OF_THE_COMMAND = ("config", "save-config", "resume", "plan", "json")  # of no suite
+OF_THE_COMMAND = ("config", "save-config", "resume", "plan", "json", "shard")  # of no suite
 PATHS = ("data-dir", "load-weights", "out")  # from the folder of the suite, as are files of `impl`
 
 

@@ -1,7 +1,7 @@
 """The plan of a run: what it would measure, for how long, and in how much memory. Nothing runs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -10,12 +10,15 @@ from bench.calibrate import certify, peaks
 from bench.cells import Cell, obstacle
 from bench.machine import cpus, memory
 from bench.parent.memory_budget import for_workers
+from bench.parent.outcome import Task
 from bench.parent.schedule import by_contest
 from bench.plan import parts, times
 from bench.plan.costs import Costs, cohorts
 from bench.plan.estimate import Estimator
+from bench.plan.shards import Part
 from bench.plan.sources import able, estimator
 from bench.request.request import Request
+from bench.words import plural
 
 UNKNOWN = "unknown until its first process"
 
@@ -79,32 +82,53 @@ class Plan:
     remarks: tuple[str, ...]
 
 
-def plan(request: Request, cells: Sequence[Cell], results: Path = Path("results")) -> Plan:
-    """The plan of a filled-in request for its `cells` on this machine."""
+def plan(
+    request: Request,
+    cells: Sequence[Cell],
+    results: Path = Path("results"),
+    *,
+    own: Part | None = None,
+) -> Plan:
+    """The plan of a filled-in request for its `cells` on this machine; `own` is the part of them
+    that a shard measures.
+    """
+    whole, cells = cells, own.cells if own else cells
     running = able(cells)
     known_peaks, wanted_peaks = peaks.known(running)
     devices = dict.fromkeys(cell.device for cell in running)
-    return planned(
+    found = planned(
         request,
         cells,
         estimator(devices, known_peaks, results),
         wanted_peaks=wanted_peaks,
         folder=results,
+        elsewhere=own.elsewhere if own else (),
     )
+    return replace(found, remarks=(*found.remarks, *_of_shard(own, whole)))
 
 
 def planned(
-    request: Request, cells: Sequence[Cell], known: Estimator, *, wanted_peaks: int, folder: Path
+    request: Request,
+    cells: Sequence[Cell],
+    known: Estimator,
+    *,
+    wanted_peaks: int,
+    folder: Path,
+    elsewhere: Collection[Task] = (),
 ) -> Plan:
-    """The plan by what an estimator knows; `folder` is where results go."""
+    """The plan by what an estimator knows; `folder` is where results go. Other shards measure the
+    tasks `elsewhere`.
+    """
     running, replicates = able(cells), request.replicates or 1
     processors = len(cpus.allowed())
     costs = known.of(running)
-    tasks = [(cell, index) for cell in running for index in range(replicates)]
+    every_task = [(cell, index) for cell in running for index in range(replicates)]
+    tasks = [task for task in every_task if task not in elsewhere]
+    tasks_of: dict[Cell, list[Task]] = {cell: [] for cell in running}
+    for task in tasks:
+        tasks_of[task[0]].append(task)
     seconds = known.seconds(tasks, processors)
-    of_cell: dict[Cell, float | None] = {
-        cell: _sum([seconds[cell, index] for index in range(replicates)]) for cell in running
-    }
+    of_cell = {cell: _sum([seconds[task] for task in tasks_of[cell]]) for cell in running}
     executables = dict.fromkeys(cell.executable for cell in running)
     halves, problems = certify.missing(executables) if request.certify else ([], 0)
     certificates_s = parts.certificates_s(
@@ -125,7 +149,7 @@ def planned(
     room, limit_mib = for_workers(), memory.process_limit_mib()
     available_mib = room.mib
     contests = tuple(
-        _contest([cell for cell, _ in group], costs, of_cell, replicates, available_mib)
+        _contest([cell for cell, _ in group], costs, of_cell, tasks_of, available_mib)
         for group in by_contest([(cell, 0) for cell in running])
     )
     disk = parts.disk(running, replicates, save_weights=request.save_weights)
@@ -158,7 +182,7 @@ def _contest(
     cells: Sequence[Cell],
     costs: dict[Cell, Costs | None],
     seconds: dict[Cell, float | None],
-    replicates: int,
+    tasks_of: Mapping[Cell, Sequence[Task]],
     available_mib: float,
 ) -> PlannedContest:
     sizes = [found.memory_mib if (found := costs[cell]) else None for cell in cells]
@@ -167,7 +191,7 @@ def _contest(
     whole = len(known) == len(cells)
     return PlannedContest(
         contest=cells[0].contest_label,
-        processes=len(cells) * replicates,
+        processes=sum(len(tasks_of[cell]) for cell in cells),
         seconds=sum(times_s) if times_s else None,
         memory_gib=sum(known) / 1024 if whole else None,
         cohorts=cohorts(known, available_mib) if whole else None,
@@ -204,6 +228,18 @@ def _remarks(request: Request, known: Estimator, cells: Sequence[Cell]) -> list[
     if cells and not all(known.here.peak(c.device, c.threads, c.precision) for c in cells):
         found.append("no peak of this machine is known yet: other machines' times are not scaled")
     return found
+
+
+def _of_shard(own: Part | None, whole: Sequence[Cell]) -> list[str]:
+    """What part of a plan this is; nothing of a whole one."""
+    if own is None:
+        return []
+    count, every = (len({cell.contest for cell in cells}) for cells in (own.cells, whole))
+    part = " in part" if own.elsewhere else ""
+    return [
+        f"this is shard {own.shard.name}: {count} of {plural(every, 'contest')}{part}, "
+        f"{own.share:.0%} of the plan's time by published runs"
+    ]
 
 
 def _measured_halves() -> dict[str, float]:

@@ -112,6 +112,20 @@ class Rerun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Which part of a plan a run has measured, and of which plan."""
+
+    number: PositiveInt  # from 1
+    of: PositiveInt
+    plan: str  # SHA-256 of the whole cut: equal in all shards that belong together
+
+    @property
+    def name(self) -> str:
+        """`2/3`, as `--shard` takes it."""
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One run: what was asked for, where, and by which code."""
 
@@ -132,6 +146,7 @@ class Run:
     budget_s: Positive | None = None  # wall time that the run was given; None: none
     left_out: tuple[LeftOut, ...] = ()  # for want of time
     rerun: Rerun | None = None  # None: all that `options` ask for
+    shard: Shard | None = None  # None: the whole plan
     # installed distribution -> its version, or the address that it is from; empty: unknown
     packages: Mapping[str, str] = field(default_factory=dict)
 

@@ -4,7 +4,7 @@
 writes a report: they tell a caller what happens by `say` and by a `Display`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from bench.plan import times
 from bench.plan.budget import REPORTS
 from bench.plan.estimate import Estimator
 from bench.plan.observed import observed
+from bench.plan.shards import Part, cut
 from bench.plan.sources import estimator
 from bench.records import manifest
 from bench.records.folder import RunFolder, check_free
@@ -78,9 +79,10 @@ def begin(
     machine_name: str | None = None,
     budget_s: float | None = None,
     rerun: Rerun | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Ended:
     """Measure all that a filled-in request asks for, into a new folder `path`; only the rows of
-    `rerun` where there is one.
+    `rerun` where there is one, and only a `shard` of the plan, by its number and their count.
 
     `command` is what `run.json` says the run was begun by; `timeout_s` is how long a worker may
     take to answer one request. Raises UsageError where the request cannot be met here, and
@@ -88,6 +90,8 @@ def begin(
     """
     began, began_s = datetime.now(UTC), monotonic()
     cells = _rows(cells_here(request), request, rerun)
+    own = cut(request, cells, shard[1])[shard[0] - 1] if shard else None
+    cells = list(own.cells) if own else cells
     check_weights(cells)
     check_free(path)
     cache.writable(cache.folder())  # where peaks and certificates are kept
@@ -101,16 +105,19 @@ def begin(
         run = described(request, path, began, command, machine_name)
         spent_s = {"data": read_s - began_s, "largest_batch": monotonic() - read_s}
         run = replace(run, spent_s=spent_s, budget_s=budget_s, left_out=left_out, rerun=rerun)
+        run = replace(run, shard=own.shard) if own else run
         ends_s = began_s + budget_s * (1 - REPORTS) if budget_s else None
         with RunFolder.create(path, run).held() as folder:
-            ended = _go_on(folder, cells, folders, timeout_s, say, display, ends_s)
+            elsewhere = own.elsewhere if own else ()
+            ended = _go_on(folder, cells, folders, timeout_s, say, display, ends_s, elsewhere)
         return replace(ended, took_s=monotonic() - began_s)
 
 
 def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
     """Measure what is missing of the run in `path`; arguments and exceptions are those of `begin`.
 
-    Raises UsageError where there is no run, or one that was begun on another machine.
+    Raises UsageError where there is no run, or one that was begun on another machine, or a shard of
+    a plan that is not cut here as it was.
     """
     with RunFolder.open(path).held() as folder:
         return _resume(folder, timeout_s, say, display)
@@ -124,9 +131,11 @@ def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay)
         say(f"not as when the run began: {'; '.join(other)}")
     request = folder.run.options
     left_out = {each.what for each in folder.run.left_out}
+    cells = _rows(cells_here(request), request, folder.run.rerun)
+    own = _part_of(folder, cells)
     cells = [
         cell
-        for cell in _rows(cells_here(request), request, folder.run.rerun)
+        for cell in (own.cells if own else cells)
         if not left_out & {cell.label, cell.contest_label}
     ]
     check_weights(cells)
@@ -137,7 +146,22 @@ def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay)
             completed = largest.found(request, cells, folders, timeout_s, say)
         if completed != request:
             folder.note(options=completed)
-        return _go_on(folder, cells, folders, timeout_s, say, display)
+        elsewhere = own.elsewhere if own else ()
+        return _go_on(folder, cells, folders, timeout_s, say, display, elsewhere=elsewhere)
+
+
+def _part_of(folder: RunFolder, cells: Sequence[Cell]) -> Part | None:
+    """The part of an earlier run; None of a whole one."""
+    shard = folder.run.shard
+    if shard is None:
+        return None
+    own = cut(folder.run.options, cells, shard.of)[shard.number - 1]
+    if own.shard != shard:
+        raise UsageError(
+            f"--resume {folder.path}: this version ({code_here()}) cuts the plan of shard "
+            f"{shard.name} another way; go on with that which began it ({folder.run.code_version})"
+        )
+    return own
 
 
 def _rows(cells: list[Cell], request: Request, rerun: Rerun | None) -> list[Cell]:
@@ -162,6 +186,7 @@ def _go_on(
     say: Say,
     display: OpenDisplay,
     ends_s: float | None = None,
+    elsewhere: Collection[Task] = (),
 ) -> Ended:
     """Measure what is missing in the folder; an interrupt leaves what was measured by then."""
     request = folder.run.options
@@ -179,7 +204,7 @@ def _go_on(
             certificates = proofs(cells, known, timeout_s, say) if request.certify else {}
         say(f"measuring into {folder.path}")
         for tasks in (
-            rounds(folder.run, cells, folder.records, say)
+            rounds(folder.run, cells, folder.records, say, elsewhere)
             if ends_s is None
             else _budgeted(folder, cells, say, known, ends_s)
         ):

@@ -4,7 +4,7 @@ Further processes come in whole rounds, one for every cell of a contest, so that
 interleaved like those before. The records alone decide, so that a resumed run goes on where it was.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from bench.analysis.precision import standings
 from bench.cells import Cell, obstacle
@@ -33,17 +33,20 @@ def rounds(
     cells: Sequence[Cell],
     records: Callable[[], list[Record]],
     say: Callable[[str], None],
+    elsewhere: Collection[Task] = (),
 ) -> Iterator[list[Task]]:
     """The tasks to measure, round by round: the rest of the request's, then further ones.
 
     `records` returns the records of `run` so far; `say` gets a line for each round, and its reason.
+    Other shards measure the tasks `elsewhere`.
     """
     replicates = run.options.replicates or 1
     done = {(record.cell, record.replicate) for record in records()}
     tasks = [(cell, index) for cell in cells for index in range(replicates)]
-    left = [task for task in tasks if task not in done]
+    left = [task for task in tasks if task not in done and task not in elsewhere]
     unable = sum(obstacle(cell) is not None for cell, _ in left)
     line = f"{len(cells)} cells × {replicates} processes, {len(left) - unable} to measure"
+    line = f"shard {run.shard.name}: {line}" if run.shard else line
     say(f"{line}, {unable} cannot run here" if unable else line)
     yield left
     target, most = run.options.precision_target, run.options.max_replicates

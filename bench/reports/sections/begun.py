@@ -34,6 +34,8 @@ def _circumstances(run: Run) -> list[str]:
         parts.append(f"begun {run.utc[:16].replace('T', ' ')} UTC")
     if run.code_version:
         parts.append(f"resnet-bench {run.code_version}")
+    if run.shard:
+        parts.append(f"shard {run.shard.name} of plan {run.shard.plan[:8]}")
     if run.options.replicates:
         least = "at least " if run.options.precision_target else ""
         parts.append(f"{least}{plural(run.options.replicates, 'process')} per cell")
