@@ -119,6 +119,10 @@ class Shard:
     of: PositiveInt
     plan: str  # SHA-256 of the whole cut: equal in all shards that belong together
 
+    def __post_init__(self) -> None:
+        if self.number > self.of:
+            raise ValueError(f"there is no shard {self.name}")
+
     @property
     def name(self) -> str:
         """`2/3`, as `--shard` takes it."""

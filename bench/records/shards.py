@@ -12,7 +12,7 @@ from bench.request.request import Request
 Source = tuple[Run, Sequence[Record]]
 SHORT = 8  # characters of a plan's fingerprint that are shown
 # May differ from machine to machine, though the plan is one
-OF_A_MACHINE = ("data_dir", "load_weights", "largest_batches", "impl")
+OF_A_MACHINE = ("data_dir", "load_weights", "largest_batches")
 
 
 def united(sources: Iterable[Source]) -> tuple[list[Source], list[str]]:
@@ -130,7 +130,9 @@ def _different(plans: Mapping[str, Sequence[Source]]) -> str:
     first, *others = (given[0][0].options for given in plans.values())
     names = [field.name for field in fields(Request) if field.name not in OF_A_MACHINE]
     other = [n for n in names if any(getattr(each, n) != getattr(first, n) for each in others)]
+    if len({_shard(given[0]).of for given in plans.values()}) > 1:
+        other.append("the number of shards")
     return (
         f"shards of {len(plans)} plans were given, which are no one run ({'; '.join(told)}); they "
-        f"differ in {', '.join(other) or 'what is installed, or in how many shards there are'}"
+        f"differ in {', '.join(other) or 'the version of resnet-bench, which cuts them'}"
     )

@@ -115,3 +115,8 @@ def test_whole_runs_keep_their_place_and_their_name() -> None:
         [(before, processes([1.0], **JAX))],
         [],
     )
+
+
+def test_a_number_beyond_the_count_is_no_shard() -> None:
+    with pytest.raises(ValueError, match="there is no shard 4/3"):
+        run(shard={"number": 4, "of": 3, "plan": PLAN})
