@@ -158,8 +158,8 @@ def _part_of(folder: RunFolder, cells: Sequence[Cell]) -> Part | None:
     own = cut(folder.run.options, cells, shard.of)[shard.number - 1]
     if own.shard != shard:
         raise UsageError(
-            f"--resume {folder.path}: this version ({code_here()}) cuts the plan of shard "
-            f"{shard.name} another way; go on with that which began it ({folder.run.code_version})"
+            f"--resume {folder.path}: this version cuts the plan of shard {shard.name} another "
+            f"way than resnet-bench {folder.run.code_version}, which began it; go on with that"
         )
     return own
 

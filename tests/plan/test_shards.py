@@ -12,6 +12,7 @@ from bench.cells import LARGEST, Cell
 from bench.errors import UsageError
 from bench.parent.schedule import by_contest
 from bench.plan import times
+from bench.plan.published import published
 from bench.plan.shards import Part, cut
 from bench.request.matrix import cells_of
 from bench.request.request import Request
@@ -72,16 +73,10 @@ def test_the_cut_is_the_same_on_a_machine_that_remembers_other_times(
 ) -> None:
     before = parts(3)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    seen = [replace(each, step_s=9.0) for each in published_of("torch_module")]
-    times.remember(seen)
-    assert len(times.known().observed) > 0
+    torch = [each for each in published() if each.implementation == "torch_module"]
+    times.remember(replace(each, step_s=9.0) for each in torch)
+    assert times.known().observed
     assert parts(3) == before
-
-
-def published_of(implementation: str) -> list[object]:
-    from bench.plan.published import published
-
-    return [each for each in published() if each.implementation == implementation]
 
 
 def test_the_cut_is_the_same_in_a_process_whose_hashes_differ() -> None:

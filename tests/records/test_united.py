@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bench.records import Record, Run
+from bench.records import Record
 from bench.records.run import Shard
 from bench.records.shards import Source, united
 from builders import JAX, processes, record, run
@@ -14,7 +15,7 @@ PLAN, OTHER = "3f9a1c20" + "0" * 56, "77c0ffee" + "0" * 56
 
 
 def shard(
-    number: int, rows: Sequence[Record] = (), *, plan: str = PLAN, name: str = "", **changes: object
+    number: int, rows: Sequence[Record] = (), *, plan: str = PLAN, name: str = "", **changes: Any
 ) -> Source:
     """A shard of three in the folder `name`, with these rows or two."""
     name = name or f"sweep-{number}"
@@ -78,8 +79,7 @@ def test_a_shard_that_is_there_twice_counts_once_by_its_fuller_run() -> None:
 
 
 def test_shards_of_different_plans_stay_apart_and_one_line_says_in_what_they_differ() -> None:
-    other = {"options": {"steps": 9}}
-    given = [shard(1), shard(2), shard(3, plan=OTHER, **other)]
+    given = [shard(1), shard(2), shard(3, plan=OTHER, options={"steps": 9})]
     found, remarks = united(given)
     assert [each.run_id for each, _ in found] == ["plan 3f9a1c20", "sweep-3"]
     assert remarks == [
@@ -93,7 +93,7 @@ def test_shards_of_different_plans_stay_apart_and_one_line_says_in_what_they_dif
 @pytest.mark.parametrize("other", ["machine", "commit", "packages"])
 def test_shards_of_other_machines_code_or_packages_stay_runs_of_their_own(other: str) -> None:
     far = {"machine": "far", "cpu": "Far CPU", "physical_cores": 1, "logical_cores": 2}
-    facts = {
+    facts: dict[str, Any] = {
         "machine": far | {"memory_gib": 8.0, "os": "Linux"},
         "commit": "abc",
         "packages": {"torch": "2"},
@@ -107,7 +107,7 @@ def test_shards_of_other_machines_code_or_packages_stay_runs_of_their_own(other:
 
 def test_whole_runs_keep_their_place_and_their_name() -> None:
     before, after = (run(run_id=name) for name in ("before", "after"))
-    given: list[tuple[Run, list[Record]]] = [(before, []), *map(shard, (1, 2, 3)), (after, [])]
+    given: list[Source] = [(before, []), *map(shard, (1, 2, 3)), (after, [])]
     found, remarks = united(given)
     assert [each.run_id for each, _ in found] == ["before", "plan 3f9a1c20", "after"]
     assert remarks == []

@@ -2,18 +2,15 @@
 
 import csv
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.api import load
 from bench.cli.main import main
 from bench.records.folder import RunFolder
 from bench.records.reading import read
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ASKED = (
     *("--no-certify", "--workload", "train", "--optimizer", "sgd", "--steps", 6, "--seed", 7),
@@ -38,61 +35,60 @@ def columns(folder: Path) -> list[tuple[str, ...]]:
         return sorted((r["mode"], r["batch_size"], r["replicate"]) for r in csv.DictReader(file))
 
 
+def ran(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> tuple[str, str]:
+    """What a command prints, and what it says on stderr."""
+    assert main(list(map(str, words))) == code
+    told = capsys.readouterr()
+    return told.out, told.err
+
+
 def test_all_shards_together_are_the_run_that_one_machine_would_have_given(
-    fake: Path, resnet_bench: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, shards = tmp_path / "whole", [tmp_path / f"part-{number}" for number in (1, 2, 3)]
     asked = ("run", "--impl", fake, *ASKED)
-    assert resnet_bench(*asked, "--out", whole).returncode == 0
+    ran(capsys, *asked, "--out", whole)
     for number, folder in enumerate(shards, start=1):  # two contests, so replicates are divided
-        ran = resnet_bench(*asked, "--out", folder, "--shard", f"{number}/3")
-        assert ran.returncode == 0, ran.stderr
-        assert f"shard {number}/3: " in ran.stdout
+        out, _ = ran(capsys, *asked, "--out", folder, "--shard", f"{number}/3")
+        assert f"shard {number}/3: " in out
         rows = read(folder)
         assert len({(row.batch_size, row.replicate) for row in rows}) * 2 == len(rows)
         assert len({row.cohort for row in rows}) * 2 == len(rows)  # contenders side by side
         assert f"shard {number}/3 of plan" in (folder / "report.md").read_text(encoding="utf-8")
     assert measured(*shards) == measured(whole)
     runs = [RunFolder.open(folder).run for folder in shards]
-    assert len({run.shard and run.shard.plan for run in runs}) == 1
     assert all(run.options == RunFolder.open(whole).run.options for run in runs)
+    [plan] = {run.shard.plan[:8] for run in runs if run.shard}
 
-    assert main(["report", *map(str, shards), "--out", str(tmp_path / "merged")]) == 0
-    assert capsys.readouterr().err == ""
-    assert main(["report", str(whole), "--out", str(tmp_path / "alone")]) == 0
-    assert columns(tmp_path / "merged") == columns(tmp_path / "alone")
-    text = (tmp_path / "merged" / "report.md").read_text(encoding="utf-8")
-    plan = runs[0].shard.plan[:8] if runs[0].shard else ""
+    text, said = ran(capsys, "report", *shards, "--out", tmp_path / "merged")
+    assert said == ""
     assert text.startswith(f"# plan {plan}\n")
     assert "--shard" not in text
+    assert columns(tmp_path / "merged") == columns(whole)
 
-    _a_shard_is_resumed(resnet_bench, shards[1], measured(*shards))
-    capsys.readouterr()
-    assert main(["report", *map(str, shards[:2]), "--out", str(tmp_path / "two")]) == 0
-    said = f"shard 3/3 is missing of plan {plan}"
-    assert capsys.readouterr().err == f"resnet-bench: warning: {said}\n"
-    assert f"**Warning**: {said}" in (tmp_path / "two" / "report.md").read_text(encoding="utf-8")
+    exported = ("--export", "bencher", "--out", tmp_path / "two.json")
+    _, said = ran(capsys, "report", *shards[:2], *exported)
+    assert said == f"resnet-bench: warning: shard 3/3 is missing of plan {plan}\n"
+    assert load(shards[:2]).remarks == [f"shard 3/3 is missing of plan {plan}"]
+    _goes_on(capsys, shards[1])
 
 
-def _a_shard_is_resumed(resnet_bench: Run, shard: Path, every: list[tuple[Any, ...]]) -> None:
-    before, path = measured(shard), shard / "records.jsonl"
-    path.write_text(path.read_text(encoding="utf-8").split("\n", 1)[0] + "\n", encoding="utf-8")
-    assert measured(shard) != before
-    resumed = resnet_bench("run", "--resume", shard)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "1 to measure" in resumed.stdout
-    assert measured(shard) == before
-
-    described = shard / "run.json"
-    text = described.read_text(encoding="utf-8")
-    changed = json.loads(text)
+def _goes_on(capsys: pytest.CaptureFixture[str], shard: Path) -> None:
+    """A shard is resumed as it was cut, and not where that cut is no more."""
+    before, path, described = measured(shard), shard / "records.jsonl", shard / "run.json"
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    path.write_text(f"{first}\n", encoding="utf-8")
+    asked = described.read_text(encoding="utf-8")
+    changed = json.loads(asked)
     changed["shard"]["plan"] = "0" * 64  # as of a version that cuts another way
     described.write_text(json.dumps(changed), encoding="utf-8")
-    refused = resnet_bench("run", "--resume", shard)
-    assert refused.returncode == 2
-    [line] = refused.stderr.splitlines()
-    assert "cuts the plan of shard 2/3 another way" in line
-    described.write_text(text, encoding="utf-8")
+    _, said = ran(capsys, "run", "--resume", shard, code=2)
+    assert "this version cuts the plan of shard 2/3 another way than" in said
+    assert len(said.splitlines()) == 1
+
+    described.write_text(asked, encoding="utf-8")
+    ran(capsys, "run", "--resume", shard)
+    assert measured(shard) == before
 
 
 @pytest.mark.parametrize(
