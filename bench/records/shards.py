@@ -8,6 +8,7 @@ from typing import Any
 from bench.records.record import Record
 from bench.records.run import Peak, Run, Shard
 from bench.request.request import Request
+from bench.words import plural
 
 Source = tuple[Run, Sequence[Record]]
 SHORT = 8  # characters of a plan's fingerprint that are shown
@@ -103,11 +104,12 @@ def _fastest(runs: Iterable[Run]) -> Mapping[str, Mapping[str, Peak]] | None:
 
 def _doubled(counts: Source, other: Source) -> str:
     """Of one shard, that counts which has more rows."""
-    runs = [f"{source[0].run_id} of {source[0].utc}" for source in (counts, other)]
-    rows = [len(source[1]) for source in (counts, other)]
+    kept, dropped = (
+        f"{run.run_id} of {run.utc} ({plural(len(rows), 'row')})" for run, rows in (counts, other)
+    )
     return (
-        f"shard {_shard(counts).name} was given more than once and counts once: {runs[0]} "
-        f"({rows[0]} rows) counts, {runs[1]} ({rows[1]} rows) does not"
+        f"shard {_shard(counts).name} was given more than once and counts once: {kept} counts, "
+        f"{dropped} does not"
     )
 
 
