@@ -76,14 +76,10 @@ def find(device: str) -> torch.device:
 
 
 def allow_tf32(allowed: bool) -> None:
-    """By one of PyTorch's two interfaces alone, since it fails where both were used."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if hasattr(cudnn, "conv"):  # from 2.9 on
-        rounding = "tf32" if allowed else "ieee"
-        matmul.fp32_precision = cudnn.fp32_precision = rounding
-        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = rounding
-    else:
-        matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    """By the older of PyTorch's two interfaces alone: it fails where both were used, as
+    `torch.export` does by itself.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def count_no_batches(model: nn.Module) -> None:

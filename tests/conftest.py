@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,10 @@ from bench.worker.protocol import (
     WarmedUp,
     WarmUp,
 )
+
+# A shell that starts a command in the background has it ignore Ctrl-C, and all that it starts too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FAULTY = """\
 import ctypes, json, os, signal, subprocess, sys, threading, time

@@ -15,7 +15,10 @@ def say(**answer):
 
 class Implementation(Good):
 """
-WARM = 'dict(answer="warmed_up", first_step_s=1.0, warmup_s=1.0, host_mib=9.0, settings={})'
+WARM = (
+    'dict(answer="warmed_up", first_step_s=1.0, warmup_s=1.0, warmup_steps=1, step_s=1.0, '
+    "host_mib=9.0, settings={})"
+)
 GARBAGE = "answered its warm_up with garbage"
 
 

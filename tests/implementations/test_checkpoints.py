@@ -23,7 +23,7 @@ RESNET14 = ARCHITECTURES["resnet14"]
 def test_what_one_framework_learnt_another_evaluates_alike(
     resnet_bench: Run, tmp_path: Path
 ) -> None:
-    run = ("run", "--no-certify", "--replicates", 1)
+    run = ("run", "--no-certify", "--replicates", 1, "--batch-size", 8)
     trained = tmp_path / "trained"
     asked = ("--impl", "torch_module", "--workload", "train", "--steps", 30, "--recipe", "article")
     finished = resnet_bench(*run, *asked, "--save-weights", "--out", trained)

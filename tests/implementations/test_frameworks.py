@@ -33,6 +33,7 @@ ROWS: list[Row] = [
     if "resnet14" in row.models
     and not row.name.startswith("article")
     and mode not in DEVICES["cpu"].lacks
+    and "cpu" in backend.devices
 ]
 DEFAULT = {(row.name, b.name): b.modes[0] for row in CATALOGUE.values() for b in row.backends}
 SIBLINGS = ("keras_sequential", "keras_subclass", "keras_fused")  # of keras_functional

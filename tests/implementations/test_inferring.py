@@ -16,7 +16,11 @@ from bench.request.request import Request
 from bench.worker.protocol import Build
 from resnet_impls.catalogue import CATALOGUE
 
-INFERRING = [row.name for row in CATALOGUE.values() if row.workloads == ("infer",)]
+INFERRING = [
+    row.name
+    for row in CATALOGUE.values()
+    if row.workloads == ("infer",) and "cpu" in row.backends[0].devices
+]
 
 
 @pytest.mark.parametrize("name", INFERRING)

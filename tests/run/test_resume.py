@@ -16,6 +16,7 @@ from bench.records import Record
 from bench.records.reading import read
 from bench.reports.write import REPORTS
 
+KEPT = ("run.json", "records.jsonl", "constraints.txt")
 DRAWN = ("report.html", "ranking.svg")
 
 MakeFaulty = Callable[[str, str], Path]
@@ -116,8 +117,8 @@ def test_a_killed_run_leaves_valid_records_and_no_workers_and_is_resumed(
     assert "6 to measure" in finished.stdout
     assert records.read_bytes().startswith(done)
     assert pairs(read(out)) == sorted(ALL)
-    own = {"run.json", "records.jsonl", "constraints.txt", "SHA256SUMS"}
-    assert {path.name for path in out.iterdir()} == {*own, *REPORTS, *DRAWN}
+    whole = {*KEPT, "SHA256SUMS", *REPORTS, *DRAWN}
+    assert {path.name for path in out.iterdir()} == whole
 
     before = records.read_bytes()
     assert resnet_bench("run", "--resume", out).returncode == 0
@@ -142,7 +143,7 @@ def test_an_interrupted_run_ends_its_workers_reports_and_is_resumed(
         assert not survivors(workers)
     assert len(stderr.splitlines()) == 1
     assert f"--resume {out}" in stderr
-    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", *REPORTS, *DRAWN}
+    assert {path.name for path in out.iterdir()} == {*KEPT, *REPORTS, *DRAWN}
     assert pairs(read(out)) == [("eager", 32, 0), ("graph", 32, 0)]
 
     if number == signal.SIGINT:  # the others leave the same
@@ -164,7 +165,7 @@ def test_a_second_interrupt_waits_for_no_block_and_no_report(
         assert not survivors(workers)
     [line] = stderr.splitlines()
     assert line.startswith("interrupted after 2 records; continue with: ")
-    assert {path.name for path in out.iterdir()} == {"run.json", "records.jsonl", "logs"}
+    assert {path.name for path in out.iterdir()} == {*KEPT, "logs"}
     assert pairs(read(out)) == [("eager", 32, 0), ("graph", 32, 0)]
 
 

@@ -64,7 +64,9 @@ def test_what_is_passed_on_stands_in_the_row(
 ) -> None:
     cell = make_cell(threads=1)
     [row] = measure(run(), [(cell, 0)], {cell: digits}, {}, logs=tmp_path, timeout_s=60)
-    assert row.settings["environment"] == "OMP_PROC_BIND=true RESNET_BENCH_WIDTH=3"
+    shown = row.settings["environment"]
+    assert {"OMP_PROC_BIND=true", "RESNET_BENCH_WIDTH=3"} <= set(shown.split())
+    assert "secret" not in shown
     assert "OMP_PROC_BIND=true" in report_md(row)
 
 
