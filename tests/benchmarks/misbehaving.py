@@ -72,7 +72,7 @@ KINDS: dict[str, tuple[str, str, str | None]] = {
     ),
     "another_answer": (_in_train("say(answer='audited', faults=[])"), "crashed", GARBAGE),
     "two_answers": (
-        _in_train(f"[say(**{WARM}) for _ in 'ab']"),
+        _in_train(f"os.write(CHANNEL, 2 * (json.dumps({WARM}).encode() + b'\\n'))"),
         "crashed",
         "it sent more than one answer",
     ),
