@@ -23,6 +23,7 @@ from bench.records.reading import read
 from bench.records.run import LeftOut
 from bench.reports.formats import markdown
 from bench.reports.report import Report
+from bench.request.request import Request
 from bench.run.budgeted import Budget
 from builders import JAX, TENSORFLOW, processes, run
 
@@ -157,8 +158,9 @@ def test_a_run_ends_within_its_budget_or_says_why(
 
 def test_the_report_names_what_was_left_out() -> None:
     left_out = (LeftOut(what="torch_export compiled", reason="it takes 23 s to start"),)
-    described = run(budget_s=60.0, left_out=left_out)
+    described = run(budget_s=60.0, left_out=left_out, options=Request(replicates=3))
     text = markdown.render(Report(processes([1.0, 1.1]), [described]))
+    assert "At least 3 processes per cell" in text
     assert "was to end within 60 s, and left out for want of time" in text
     assert "compiled: it takes 23 s to start" in text
 

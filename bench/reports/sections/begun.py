@@ -37,6 +37,6 @@ def _circumstances(run: Run) -> list[str]:
     if run.shard:
         parts.append(f"shard {run.shard.name} of plan {run.shard.plan[:8]}")
     if run.options.replicates:
-        least = "at least " if run.options.precision_target else ""
+        least = "at least " if run.options.precision_target or run.budget_s else ""
         parts.append(f"{least}{plural(run.options.replicates, 'process')} per cell")
     return parts
