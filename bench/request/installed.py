@@ -11,19 +11,21 @@ from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 # four published runs that have all three, they differ by more than 4 % on PyTorch alone: there a
 # subclass infers 1.2 to 1.3 times as fast.
 OTHER_KERAS = ("keras_sequential", "keras_subclass")
+SLOW_TO_BUILD = ("torch_export",)  # AOTInductor: 40 s of C++ for each process
 EXTRAS = ("torch", "tensorflow", "jax", "onnxruntime", "openvino", "litert")  # of pyproject.toml
 
 
-def implementations(models: Iterable[str], *, every_keras: bool) -> tuple[str, ...]:
+def implementations(models: Iterable[str], *, every: bool) -> tuple[str, ...]:
     """`torch_module`, `keras_functional[jax]` and so on: all that can run here, as `--impl` takes
-    it, but for what runs only where it is named.
+    it, but for what runs only where it is named. Without `every` it is one of Keras' APIs, and
+    nothing that takes most of a short run to build.
 
     Raises UsageError where nothing is installed.
     """
     asked = set(models)
     names = tuple(
         f"{row.name}[{engine.name}]" if len(row.backends) > 1 else row.name
-        for row, engine in _candidates(every_keras)
+        for row, engine in _candidates(every)
         if _is_installed(engine) and asked & set(row.models)
     )
     if not names:
@@ -35,11 +37,15 @@ def implementations(models: Iterable[str], *, every_keras: bool) -> tuple[str, .
     return names
 
 
-def leaves_out_keras(request: Request) -> bool:
-    """Whether a request was filled in with one of Keras' three APIs."""
+def left_out(request: Request) -> set[str]:
+    """What a request was filled in without, though its package is installed: OTHER_KERAS,
+    SLOW_TO_BUILD.
+    """
     names = {name.partition("[")[0] for each in request.matrices for name in each.impl or ()}
-    filled_in = not all(each.impl_named for each in request.matrices)
-    return filled_in and "keras_functional" in names and not names & set(OTHER_KERAS)
+    if all(each.impl_named for each in request.matrices):
+        return set()
+    beside = {"keras_functional": OTHER_KERAS, "torch_module": SLOW_TO_BUILD}
+    return {name for taken in beside if taken in names for name in beside[taken]} - names
 
 
 def hint() -> str | None:
@@ -54,9 +60,9 @@ def hint() -> str | None:
     return None
 
 
-def _candidates(every_keras: bool) -> Iterator[tuple[Implementation, Backend]]:
+def _candidates(every: bool) -> Iterator[tuple[Implementation, Backend]]:
     for row in CATALOGUE.values():
-        if not row.opt_in and (every_keras or row.name not in OTHER_KERAS):
+        if not row.opt_in and (every or row.name not in OTHER_KERAS + SLOW_TO_BUILD):
             yield from ((row, engine) for engine in row.backends)
 
 

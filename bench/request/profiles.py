@@ -29,7 +29,7 @@ class Profile:
     gpu: Load
     gpu_large: Load  # of networks for large images
     all_modes: bool = False
-    every_keras: bool = False  # all three of Keras' APIs, where the request names none
+    every_impl: bool = False  # what `all` takes, where the request names none
 
     def load(
         self, devices: Iterable[str], models: Iterable[str], gpu_gib: float | None = None
@@ -59,7 +59,7 @@ PROFILES = {
         cpu=Load(400, 64),
         gpu=Load(12_000, 256),
         gpu_large=Load(600, 256),
-        every_keras=True,
+        every_impl=True,
     ),
     "full": Profile(
         7,
@@ -68,7 +68,7 @@ PROFILES = {
         gpu=Load(12_000, 256),
         gpu_large=Load(600, 256),
         all_modes=True,
-        every_keras=True,
+        every_impl=True,
     ),
 }
 
@@ -81,7 +81,7 @@ def fill(
 
     Raises UsageError where it names no implementation and none is installed.
     """
-    impl = request.impl or implementations(request.model, every_keras=profile.every_keras)
+    impl = request.impl or implementations(request.model, every=profile.every_impl)
     devices = request.device or (device,)
     load = profile.load(devices, request.model, gpu_gib)
     return replace(

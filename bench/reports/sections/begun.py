@@ -3,21 +3,28 @@
 from bench.records import Run
 from bench.reports.report import Report
 from bench.reports.text import escape
-from bench.request.installed import leaves_out_keras
+from bench.request.installed import OTHER_KERAS, SLOW_TO_BUILD, left_out
 from bench.words import plural
 
 KERAS = """\
 Of Keras' three APIs a run that names no implementation takes the functional one; `--impl all` takes
 all three. They compute the same and mostly tie, but on PyTorch a subclass infers 1.2 to 1.3 times
 as fast."""
+EXPORTED = """\
+A short run that names no implementation leaves out `torch_export` (AOTInductor), which compiles C++
+for most of a minute in each process; `--impl all` and the profiles from `standard` on take it."""
 
 
 def section(report: Report) -> str:
     """A line below the title; of several runs a list of those of which something is known."""
-    lines = _lines(report)
-    if any(leaves_out_keras(run.options) for run in report.runs):
-        lines = "\n\n".join(filter(None, [lines, KERAS]))
-    return lines
+    absent = {name for run in report.runs for name in left_out(run.options)}
+    present = {record.implementation for record in report.records}
+    parts = [_lines(report)]
+    if absent & set(OTHER_KERAS) - present:
+        parts.append(KERAS)
+    if absent & set(SLOW_TO_BUILD) - present:
+        parts.append(EXPORTED)
+    return "\n\n".join(filter(None, parts))
 
 
 def _lines(report: Report) -> str:
