@@ -20,6 +20,7 @@ from documents import as_json
 from readers import READERS, ROWS, RUN, Check, toml
 
 SHORT = 15  # inputs for each reader; the long form has as many as READERS says
+AT_ONCE = 1000  # inputs: hypothesis remembers all that it tried until it is done
 GROWTH_MIB = 600  # of memory, however many inputs: a file may say that it is larger than it is
 
 
@@ -29,7 +30,7 @@ def fuzz(check: Check, given_by: st.SearchStrategy[Any], place: Path, examples: 
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     @settings(
-        max_examples=examples,
+        max_examples=min(examples, AT_ONCE),
         deadline=60_000,  # a hang, however busy the machine
         database=None,
         derandomize=examples <= SHORT,
@@ -43,7 +44,8 @@ def fuzz(check: Check, given_by: st.SearchStrategy[Any], place: Path, examples: 
         except UsageError as error:
             said.append(str(error))
 
-    attempt()
+    for _ in range(0, examples, AT_ONCE):
+        attempt()
     assert all(line.strip() for line in said)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
     assert grown_kib < GROWTH_MIB * 1024
