@@ -26,6 +26,8 @@ from bench.request.request import Request
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 
+MOST_ROWS = 1_000_000  # of a run: its plan is held in memory, and so are its records in a report
+MOST_STEPS = MOST_IMAGES = 10_000_000  # of a cell, of a batch: beyond is a slip, or a damaged file
 DEFAULT = ("train", "infer")  # workloads that each implementation is asked for if it has them
 
 
@@ -77,11 +79,20 @@ def cells_of(request: Request) -> list[Cell]:
     """Every combination that a request asks for, once; combinations that cannot run are cells too.
 
     The request has been filled in by `profiles.fill`. Raises UsageError for names that do not
-    exist.
+    exist, for more than MOST_ROWS of cells and processes, and for cells beyond all measure.
     """
     if request.also:  # two matrices may not call two files by one name either
         contenders(list(dict.fromkeys(n for each in request.matrices for n in each.impl or ())))
-    return list(dict.fromkeys(c for each in request.matrices for c in _product(each)))
+    processes = max(request.max_replicates or 1, request.replicates or 1)
+    cells: dict[Cell, None] = {}
+    for cell in (cell for each in request.matrices for cell in _product(each)):
+        cells[cell] = None
+        if len(cells) * processes > MOST_ROWS:
+            raise UsageError(
+                f"a run has at most {MOST_ROWS:,} rows, and this has {processes:,} for each of "
+                f"{len(cells):,} cells and more: ask for fewer processes, or for fewer cells"
+            )
+    return list(cells)
 
 
 def _product(request: Request) -> Iterator[Cell]:
@@ -91,6 +102,7 @@ def _product(request: Request) -> Iterator[Cell]:
         # a run.json may be of a version that kept less, or damaged
         raise UsageError("the options say nothing of impl, device, steps or batch_size")
     _check_names(request)
+    _check_sizes(request)
     sizes = [LARGEST if size == "max" else size for size in batch_sizes]
     for row, engine in contenders(request.impl):
         modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
@@ -130,6 +142,18 @@ def _product(request: Request) -> Iterator[Cell]:
                 target_accuracy=request.target_accuracy if to_target else None,
                 evaluate_every=request.evaluate_every if to_target else None,
             )
+
+
+def _check_sizes(request: Request) -> None:
+    """Raises UsageError for numbers whose plan alone would fill the memory."""
+    sizes = [size for size in request.batch_size or () if size != "max"]
+    for what, given, most in (
+        ("steps", (request.steps, request.cap), MOST_STEPS),
+        ("images in a batch", sizes, MOST_IMAGES),
+    ):
+        for number in given:
+            if number and number > most:
+                raise UsageError(f"{number} {what}: choose at most {most:,}")
 
 
 def _check_names(request: Request) -> None:

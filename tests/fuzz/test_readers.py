@@ -5,10 +5,12 @@ The short form is part of the tests; `pytest -m long tests/fuzz` tries many more
 
 import resource
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from readers import READERS, ROWS, RUN, Check, toml
 SHORT = 15  # inputs for each reader; the long form has as many as READERS says
 AT_ONCE = 1000  # inputs: hypothesis remembers all that it tried until it is done
 GROWTH_MIB = 600  # of memory, however many inputs: a file may say that it is larger than it is
+MOST_MIB = 4000  # of it at once: what takes more fails here, with its input, instead of the machine
 
 
 def fuzz(check: Check, given_by: st.SearchStrategy[Any], place: Path, examples: int) -> None:
@@ -44,11 +47,23 @@ def fuzz(check: Check, given_by: st.SearchStrategy[Any], place: Path, examples: 
         except UsageError as error:
             said.append(str(error))
 
-    for _ in range(0, examples, AT_ONCE):
-        attempt()
+    with limited(MOST_MIB):
+        for _ in range(0, examples, AT_ONCE):
+            attempt()
     assert all(line.strip() for line in said)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
     assert grown_kib < GROWTH_MIB * 1024
+
+
+@contextmanager
+def limited(mib: int) -> Iterator[None]:
+    """Nothing here may get `mib` more of memory than this process has."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + mib * 2**20, -1))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 NEEDED = ("impl", "device", "steps", "batch_size")  # of a request whose cells are wanted
@@ -61,7 +76,10 @@ def changed(document: Any, **changes: Any) -> bytes:
 # Inputs that ended in a traceback once
 SEEDS: list[tuple[str, Any]] = [
     ("a record", changed(ROWS[-1], accuracies=[])),  # an evaluation took time, and told nothing
+    ("a record", changed(ROWS[0], busy=True, steady=False, block_s=[1.0], block_steps=[10])),
     ("run.json", changed(RUN, options={})),
+    ("run.json", changed(RUN, options=plain(RUN.options) | {"replicates": 10**9})),
+    ("run.json", changed(RUN, options=plain(RUN.options) | {"steps": 10**17})),
     *(("run.json", changed(RUN, options=plain(RUN.options) | {name: None})) for name in NEEDED),
     ("run.json", changed(RUN, spent_s={"measuring": 0.0})),
     ("run.json", changed(RUN, spent_s={"data": 0.0, "measuring": 5e-324})),
@@ -72,12 +90,13 @@ SEEDS: list[tuple[str, Any]] = [
     ("machines.toml", toml({"desk": {"power_w": "@deep@"}})),
     ("weights", struct.pack("<Q", 2**63) + b"{}"),
     ("the command line", ["run", "--seed", "9" * 5000]),
+    ("the command line", ["run", "--replicates", "9" * 15]),
 ]
 
 
 @pytest.mark.parametrize(("reader", "seed"), SEEDS, ids=[name for name, _ in SEEDS])
 def test_what_failed_once_is_answered(reader: str, seed: Any, place: Path) -> None:
-    with suppress(UsageError):
+    with limited(MOST_MIB), suppress(UsageError):
         READERS[reader][1](seed, place)
 
 

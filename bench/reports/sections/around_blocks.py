@@ -91,8 +91,10 @@ def leaks(record: Record) -> bool:
 
 
 def _taken(records: Sequence[Record]) -> str:
-    cores = statistics.median(statistics.fmean(taken_cores(record)) for record in records)
-    return f"; others had {number(cores, 2)} processors on average"
+    parts = [statistics.fmean(taken) for record in records if (taken := taken_cores(record))]
+    if not parts:
+        return ""
+    return f"; others had {number(statistics.median(parts), 2)} processors on average"
 
 
 def _capped(records: Sequence[Record]) -> str:
@@ -101,8 +103,8 @@ def _capped(records: Sequence[Record]) -> str:
 
 
 def _changed(records: Sequence[Record]) -> str:
-    later = statistics.median(change(step_s(record)) for record in records)
-    return f"; later blocks took {later:+.0%}"
+    parts = [change(blocks) for record in records if len(blocks := step_s(record)) > 1]
+    return f"; later blocks took {statistics.median(parts):+.0%}" if parts else ""
 
 
 def _compiled(records: Sequence[Record]) -> str:
