@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 
 from bench.errors import UsageError, check_text, unknown
 from bench.words import plural
-from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
+from resnet_impls.catalogue import CATALOGUE, TRAINED, Backend, Implementation
 from resnet_impls.devices import DEVICES as KINDS
 
-Workload = Literal["train", "infer", "train+input", "train-to"]
+Workload = Literal["train", "infer", "infer-streams", "train+input", "train-to"]
 WORKLOADS: tuple[str, ...] = get_args(Workload)
 TRAINING = ("train", "train+input", "train-to")
 DEVICES = tuple(KINDS)
@@ -85,6 +85,12 @@ class Cell:
     input: str | None = None  # the pipeline of train+input, one of INPUTS
     target_accuracy: float | None = None  # of train-to, whose `steps` are at most
     evaluate_every: int | None = None  # steps of train-to between two looks at the accuracy
+    streams: int | None = None  # requests under way at once in infer-streams
+
+    @property
+    def images_per_step(self) -> int:
+        """A step of infer-streams is one request of each stream."""
+        return self.batch_size * (self.streams or 1)
 
     @cached_property
     def label(self) -> str:
@@ -115,6 +121,7 @@ class Cell:
             "threads": self.threads and plural(self.threads, "thread"),
             "precision": self.precision,
             "batch_size": f"batch {self.batch_size}",
+            "streams": self.streams and plural(self.streams, "stream"),
             "optimizer": self.optimizer,
             "recipe": self.recipe not in (None, "constant") and f"{self.recipe} recipe",
             "dataset": self.dataset,
@@ -187,7 +194,8 @@ def implementation(name: str) -> Implementation:
         check_text(str(path))
         anyway = ("fp16",)  # whose author may know better
         own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, anyway)
-        return Implementation(path.stem, path.stem, (own,), str(path))
+        workloads = (*TRAINED, "infer-streams")
+        return Implementation(path.stem, path.stem, (own,), str(path), workloads=workloads)
     raise UsageError(
         unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
         "with a class Implementation"
@@ -237,6 +245,8 @@ def unsupported(of: Cell | Executable) -> str | None:
     ):
         if given not in allowed:
             return f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
+    if isinstance(of, Cell) and of.streams and of.device != "cpu":
+        return "infer-streams runs on CPUs alone: it divides their cores among its streams"
     for given in (of.precision, of.mode):
         if given in lacking(engine, of.device):
             return KINDS[of.device].lacks[given]

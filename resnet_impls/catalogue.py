@@ -31,6 +31,10 @@ class Backend:
     exact: str = "fp64"  # the most exact precision that it computes in: it proves the semantics
 
 
+TRAINED = ("train", "infer", "train+input", "train-to")
+STREAMED = ("infer", "infer-streams")
+
+
 @dataclass(frozen=True)
 class Implementation:
     """One way of writing the network: a module of this package, or a file of the user's."""
@@ -40,7 +44,7 @@ class Implementation:
     backends: tuple[Backend, ...]
     module: str  # dotted name, or the path of a Python file
     models: tuple[str, ...] = tuple(ARCHITECTURES)
-    workloads: tuple[str, ...] = ("train", "infer", "train+input", "train-to")
+    workloads: tuple[str, ...] = TRAINED
     opt_in: bool = False  # runs where it is named; `all` leaves it out
 
 
@@ -63,6 +67,7 @@ CATALOGUE: dict[str, Implementation] = {
             "PyTorch",
             (Backend("torch", ("torch",), _TORCH_MODES, devices=_PYTORCH),),
             "resnet_impls.torch_module",
+            workloads=(*TRAINED, "infer-streams"),
         ),
         Implementation(
             "torchvision_model",
@@ -70,6 +75,7 @@ CATALOGUE: dict[str, Implementation] = {
             (Backend("torch", ("torch", "torchvision"), _TORCH_MODES, devices=_PYTORCH),),
             "resnet_impls.torchvision_model",
             models=("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+            workloads=(*TRAINED, "infer-streams"),
         ),
         Implementation(
             "tensorflow_module",
@@ -113,7 +119,7 @@ CATALOGUE: dict[str, Implementation] = {
                 ),
             ),
             "resnet_impls.onnxruntime_engine",
-            workloads=("infer",),
+            workloads=STREAMED,
         ),
         Implementation(  # it builds its engine for minutes, so it runs where it is named
             "tensorrt_engine",
@@ -147,7 +153,7 @@ CATALOGUE: dict[str, Implementation] = {
                 ),
             ),
             "resnet_impls.openvino_engine",
-            workloads=("infer",),
+            workloads=STREAMED,
         ),
         Implementation(
             "litert_engine",

@@ -41,6 +41,10 @@ class Implementation(Protocol):
     def weights(self) -> Weights:
         """Copies of all the tensors that the network has, by canonical name."""
 
+    # `streams(self, count: int) -> list[Implementation]` is optional: the same network for each of
+    # so many threads, which place their own batches and call `infer` at once, on one device whose
+    # processors are divided among them.
+
     # `program_mib(self) -> float | None` is optional: the memory on the device in MiB that a step
     # needs at once, by the analysis of the program that was compiled or captured for it.
 

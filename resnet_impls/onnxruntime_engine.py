@@ -1,7 +1,9 @@
 """The ResNet as an ONNX graph that ONNX Runtime optimises and runs: inference only, IO binding."""
 
 import os
+from copy import copy
 from itertools import count, cycle, islice
+from typing import Self
 
 import numpy as np
 import onnxruntime as ort
@@ -120,20 +122,24 @@ class Implementation:
         self.model = ResNet(
             architecture, weights, TensorProto.FLOAT16 if half else TensorProto.FLOAT
         )
-        options = ort.SessionOptions()  # one operation after another
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.intra_op_num_threads = threads()
-        # threads that spin wait for the next operation on a processor that another could use
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if device == "cuda" and hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA's libraries as packages of Python bring them
         self.graphed, self.graphs = mode == "cuda-graph-compiled", count(1)
         wanted = self.provider_options(precision) if device == "cuda" else {}
-        self.session = ort.InferenceSession(
-            self.model.SerializeToString(), options, providers=[(provider, wanted)]
-        )
+        self.providers = [(provider, wanted)]
+        self.session = self.started(threads())
         if self.session.get_providers()[0] != provider:
             raise ImportError(f"this ONNX Runtime finds no {device} device")
+
+    def started(self, threads: int) -> ort.InferenceSession:
+        options = ort.SessionOptions()  # one operation after another
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.intra_op_num_threads = threads
+        # threads that spin wait for the next operation on a processor that another could use
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return ort.InferenceSession(
+            self.model.SerializeToString(), options, providers=self.providers
+        )
 
     def provider_options(self, precision: str) -> dict[str, str]:
         """Of CUDA's provider. Its tensor cores take NHWC, to which it turns whatever comes."""
@@ -159,6 +165,12 @@ class Implementation:
             # the last returns when the device is idle, which does them in turn
             self.session.run_with_iobinding(binding, options[step == steps])
         return binding.get_outputs()[0].numpy().astype(np.float32)
+
+    def streams(self, count: int) -> list[Self]:
+        callers = [copy(self) for _ in range(count)]
+        for caller in callers:
+            caller.session = self.started(max(1, threads() // count))
+        return callers
 
     def weights(self) -> Weights:
         tensors = {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer}

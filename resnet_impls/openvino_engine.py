@@ -1,7 +1,10 @@
 """The ResNet in OpenVINO's own operations, compiled for the CPU: inference only."""
 
 import os
+from copy import copy
 from itertools import cycle, islice
+from threading import Lock
+from typing import Self
 
 import numpy as np
 import openvino as ov
@@ -83,7 +86,9 @@ class Implementation:
             "PERFORMANCE_HINT": "LATENCY",  # all threads to one batch, and then to the next
             "INFERENCE_NUM_THREADS": threads(),
         }
-        self.requests: dict[int, ov.InferRequest] = {}  # by batch size
+        self.compiled: dict[int, ov.CompiledModel] = {}  # by batch size
+        self.requests: dict[int, ov.InferRequest] = {}
+        self.compiling = Lock()
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.batches = cycle([self.to_device(x) for x in images])
@@ -101,6 +106,14 @@ class Implementation:
             request.infer(share_outputs=True)
         return request.get_output_tensor().data.copy()
 
+    def streams(self, count: int) -> list[Self]:
+        hints = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": count}
+        callers = [copy(self) for _ in range(count)]
+        shared: dict[int, ov.CompiledModel] = {}
+        for caller in callers:
+            caller.options, caller.compiled, caller.requests = self.options | hints, shared, {}
+        return callers
+
     def weights(self) -> Weights:
         tensors = {
             node.get_friendly_name(): node.data
@@ -110,10 +123,11 @@ class Implementation:
         return {name: x.transpose(FROM_OPENVINO[x.ndim]).copy() for name, x in tensors.items()}
 
     def settings(self) -> dict[str, str]:
-        compiled = next(iter(self.requests.values())).get_compiled_model()
+        compiled = next(iter(self.compiled.values()))
+        streams = compiled.get_property("NUM_STREAMS")
         return {
-            "threads": str(compiled.get_property("INFERENCE_NUM_THREADS")),
-            "interop_threads": str(compiled.get_property("NUM_STREAMS")),
+            "threads": str(compiled.get_property("INFERENCE_NUM_THREADS") // streams),
+            "interop_threads": str(streams),
             "layout": "channels_first/OIHW",
             "parameters": "float32",
             "computation": DTYPES[compiled.get_property("INFERENCE_PRECISION_HINT").to_string()],
@@ -124,10 +138,12 @@ class Implementation:
     def request(self, size: int) -> ov.InferRequest:
         """A request to the network compiled for batches of `size`; a fixed size is faster."""
         if size not in self.requests:
-            model = self.model.clone()
-            model.reshape([size, *model.input().partial_shape[1:]])
-            compiled = self.core.compile_model(model, "CPU", self.options)
-            self.requests[size] = compiled.create_infer_request()
+            with self.compiling:  # once for all streams
+                if size not in self.compiled:
+                    model = self.model.clone()
+                    model.reshape([size, *model.input().partial_shape[1:]])
+                    self.compiled[size] = self.core.compile_model(model, "CPU", self.options)
+            self.requests[size] = self.compiled[size].create_infer_request()
         return self.requests[size]
 
     def to_device(self, images: np.ndarray) -> ov.Tensor:

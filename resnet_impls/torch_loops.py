@@ -201,6 +201,15 @@ class Program:
         known = torch.promote_types(logits.dtype, torch.float32)  # NumPy has no bfloat16
         return logits.to(known).cpu().numpy()  # the copy waits for the device
 
+    def divide(self, count: int) -> None:
+        """Divide the threads among so many callers at once, each of which has its own from there.
+
+        Raises NotImplementedError for a graph, whose memory has room for one.
+        """
+        if isinstance(self.one_pass, Graph):
+            raise NotImplementedError("a CUDA graph answers one request at a time")
+        torch.set_num_threads(max(1, torch.get_num_threads() // count))
+
     def program_mib(self) -> float | None:
         """Memory that the captured step has for itself, in MiB; None without a graph."""
         mib = [call.program_mib for call in (self.one_step, self.one_pass) if type(call) is Graph]

@@ -1,7 +1,9 @@
 """torchvision's own ResNet, untouched: channels-last memory, fused optimizers, `torch.compile`."""
 
 import re
+from copy import copy
 from itertools import cycle, islice
+from typing import Self
 
 import numpy as np
 import torch
@@ -85,6 +87,10 @@ class Implementation:
 
     def infer(self, steps: int) -> np.ndarray:
         return self.program.infer(images for images, _ in islice(self.batches, steps))
+
+    def streams(self, count: int) -> list[Self]:
+        self.program.divide(count)
+        return [copy(self) for _ in range(count)]
 
     def weights(self) -> Weights:
         return weights_of(self.model, self.names)

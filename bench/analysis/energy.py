@@ -15,4 +15,4 @@ def j_per_image(record: Record) -> float | None:
         return None
     if record.device != "cpu" and min(record.block_s) < SHORTEST_GPU_BLOCK_S:
         return None
-    return sum(record.block_j) / (sum(record.block_steps) * record.batch_size)
+    return sum(record.block_j) / (sum(record.block_steps) * record.cell.images_per_step)

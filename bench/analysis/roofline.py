@@ -15,7 +15,7 @@ from bench.records.run import Peak
 from resnet_impls.architecture import ARCHITECTURES, Architecture
 
 ELEMENT_BYTES = {"bf16": 2, "fp16": 2}  # all others: 4
-PASSES = dict.fromkeys(TRAINING, 3) | {"infer": 1}
+PASSES = dict.fromkeys(TRAINING, 3) | {"infer": 1, "infer-streams": 1}
 
 
 @dataclass(frozen=True)

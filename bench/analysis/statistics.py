@@ -67,7 +67,7 @@ def step_s(record: Record) -> list[float]:
 def throughput(record: Record) -> float | None:
     """Images per second in the median block; None where nothing was timed."""
     blocks = step_s(record)
-    return record.batch_size / statistics.median(blocks) if blocks else None
+    return record.cell.images_per_step / statistics.median(blocks) if blocks else None
 
 
 def seconds_to_target(records: Sequence[Record]) -> Estimate | None:
@@ -115,8 +115,8 @@ def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Estimate | 
 
 def speed_ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float]:
     """How many times as fast `ours` is as `theirs`, per pair of processes of one cohort: the median
-    over rounds of the ratio of step times; of training to a target, the ratio of the times until
-    it was reached, none where one was not.
+    over rounds of the ratio of images/s; of training to a target, the ratio of the times until it
+    was reached, none where one was not.
     """
     if any(r.target_accuracy and not r.reached_train_s for r in (*ours, *theirs)):
         return []  # the rest would be those that were lucky
@@ -131,7 +131,8 @@ def speed_ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float
             continue
         if len(partner.block_s) != len(record.block_s) or not record.block_s:
             continue
-        medians.append(statistics.median(map(truediv, step_s(partner), step_s(record))))
+        images = record.cell.images_per_step / partner.cell.images_per_step
+        medians.append(images * statistics.median(map(truediv, step_s(partner), step_s(record))))
     return medians
 
 

@@ -14,7 +14,7 @@ from bench.cli.arguments import (
     positive,
 )
 from bench.errors import UsageError, check_text
-from bench.request.profiles import EVALUATE_EVERY, PROFILES
+from bench.request.profiles import EVALUATE_EVERY, PROFILES, STREAMS
 from bench.request.request import Request
 
 MAX_REPLICATES = 30  # processes per cell, where --precision-target asks for more and more
@@ -42,7 +42,8 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=WORKLOADS,
         help="train+input is fed by an input pipeline; train-to trains until --target-accuracy, in "
-        "--steps at most (default: train infer; of what only infers, infer)",
+        "--steps at most; infer-streams answers several requests at once (default: train infer; of "
+        "what only infers, infer)",
     )
     add(
         "--batch-size",
@@ -65,6 +66,14 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("native", *INPUTS),
         help="pipelines that feed train+input; native is the backend's own: DataLoader, tf.data, "
         "else NumPy (default: native)",
+    )
+    add(
+        "--streams",
+        nargs="+",
+        type=positive,
+        metavar="N",
+        help="requests that infer-streams has under way at once, the CPUs divided among them "
+        f"(default: {' '.join(map(str, STREAMS))})",
     )
     add(
         "--target-accuracy",
@@ -144,7 +153,7 @@ def request_of(options: argparse.Namespace) -> Request:
 
     Raises UsageError for options that contradict each other, or do not go with the workload.
     """
-    for name in ("batch_size", "threads", "input"):
+    for name in ("batch_size", "threads", "input", "streams"):
         given = [str(each) for each in getattr(options, name) or ()]
         if len(given) > len(set(given)):
             option = f"--{name.replace('_', '-')} {' '.join(given)}"
@@ -171,6 +180,7 @@ def request_of(options: argparse.Namespace) -> Request:
         input=_tuple(options.input) or ("native",),
         target_accuracy=options.target_accuracy,
         evaluate_every=options.evaluate_every,
+        streams=_tuple(options.streams),
         certify=options.certify,
         save_weights=options.save_weights,
         replicates=options.replicates,
@@ -215,6 +225,10 @@ def _check_workload_options(options: argparse.Namespace) -> None:
     workloads = options.workload or ()
     if options.input and "train+input" not in workloads:
         raise UsageError("--input is what feeds train+input: add it to --workload, or leave it out")
+    if options.streams and "infer-streams" not in workloads:
+        raise UsageError(
+            "--streams is of infer-streams alone: add that to --workload, or leave --streams out"
+        )
     if "train-to" in workloads:
         _check_target(options)
         return

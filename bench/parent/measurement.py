@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from bench import signals
-from bench.cells import Cell
+from bench.cells import TRAINING, Cell
 from bench.machine.devices import DEVICES
 from bench.machine.state import MachineState, Watch
 from bench.parent import to_target
@@ -131,8 +131,8 @@ class Measurement:
             self.faults.append("this run was stopped while it trained, which its times may hold")
             return False
         self.blocks.pop()
-        self.left_out += workload != "infer"
-        return workload == "infer"
+        self.left_out += workload in TRAINING
+        return workload not in TRAINING
 
     def audit(self) -> bool:
         """Whether the times can be true, by the worker's checks and by its suspensions."""

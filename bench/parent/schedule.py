@@ -44,12 +44,13 @@ LONGEST_NAME = 160
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
     """The tasks grouped by replicate and contest: those that are to be interleaved.
 
-    Training fed by a pipeline is so with training that is not, for the ratio of the two.
+    Training fed by a pipeline is so with training that is not, and inference by many streams with
+    that by few, for the ratio of the two.
     """
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for cell, replicate in sorted(tasks, key=lambda task: task[1]):
         fed = cell.workload == "train+input"
-        contest = replace(cell, workload="train").contest if fed else cell.contest
+        contest = replace(cell, workload="train" if fed else cell.workload, streams=None).contest
         groups.setdefault((replicate, contest), []).append((cell, replicate))
     return list(groups.values())
 

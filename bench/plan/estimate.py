@@ -145,7 +145,7 @@ class Estimator:
         """How many times as long the arithmetic and the copies of a step of `cell` take, in the
         precision of `seen`, at their best.
         """
-        images = cell.batch_size / seen.batch_size
+        images = cell.images_per_step / seen.images_per_step
         if cell.device in ACCELERATORS and images < 1:
             images = 1.0  # a small step lasts as long as it takes to launch its kernels
         if (cell.model, cell.workload) == (seen.model, seen.workload):
@@ -192,7 +192,7 @@ class Estimator:
 
 def assumed(cell: Cell) -> Costs:
     """What to begin with where nothing is known: a start of seconds, and a step by its FLOPs."""
-    size = max(1, cell.batch_size)
+    size = max(1, cell.images_per_step)
     gflop = _image_flops(cell) * size / 1e9
     step_s = gflop / DEVICES[cell.device].assumed_gflop_per_s
     return Costs(ASSUMED_START_S, 0.5, step_s, step_s, None, None, None, "assumed")
@@ -225,7 +225,7 @@ def _distance(cell: Cell, seen: Observed, here: bool) -> Distance:
 def _basis(cell: Cell, seen: Observed, *, here: bool) -> str:
     if (seen.implementation, seen.mode) != (cell.implementation, cell.mode):
         return "guessed"
-    names = ("model", "precision", "workload", "batch_size")
+    names = ("model", "precision", "workload", "batch_size", "streams")
     if any(getattr(seen, name) != getattr(cell, name) for name in names):
         return "scaled"
     return "measured here" if here else "measured elsewhere"

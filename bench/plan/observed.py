@@ -28,6 +28,7 @@ class Observed:
     dataset: str
     optimizer: str | None = None
     threads: PositiveInt | None = None
+    streams: PositiveInt | None = None
     steps: PositiveInt
     target_accuracy: NotNegative | None = None
     peak_gflop_per_s: Positive | None = None  # of the machine, for this precision and threads
@@ -42,6 +43,11 @@ class Observed:
     device_peak_mib: NotNegative | None = None
     test_accuracy: NotNegative | None = None  # after `steps`
     reached_steps: PositiveInt | None = None  # until `target_accuracy`
+
+    @property
+    def images_per_step(self) -> int:
+        """As a cell's."""
+        return self.batch_size * (self.streams or 1)
 
 
 def observed(records: Iterable[Record], runs: Iterable[Run]) -> list[Observed]:
@@ -77,6 +83,7 @@ def _of_cell(cell: Cell, rows: Sequence[Record], run: Run | None) -> Observed:
         dataset=cell.dataset,
         optimizer=cell.optimizer,
         threads=cell.threads,
+        streams=cell.streams,
         steps=cell.steps,
         target_accuracy=cell.target_accuracy,
         peak_gflop_per_s=peak.gflop_per_s if peak else None,
@@ -117,4 +124,4 @@ def latest(found: Iterable[Observed], most: int) -> list[Observed]:
 def cell_key(of: Observed | Cell) -> Mapping[str, object]:
     """What two cells share that take equally long per step."""
     names = ("implementation", "backend", "mode", "model", "precision", "workload", "batch_size")
-    return {name: getattr(of, name) for name in (*names, "device", "threads")}
+    return {name: getattr(of, name) for name in (*names, "device", "threads", "streams")}

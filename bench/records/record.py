@@ -49,6 +49,7 @@ class Record:
     input: str | None = None  # the pipeline that fed training
     target_accuracy: Number | None = None  # fraction of the test images, 0 to 1
     evaluate_every: PositiveInt | None = None
+    streams: PositiveInt | None = None  # requests under way at once
     drawn_seed: Count | None = None  # of this process's weights and batches
     replicate: Count
     cohort: str | None = None  # processes with the same cohort were measured side by side

@@ -12,6 +12,7 @@ SHOWN = 3  # slower contenders that an answer names, beside the slowest
 WORKLOADS = {
     "train": "Training",
     "infer": "Inference",
+    "infer-streams": "Inference by streams",
     "train+input": "Training with input",
     "train-to": "Training to an accuracy",
 }

@@ -107,7 +107,7 @@ def _product(request: Request) -> Iterator[Cell]:
     for row, engine in contenders(request.impl):
         modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
         workloads = request.workload or [name for name in DEFAULT if name in row.workloads]
-        for mode, model, workload, device, precision, size, rule, threads, given in product(
+        for mode, model, workload, device, precision, size, rule, threads, given, n in product(
             modes,
             request.model,
             workloads,
@@ -117,6 +117,7 @@ def _product(request: Request) -> Iterator[Cell]:
             request.optimizer,
             request.threads or (None,),
             request.input,
+            request.streams or (1,),
         ):
             if not request.mode and mode in lacking(engine, device):
                 continue
@@ -141,6 +142,7 @@ def _product(request: Request) -> Iterator[Cell]:
                 input=fed if workload == "train+input" else None,
                 target_accuracy=request.target_accuracy if to_target else None,
                 evaluate_every=request.evaluate_every if to_target else None,
+                streams=n if workload == "infer-streams" else None,
             )
 
 

@@ -8,6 +8,7 @@ from bench.request.request import Request
 from resnet_impls.architecture import ARCHITECTURES
 
 EVALUATE_EVERY = 10  # steps
+STREAMS = (1, 2, 4)
 LARGE_GIB = 40.0  # for two workers that train resnet50 in bf16, 256 images a batch
 
 
@@ -94,6 +95,8 @@ def fill(
         cap=request.cap or request.steps or profile.cap,
         threads=request.threads or (threads,),
         evaluate_every=request.evaluate_every or EVALUATE_EVERY,
+        streams=request.streams
+        or (STREAMS if "infer-streams" in (request.workload or ()) else None),
         replicates=request.replicates or profile.replicates,
         all_modes=request.all_modes or profile.all_modes,
     )

@@ -33,6 +33,7 @@ class Request:
     input: tuple[str, ...] = ("native",)
     target_accuracy: Positive | None = None  # fraction of the test images, 0 to 1
     evaluate_every: PositiveInt | None = None
+    streams: tuple[PositiveInt, ...] | None = None  # of infer-streams
     cap: PositiveInt | None = None  # steps of train-to at most; None: `steps`
     certify: bool = True
     save_weights: bool = False

@@ -84,6 +84,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         input=cell.input,
         target_accuracy=cell.target_accuracy,
         evaluate_every=cell.evaluate_every,
+        streams=cell.streams,
         replicate=replicate,
         cohort=outcome.cohort,
         # its end

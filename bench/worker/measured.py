@@ -1,8 +1,7 @@
 """A cell in its own process: built, warmed up, run block by block, and audited."""
 
 import platform
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -26,7 +25,7 @@ from bench.worker.protocol import (
     StepsTimed,
     WarmedUp,
 )
-from bench.worker.workloads import Infer, Train, accuracy
+from bench.worker.workloads import Infer, InferStreams, Train, accuracy
 from resnet_impls import contract
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.weights import fingerprint, initial_weights, load, save
@@ -66,9 +65,9 @@ class MeasuredCell:
             cell.optimizer or "sgd",
             cell.learning_rate or 0.0,
         )
-        if batches:
+        if batches and not cell.streams:  # each stream places its own
             self.implementation.place(**batches)
-        self.workload = self._workload(pipeline)
+        self.workload = self._workload(pipeline, batches)
         built = perf_counter()
         self.helpers = psutil.Process().children(recursive=True) if pipeline else []
 
@@ -89,10 +88,14 @@ class MeasuredCell:
             | {name: installed(name) or "unknown" for name in packages},
         )
 
-    def _workload(self, pipeline: Iterator[Batch] | None) -> Train | Infer:
-        cell, data = self.cell, self.data
+    def _workload(
+        self, pipeline: Iterator[Batch] | None, batches: Mapping[str, np.ndarray]
+    ) -> Train | Infer:
+        cell, data, trained = self.cell, self.data, self.cell.weights is not None
+        if cell.streams:
+            return InferStreams(self.implementation, trained, cell.streams, **batches)
         if cell.workload == "infer":
-            return Infer(self.implementation, trained=cell.weights is not None)
+            return Infer(self.implementation, trained)
         recipe = RECIPES[str(cell.recipe)]
         rates = recipe.learning_rates(cell.learning_rate or 0.0, cell.steps)
         if recipe.parts > 1 and not hasattr(self.implementation, "set_learning_rate"):
@@ -126,7 +129,7 @@ class MeasuredCell:
         warm = perf_counter()
         if self.cell.device in ACCELERATORS:
             memory.forget_device_peak(self.cell.backend, self.cell.mode)
-        effective = settings.read(self.cell, self.implementation)
+        effective = settings.read(self.cell, self.workload.callers[0])
         if self.cell.target_accuracy is not None:
             self.evaluate()  # the first may compile
         self.audited.warm()  # last, since reading the settings may have compiled something
@@ -190,13 +193,9 @@ class MeasuredCell:
         )
 
     def latency(self, steps: int) -> StepsTimed:
-        """Time `steps` single steps, each from an idle device to an idle device."""
+        """Time `steps` single steps; of streams each request."""
         self.workload.run(1)  # no sample: it finds the caches as other workers left them
-        ends = [perf_counter()]
-        for _ in range(steps):
-            self.workload.run(1)
-            ends.append(perf_counter())
-        return StepsTimed(latency_ms=tuple((end - start) * 1e3 for start, end in pairwise(ends)))
+        return StepsTimed(latency_ms=tuple(self.workload.latencies_ms(steps)))
 
     def audit(self, step_s: float) -> Audited:
         """Whether the times, `step_s` seconds per step, can be true; the last request of all."""

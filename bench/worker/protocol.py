@@ -133,7 +133,7 @@ class Finish(WorkerRequest[Finished], frozen=True, tag="finish"):
 
 
 class StepsTimed(Answer, frozen=True, tag="steps_timed"):
-    """Single steps, each from an idle device to an idle device."""
+    """Single steps, each from an idle device to an idle device; of streams each request."""
 
     latency_ms: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 

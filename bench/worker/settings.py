@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.analysis.effective import COMPILERS
-from bench.cells import Cell
+from bench.cells import TRAINING, Cell
 from bench.machine import cpus
 from bench.machine.devices import ACCELERATORS
 from resnet_impls import contract
@@ -35,7 +35,7 @@ def read(cell: Cell, implementation: Implementation) -> dict[str, str]:
         settings |= ENGINES[engine](cell.device)
     own = contract.settings(implementation)
     settings |= {str(name): str(value) for name, value in own.items()}  # a user's may be numbers
-    if cell.workload == "infer":
+    if cell.workload not in TRAINING:
         settings.pop("optimizer", None)  # there is one, but nothing calls it
     return {name: value for name, value in sorted(settings.items()) if value}
 

@@ -1,9 +1,11 @@
 """What a worker does inside a block, and what the blocks led to."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, pairwise
+from time import perf_counter
 
 import numpy as np
 
@@ -39,6 +41,7 @@ class Train:
         feed: Iterator[Batch] | None = None,
     ) -> None:
         self.implementation = implementation
+        self.callers = [implementation]
         self.rates = [float(rate) for rate in rates]
         self.rate = self.rates[0]  # the one in force
         self.feed = feed
@@ -72,6 +75,10 @@ class Train:
                 self.rate = rate
             self._run(count)
 
+    def latencies_ms(self, steps: int) -> list[float]:
+        """Of so many single steps, each from an idle device to an idle device."""
+        return single_ms(self, steps)
+
     def _run(self, steps: int) -> None:
         losses = self.implementation.train(steps)
         self.losses.append(losses)
@@ -99,6 +106,7 @@ class Infer:
 
     def __init__(self, implementation: Implementation, trained: bool) -> None:
         self.implementation = implementation
+        self.callers = [implementation]
         self.trained = trained
 
     def prepare(self, steps: int) -> None:
@@ -111,6 +119,10 @@ class Infer:
     def run(self, steps: int) -> None:
         self.logits = self.implementation.infer(steps)
 
+    def latencies_ms(self, steps: int) -> list[float]:
+        """As of training."""
+        return single_ms(self, steps)
+
     def outcome(self, data: Dataset, batch_size: int) -> Result:
         """The accuracy of weights that were loaded; untrained ones have none worth a column.
 
@@ -120,6 +132,66 @@ class Infer:
         if not self.trained:
             return Result()
         return Result(test_accuracy=accuracy(self.implementation, data, batch_size))
+
+
+class InferStreams(Infer):
+    """Requests of one batch each, as many under way at once as there are streams.
+
+    Each stream is a caller in a thread of its own, which asks again as soon as it is answered: a
+    closed loop, as of MLPerf's offline scenario with few clients, not of its server, whose requests
+    come at random times. A step is one request of each stream; whichever is free takes the next.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        trained: bool,
+        streams: int,
+        images: np.ndarray,
+        labels: np.ndarray,
+    ) -> None:
+        """Raises NotImplementedError where the implementation answers one request at a time."""
+        super().__init__(implementation, trained)
+        if not hasattr(implementation, "streams"):
+            raise NotImplementedError("infer-streams needs a method streams(count)")
+        self.callers = implementation.streams(streams)
+        for index, caller in enumerate(self.callers):  # each begins with another batch
+            caller.place(np.roll(images, -index, axis=0), np.roll(labels, -index, axis=0))
+        self.threads = ThreadPoolExecutor(streams)
+
+    def run(self, steps: int) -> None:
+        requests = iter(range(steps * len(self.callers)))  # each is taken by one thread alone
+
+        def serve(caller: Implementation) -> np.ndarray | None:
+            logits = None
+            for _ in requests:
+                logits = caller.infer(1)
+            return logits
+
+        answers = list(self.threads.map(serve, self.callers))
+        self.logits = next(logits for logits in answers if logits is not None)
+
+    def latencies_ms(self, steps: int) -> list[float]:
+        """Of each request of so many steps, from its start to its answer, beside all others."""
+        requests = iter(range(steps * len(self.callers)))
+
+        def serve(caller: Implementation) -> list[float]:
+            times = [perf_counter()]
+            for _ in requests:
+                caller.infer(1)
+                times.append(perf_counter())
+            return [(end - start) * 1e3 for start, end in pairwise(times)]
+
+        return [each for times in self.threads.map(serve, self.callers) for each in times]
+
+
+def single_ms(workload: Train | Infer, steps: int) -> list[float]:
+    """Milliseconds of so many single steps."""
+    ends = [perf_counter()]
+    for _ in range(steps):
+        workload.run(1)
+        ends.append(perf_counter())
+    return [(end - start) * 1e3 for start, end in pairwise(ends)]
 
 
 def accuracy(implementation: Implementation, data: Dataset, batch_size: int) -> float:

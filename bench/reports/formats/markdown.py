@@ -22,6 +22,7 @@ from bench.reports.sections import (
     repeat,
     roofline,
     same_work,
+    streams,
     time_spent,
     warnings,
 )
@@ -31,7 +32,17 @@ from bench.reports.text import escape, folded
 # and give it its place here
 SECTIONS = (
     *(begun, answers, overview, warnings, hardware, ranking, not_ranked, machines),
-    *(precision, noise_floor, inputs, abstraction, cold_start, roofline, certificates, article),
+    *(
+        precision,
+        noise_floor,
+        inputs,
+        streams,
+        abstraction,
+        cold_start,
+        roofline,
+        certificates,
+        article,
+    ),
     *(same_work, effective_settings, around_blocks, time_spent, how_to_read, repeat),
 )
 FOLDED = SECTIONS[SECTIONS.index(precision) : SECTIONS.index(how_to_read)]  # where they are long

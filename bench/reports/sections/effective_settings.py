@@ -99,7 +99,8 @@ def unfair(rows: Mapping[Cell, Mapping[str, str]]) -> list[str]:
 def _of_one(cell: Cell, known: Mapping[str, str]) -> list[str]:
     """Where a row is not what its label says, or lacks a library that its framework has."""
     found = []
-    requested = str(cell.threads or known.get("threads"))
+    threads = cell.threads and max(1, cell.threads // (cell.streams or 1))  # of a request
+    requested = str(threads or known.get("threads"))
     if known.get("threads", requested) != requested:
         otherwise = "let it take their number from the environment"
         found.append(
