@@ -47,6 +47,15 @@ class Implementation(Good):
 """
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Tests run side by side, one for each core: more threads of theirs only wait for each other.
+    Workers have the threads that they are given.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
 @pytest.fixture
 def fake(tmp_path: Path) -> Path:
     """A copy of the fake implementation, in a folder of its own."""
