@@ -56,10 +56,11 @@ def program(make_cell: Callable[..., Cell]) -> Callable[..., str]:
     """The last line that a program writes, in the environment of a worker."""
 
     def run(text: str, *arguments: object, **cell: object) -> str:
+        environment = Environment.of(make_cell(threads=1, **cell))  # tests run one for each core
         path = f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         finished = subprocess.run(
             [sys.executable, "-c", text, *map(str, arguments)],
-            env=os.environ | Environment.of(make_cell(**cell)).variables() | {"PYTHONPATH": path},
+            env=os.environ | environment.variables() | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
