@@ -71,7 +71,9 @@ def _resnet_bench_records(
         for item in request.session.items
         if isinstance(item, pytest.Function) and _takes_measured(item)
     ]
-    return records_of(_asked(request.config), chosen, logs=tmp_path_factory.mktemp("logs"))
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    say = reporter.write_line if reporter else print
+    return records_of(_asked(request.config), chosen, tmp_path_factory.mktemp("logs"), say)
 
 
 @pytest.fixture

@@ -46,14 +46,17 @@ def run(
     budget_s: float | None = None,
     timeout_s: float = 600.0,
     machine_name: str | None = None,
+    wait: bool = False,
     progress: Callable[[Progress], object] = lambda progress: None,
 ) -> Report:
     """Measure what is asked for, and write the folder `out` with its reports.
 
     `out`: None is `results/` with the time and the profile. What the request leaves open is filled
-    in by the profile and this machine. `progress` is called between measurements, never while a
-    worker measures. Raises UsageError where the request cannot be met, and KeyboardInterrupt after
-    an interrupt: what was measured by then is kept, and `resnet-bench run --resume` goes on.
+    in by the profile and this machine. `wait` for the end of another measurement on this machine,
+    else there is none at the same time: it raises UsageError, as where the request cannot be met.
+    `progress` is called between measurements, never while a worker measures. Raises
+    KeyboardInterrupt after an interrupt: what was measured by then is kept, and `resnet-bench run
+    --resume` goes on.
     """
     began = datetime.now(UTC)
     path = Path(out) if out else Path("results") / f"{began:%Y%m%d-%H%M%S}-{profile}"
@@ -70,6 +73,7 @@ def run(
         display=_watching(progress),
         machine_name=machine_name,
         budget_s=budget_s,
+        wait=wait,
     )
     with ended.folder.held() as folder:
         report = Report(folder.records(), [folder.run])

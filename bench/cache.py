@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from bench import files
+from bench import files, locks
 from bench.errors import UsageError
 from bench.validation import parse
 
@@ -154,7 +154,7 @@ def _put(path: Path, parts: Iterator[bytes]) -> None:
 def updating(name: str) -> AbstractContextManager[None]:
     """Hold off other runs that would read an entry and write it. Raises UsageError as `keep`."""
     path = writable((folder() / name).parent) / f".{Path(name).name}.lock"
-    return files.locked(path, wait=True)
+    return locks.locked(path, wait=True)
 
 
 def sweep() -> None:

@@ -1,20 +1,16 @@
-"""Files that are written as a whole, read within bounds, and locked."""
+"""Files that are written as a whole, and read within bounds."""
 
-import fcntl
 import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from errno import EACCES, EFBIG, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM, EROFS
+from contextlib import suppress
+from errno import EFBIG, EINVAL
 from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".resnet-bench-"  # the names of files that are not whole yet begin so
 Content = bytes | str | Iterable[bytes] | Iterable[str]
-
-# What a file system says that knows no locks, or where none of ours can lie
-_NO_LOCKS = (ENOLCK, ENOSYS, ENOTSUP, EACCES, EPERM, EROFS)
 
 
 def write(path: Path, content: Content) -> None:
@@ -99,58 +95,3 @@ def read(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise OSError(EFBIG, f"it is larger than {most / 2**20:.0f} MiB", str(path))
     return content
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a lock that is the file `path`, which is there as long as the lock is held.
-
-    Raises BlockingIOError where another process holds it, unless this is to `wait`. The lock ends
-    with its process, however that ends. Where a file system knows no locks, nothing is locked.
-    """
-    try:
-        descriptor = _take(path, wait)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        yield
-        return
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            path.unlink()
-        os.close(descriptor)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock that is the file `path`."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _take(path: Path, wait: bool) -> int:
-    """The descriptor of a lock that was taken."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                return descriptor
-        except FileNotFoundError:
-            pass  # who held it until now has removed it
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)

@@ -10,7 +10,7 @@ pytest finds `pytest_resnet_bench` by itself where the package is installed. In 
 
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from bench.cli.main import parser
 from bench.cli.suite import requested
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
+from bench.machine.exclusive import alone
 from bench.plan.observed import timed_steps
 from bench.records import EXPECTED, Record
 from bench.request.matrix import named
@@ -70,6 +71,7 @@ class Asked:
     words: str
     timeout_s: float
     machine_name: str | None
+    wait: bool  # for the end of another measurement on the machine
 
 
 class Replay:
@@ -120,7 +122,8 @@ def _parsed(words: str) -> Asked:
     if any(timed_steps(cell.steps) == 0 for cell in cells):
         raise UsageError("--steps 1 leaves no step to time after the first: give --steps 2 or more")
     by_name = named(cells, request)
-    return Asked(request, cells, by_name, words, options.timeout, options.machine_name)
+    how = (options.timeout, options.machine_name, options.wait)
+    return Asked(request, cells, by_name, words, *how)
 
 
 def cell_id(cell: Cell) -> str:
@@ -128,8 +131,10 @@ def cell_id(cell: Cell) -> str:
     return "-".join(parts)
 
 
-def records_of(asked: Asked, chosen: Sequence[Cell], logs: Path) -> dict[Cell, list[Record]]:
-    """The records of all `chosen` cells, measured side by side."""
+def records_of(
+    asked: Asked, chosen: Sequence[Cell], logs: Path, say: Callable[[str], object]
+) -> dict[Cell, list[Record]]:
+    """The records of all `chosen` cells, measured side by side; `say` is told of a wait."""
     selected: dict[Cell, list[Record]] = {cell: [] for cell in chosen}
     replicates = range(asked.request.replicates or 1)
     tasks = [(cell, index) for cell in selected for index in replicates]
@@ -137,7 +142,10 @@ def records_of(asked: Asked, chosen: Sequence[Cell], logs: Path) -> dict[Cell, l
     command = shlex.join(["pytest", "--benchmark-only", "--resnet-bench", asked.words])
     run = described(asked.request, Path("pytest"), datetime.now(UTC), command, asked.machine_name)
     try:
-        with shared_data(selected, data_dir) as data_folders:
+        with (
+            alone(wait=asked.wait, say=say),
+            shared_data(selected, data_dir) as data_folders,
+        ):
             certificates = {}
             if asked.request.certify:
                 certificates = certified(selected, asked.timeout_s, lambda line: None)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from bench.cells import Cell
 from bench.data.sharing import prepare
+from bench.machine import exclusive
 from bench.parent.child import Child
 from bench.worker.environment import Environment
 from bench.worker.protocol import (
@@ -34,6 +36,11 @@ from bench.worker.protocol import (
 # A shell that starts a command in the background has it ignore Ctrl-C, and all that it starts too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Two processes of these tests may measure at the same time, since no test asserts a time: each, and
+# what it starts, has a lock of its own, and leaves that of the machine to who needs it
+LOCK = Path(tempfile.gettempdir()) / f"resnet-bench-tests-{os.getpid()}.lock"
+os.environ[exclusive.VARIABLE] = str(LOCK)
 
 FAULTY = """\
 import ctypes, json, os, signal, subprocess, sys, threading, time

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import cache, files
+from bench import cache, locks
 from bench.errors import UsageError
 
 NAME = "peaks/0.json"
@@ -172,7 +172,7 @@ def test_a_lock_ends_with_its_process_and_is_refused_meanwhile(tmp_path: Path) -
     program = f"""
 import os, sys
 from pathlib import Path
-from bench.files import locked
+from bench.locks import locked
 with locked(Path({str(lock)!r}), wait=False):
     print("taken", flush=True)
     sys.stdin.read()
@@ -180,12 +180,12 @@ with locked(Path({str(lock)!r}), wait=False):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", program], **pipes) as holder:  # type: ignore[call-overload]
         assert holder.stdout.readline() == b"taken\n"
-        assert files.is_locked(lock)
-        with pytest.raises(BlockingIOError), files.locked(lock, wait=False):
+        assert locks.is_locked(lock)
+        with pytest.raises(BlockingIOError), locks.locked(lock, wait=False):
             pass
         holder.kill()
     assert lock.exists()
-    assert not files.is_locked(lock)
-    with files.locked(lock, wait=False):
-        assert files.is_locked(lock)
+    assert not locks.is_locked(lock)
+    with locks.locked(lock, wait=False):
+        assert locks.is_locked(lock)
     assert not lock.exists()

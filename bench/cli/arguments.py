@@ -72,6 +72,16 @@ def executable_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def wait_argument(parser: argparse.ArgumentParser) -> None:
+    """The option of all commands that measure, of which a machine runs one at a time."""
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="where another measurement goes on, wait until it has ended (default: say who "
+        "measures, and end)",
+    )
+
+
 def positive(text: str) -> int:
     """A whole number above 0."""
     try:

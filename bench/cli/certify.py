@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cells import Executable, obstacle
-from bench.cli.arguments import executable_arguments
+from bench.cli.arguments import executable_arguments, wait_argument
 from bench.identity.certificate import Certificate
 from bench.request.matrix import named
 from bench.request.profiles import PROFILES
@@ -37,13 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the certificates to this file, as a Markdown table",
     )
     parser.add_argument("--json", action="store_true", help="print them as JSON, for programs")
+    wait_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Work out every certificate and show its checks; 1 where one fails or there is none."""
     from bench.calibrate.certify import certify
-    from bench.cli.terminal import console
+    from bench.cli.terminal import console, notice
     from bench.identity import article
+    from bench.machine.exclusive import alone
     from bench.reports.formats.certificates import save
     from bench.run.check import cells_here
     from bench.worker.environment import withheld
@@ -57,11 +59,12 @@ def run(options: argparse.Namespace) -> int:
     for each, (status, reason) in () if options.json else obstacles.items():
         console().print(f"{each.name}: {status}: {reason}", soft_wrap=True)
     save(options.out, obtained)  # a path that cannot be written is known at once
-    for each, certificate in certify(executables, timeout_s=options.timeout, remembered=False):
-        if not options.json:
-            console().print(_table(each, certificate))
-        obtained[each] = certificate
-        save(options.out, {each: obtained[each] for each in executables if each in obtained})
+    with alone(wait=options.wait, say=notice):
+        for each, certificate in certify(executables, timeout_s=options.timeout, remembered=False):
+            if not options.json:
+                console().print(_table(each, certificate))
+            obtained[each] = certificate
+            save(options.out, {each: obtained[each] for each in executables if each in obtained})
     if options.json:
         _print_json(obtained, obstacles)
     elif article.of_the_pair(each.implementation for each in executables):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.cells import Cell, Executable
-from bench.cli.arguments import IMPLEMENTATIONS
+from bench.cli.arguments import IMPLEMENTATIONS, wait_argument
 from bench.errors import UsageError, unknown
 from bench.request.matrix import cells_of
 from bench.request.request import Request
@@ -51,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"build the network by each of these and compare its tensors: {IMPLEMENTATIONS}",
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
+    wait_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Show the definition, or what was built; 1 where something cannot be built here."""
-    from bench.calibrate.describe import build
     from bench.cli.terminal import console, status_text
 
     if options.model not in ARCHITECTURES:
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if options.impl is None:
         console().print(_definition(architecture))
         return 0
-    contenders = list(build(_cells(options)))
+    contenders = _built(options)
     absent = [contender for contender in contenders if contender.status != "ok"]
     if built := [contender for contender in contenders if contender not in absent]:
         console().print(_side_by_side(architecture, built))
@@ -80,12 +80,12 @@ def run(options: argparse.Namespace) -> int:
 def _print_json(options: argparse.Namespace, architecture: Architecture) -> int:
     import json
 
-    from bench.calibrate.describe import build, tensors
+    from bench.calibrate.describe import tensors
     from bench.validation import plain
 
     contenders = [
         DescribedContender(each.executable, each.status, each.reason, each.tensors)
-        for each in (build(_cells(options)) if options.impl else ())
+        for each in (_built(options) if options.impl else ())
     ]
     found = Described(
         model=architecture.name,
@@ -97,6 +97,17 @@ def _print_json(options: argparse.Namespace, architecture: Architecture) -> int:
     )
     print(json.dumps(plain(found), indent=2))
     return 1 if any(each.status != "ok" for each in contenders) else 0
+
+
+def _built(options: argparse.Namespace) -> "list[Built]":
+    """The networks of --impl; to import a framework would disturb a measurement."""
+    from bench.calibrate.describe import build
+    from bench.cli.terminal import notice
+    from bench.machine.exclusive import alone
+
+    cells = _cells(options)
+    with alone(wait=options.wait, say=notice):
+        return list(build(cells))
 
 
 def _cells(options: argparse.Namespace) -> list[Cell]:

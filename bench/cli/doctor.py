@@ -5,6 +5,7 @@ import math
 from time import monotonic
 
 from bench.cells import DEVICES
+from bench.cli.arguments import wait_argument
 from bench.errors import UsageError
 from bench.request.profiles import PROFILES
 
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=DEVICES,
         help="where --aa does so (default: cuda where there is an NVIDIA GPU, else cpu)",
     )
+    wait_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,13 +38,15 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{', '.join(given)}: says what --aa compares with itself; add --aa")
     from rich.text import Text
 
-    from bench.cli.terminal import console
+    from bench.cli.terminal import console, notice
     from bench.doctor import examination
+    from bench.machine.exclusive import alone
     from bench.reports.formats.plain_table import plain_table
 
-    console().print("planting faults in this instrument; about a minute or two")
-    start_s = monotonic()
-    findings = list(examination.examine())
+    with alone(wait=options.wait, say=notice):
+        console().print("planting faults in this instrument; about a minute or two")
+        start_s = monotonic()
+        findings = list(examination.examine())
     table = plain_table()
     table.add_column("verdict", no_wrap=True)
     for name in ("test", "planted", "seen"):
@@ -64,20 +68,22 @@ def _noise(options: argparse.Namespace) -> int:
     """Measure the noise floor, keep it and show it. 1 where a worker failed."""
     from bench.analysis.statistics import noise_floor
     from bench.calibrate import noise
-    from bench.cli.terminal import console
+    from bench.cli.terminal import console, notice
+    from bench.machine.exclusive import alone
     from bench.parent.child import Failure
 
     cell = noise.cell(options.impl, options.device)
-    console().print(
-        f"{cell.label}, {cell.contest_label}, against itself in {noise.PAIRS} pairs of processes; "
-        "a minute or three",
-        soft_wrap=True,
-    )
     logs = []
     try:
-        for log in noise.log_ratios(cell):
-            logs.append(log)
-            console().print(f"pair {len(logs)}: {math.expm1(abs(log)):.2%} apart")
+        with alone(wait=options.wait, say=notice):
+            console().print(
+                f"{cell.label}, {cell.contest_label}, against itself in {noise.PAIRS} pairs of "
+                "processes; a minute or three",
+                soft_wrap=True,
+            )
+            for log in noise.log_ratios(cell):
+                logs.append(log)
+                console().print(f"pair {len(logs)}: {math.expm1(abs(log)):.2%} apart")
     except Failure as failure:
         console().print(f"{failure.status}: {failure.reason}", soft_wrap=True)
         return 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cells import Cell
-from bench.cli.arguments import seconds
+from bench.cli.arguments import seconds, wait_argument
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=600.0,
         help="seconds that a worker may take for one answer (default: 600)",
     )
+    wait_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
             say=say,
             display=display,
             rerun=Rerun(of=folder.run.run_id, rows=names),
+            wait=options.wait,
         )
     code = conclude(ended)
     if not ended.interrupted:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.arguments import duration, shard
+from bench.cli.arguments import duration, shard, wait_argument
 from bench.cli.request import request_arguments
 from bench.errors import UsageError
 from bench.request.request import Request
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write these options to a suite, for --config; nothing runs",
     )
     add("--json", action="store_true", help="with --plan: print it as JSON, for programs")
+    wait_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -89,7 +90,13 @@ def run(options: argparse.Namespace) -> int:
         check_resumable(options)
         say, display = watched()
         with resumable(options.resume):
-            ended = resume(options.resume, timeout_s=options.timeout, say=say, display=display)
+            ended = resume(
+                options.resume,
+                timeout_s=options.timeout,
+                say=say,
+                display=display,
+                wait=options.wait,
+            )
     else:
         if options.save_config:
             suite.save(options.save_config, options)
@@ -116,6 +123,7 @@ def run(options: argparse.Namespace) -> int:
                 machine_name=options.machine_name,
                 budget_s=options.budget,
                 shard=options.shard,
+                wait=options.wait,
             )
     return conclude(ended)
 
@@ -207,7 +215,7 @@ def check_resumable(options: argparse.Namespace) -> None:
     """Raises UsageError where options would change what an earlier run was asked for."""
     bare = vars(options.parser.parse_args([]))
     given = [name for name, value in bare.items() if getattr(options, name) != value]
-    changing = [name for name in given if name not in ("timeout", "resume")]
+    changing = [name for name in given if name not in ("timeout", "resume", "wait")]
     if changing:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UsageError(f"--resume goes on with what the run was asked for: leave out {flags}")

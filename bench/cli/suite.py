@@ -18,7 +18,7 @@ from bench.request.suite import Suite, Table, find
 # What, so that no matrix of its own may have another
 OF_THE_RUN = (
     *("profile", "replicates", "precision-target", "max-replicates", "certify", "save-weights"),
-    *("timeout", "budget", "out", "machine-name"),
+    *("timeout", "budget", "out", "machine-name", "wait"),
 )
 OF_THE_COMMAND = ("config", "save-config", "resume", "plan", "json", "shard")  # of no suite
 PATHS = ("data-dir", "load-weights", "out")  # from the folder of the suite, as are files of `impl`

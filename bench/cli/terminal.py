@@ -39,6 +39,11 @@ def console() -> Terminal:
     return Terminal(width=width, markup=False, highlight=False)
 
 
+def notice(line: str) -> None:
+    """One line for people, beside an output that a program may read."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
 def status_text(status: str) -> Text:
     """A status in its colour, as wide as the longest."""
     return Text(f"{status:11}", STYLES.get(status, "red"))

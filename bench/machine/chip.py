@@ -53,6 +53,10 @@ class Chip:
         """Now, with the memory of a process group."""
         return Now(device_process_mib=self.process_mib(group))
 
+    def processes_mib(self) -> dict[int, float | None]:
+        """Process -> its memory on the chip, in MiB (None: not known), for all that are there."""
+        return {}
+
     def process_mib(self, group: int) -> float | None:
         """Memory of all processes of a process group on the chip, in MiB."""
         return None

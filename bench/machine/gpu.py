@@ -106,6 +106,17 @@ class Gpu(Chip):
             device_process_mib=self.process_mib(group),
         )
 
+    def processes_mib(self) -> dict[int, float | None]:
+        """Those that draw are among them: they take the same cores."""
+        import pynvml
+
+        calls = (
+            pynvml.nvmlDeviceGetGraphicsRunningProcesses,
+            pynvml.nvmlDeviceGetComputeRunningProcesses,
+        )
+        listed = [process for call in calls for process in _tell(call, self.handle) or []]
+        return {p.pid: None if p.usedGpuMemory is None else p.usedGpuMemory / MIB for p in listed}
+
     def process_mib(self, group: int) -> float | None:
         """GPU memory of all processes of a process group, their contexts included, in MiB.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from bench import files
+from bench import files, locks
 from bench.errors import UsageError, check_text
 from bench.files import write
 from bench.records import reading
@@ -78,10 +78,13 @@ class RunFolder:
         """
         with ExitStack() as ending:
             try:
-                ending.enter_context(files.locked(self.lock, wait=False))
+                ending.enter_context(locks.locked(self.lock, wait=False))
             except BlockingIOError:
-                taken = f"{self.path}: another process measures into it; wait until it has ended"
-                raise UsageError(taken) from None
+                who = locks.holder(self.lock)
+                raise UsageError(
+                    f"{self.path}: another process measures into it ({who}); wait until it has "
+                    "ended"
+                ) from None
             except OSError as error:
                 raise self._unwritable(error) from None
             self._check_links()
@@ -91,7 +94,7 @@ class RunFolder:
     @property
     def goes_on(self) -> bool:
         """Whether a process measures into the folder."""
-        return files.is_locked(self.lock)
+        return locks.is_locked(self.lock)
 
     def _check_links(self) -> None:
         """Raises UsageError for a link among what a run writes to: it may lead anywhere."""

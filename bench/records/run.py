@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bench.cells import Cell
 from bench.request.request import Request
-from bench.validation import NotNegative, Positive, PositiveInt
+from bench.validation import Count, NotNegative, Positive, PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,29 @@ class Peak:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """Another program's process that used the machine while a run prepared to measure."""
+
+    name: str
+    pid: Count
+    cores: NotNegative | None = None  # processors that it kept busy, on average; None: not known
+    on_device: bool = False  # it held the GPU that the run uses
+    device_mib: NotNegative | None = None  # memory of that GPU; None: not known
+    utc: str | None = None  # when it was seen
+
+    @property
+    def described(self) -> str:
+        """`firefox (pid 4711, 0.42 of a core, 310 MiB of the GPU)`."""
+        parts = [f"pid {self.pid}"]
+        if self.cores is not None:
+            parts.append(f"{self.cores:.2f} of a core")
+        if self.on_device:
+            known = self.device_mib is not None
+            parts.append(f"{self.device_mib:.0f} MiB of the GPU" if known else "on the GPU")
+        return f"{self.name} ({', '.join(parts)})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeftOut:
     """What a run with a budget did not measure, or no further than it says."""
 
@@ -151,6 +174,10 @@ class Run:
     left_out: tuple[LeftOut, ...] = ()  # for want of time
     rerun: Rerun | None = None  # None: all that `options` ask for
     shard: Shard | None = None  # None: the whole plan
+    # kept other measurements on the machine away; False: in part or not at all, None: unknown
+    locked: bool | None = None
+    # seen before measuring, who takes most first; None: nobody looked
+    neighbours: tuple[Neighbour, ...] | None = None
     # installed distribution -> its version, or the address that it is from; empty: unknown
     packages: Mapping[str, str] = field(default_factory=dict)
 

@@ -19,7 +19,8 @@ from bench.cells import Cell, Executable
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate
-from bench.machine import cpus, packages
+from bench.machine import cpus, neighbours, packages
+from bench.machine.exclusive import alone
 from bench.machine.facts import this_machine
 from bench.parent.measurement import Task
 from bench.plan import times
@@ -40,6 +41,8 @@ from bench.run.measure import measure
 from bench.run.proofs import proofs
 from bench.run.stopping import rounds
 from bench.worker.environment import withheld
+
+NAMED = 5  # other processes in a line
 
 Say = Callable[[str], None]  # is given one line after the other
 
@@ -80,15 +83,16 @@ def begin(
     budget_s: float | None = None,
     rerun: Rerun | None = None,
     shard: tuple[int, int] | None = None,
+    wait: bool = False,
 ) -> Ended:
     """Measure all that a filled-in request asks for, into a new folder `path`; only the rows of
     `rerun` where there is one, and only a `shard` of the plan, by its number and their count.
 
     `command` is what `run.json` says the run was begun by; `timeout_s` is how long a worker may
-    take to answer one request. Raises UsageError where the request cannot be met here, and
+    take to answer one request; `wait` for the end of another measurement on this machine. Raises
+    UsageError where the request cannot be met here, or another measurement goes on, and
     KeyboardInterrupt where it comes before the folder is there.
     """
-    began, began_s = datetime.now(UTC), monotonic()
     cells = _rows(cells_here(request), request, rerun)
     own = cut(request, cells, shard[1])[shard[0] - 1] if shard else None
     cells = list(own.cells) if own else cells
@@ -97,14 +101,18 @@ def begin(
     cache.writable(cache.folder())  # where peaks and certificates are kept
     cache.sweep()
     left_out: tuple[LeftOut, ...] = ()
-    if budget_s:
-        request, cells, left_out = within(request, cells, budget_s, say)
-    with _data(request, cells) as folders:
+    with ExitStack() as stack:
+        locked = stack.enter_context(alone(wait=wait, say=say))
+        began, began_s = datetime.now(UTC), monotonic()  # who waits has not begun
+        if budget_s:
+            request, cells, left_out = within(request, cells, budget_s, say)
+        folders = stack.enter_context(_data(request, cells))
         read_s = monotonic()
         request = largest.found(request, cells, folders, timeout_s, say)
         run = described(request, path, began, command, machine_name)
         spent_s = {"data": read_s - began_s, "largest_batch": monotonic() - read_s}
         run = replace(run, spent_s=spent_s, budget_s=budget_s, left_out=left_out, rerun=rerun)
+        run = replace(run, locked=locked)
         run = replace(run, shard=own.shard) if own else run
         ends_s = began_s + budget_s * (1 - REPORTS) if budget_s else None
         with RunFolder.create(path, run).held() as folder:
@@ -113,17 +121,21 @@ def begin(
         return replace(ended, took_s=monotonic() - began_s)
 
 
-def resume(path: Path, *, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
+def resume(
+    path: Path, *, timeout_s: float, say: Say, display: OpenDisplay, wait: bool = False
+) -> Ended:
     """Measure what is missing of the run in `path`; arguments and exceptions are those of `begin`.
 
     Raises UsageError where there is no run, or one that was begun on another machine, or a shard of
     a plan that is not cut here as it was.
     """
     with RunFolder.open(path).held() as folder:
-        return _resume(folder, timeout_s, say, display)
+        return _resume(folder, timeout_s, say, display, wait)
 
 
-def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay) -> Ended:
+def _resume(
+    folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay, wait: bool
+) -> Ended:
     check_code(folder)
     check_machine(folder)
     cache.sweep()
@@ -140,6 +152,8 @@ def _resume(folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay)
     ]
     check_weights(cells)
     with ExitStack() as stack:
+        locked = stack.enter_context(alone(wait=wait, say=say))
+        folder.note(locked=locked and folder.run.locked is not False)
         with folder.spending("data"):
             folders = stack.enter_context(_data(request, cells))
         with folder.spending("largest_batch"):
@@ -195,6 +209,7 @@ def _go_on(
     manifest.unseal(folder.path)
     for line in withheld():
         say(line)
+    look = neighbours.Look(request.devices)
     try:
         with folder.spending("peaks"):
             if folder.run.peaks is None:
@@ -202,6 +217,7 @@ def _go_on(
         known = estimator(request.devices, folder.run.peaks or {})
         with folder.spending("certificates"):
             certificates = proofs(cells, known, timeout_s, say) if request.certify else {}
+        _name_neighbours(folder, look, say)
         say(f"measuring into {folder.path}")
         for tasks in (
             rounds(folder.run, cells, folder.records, say, elsewhere)
@@ -215,6 +231,16 @@ def _go_on(
         took = observed(folder.records(), [folder.run])
         times.remember(took, peaks=folder.run.peaks)
     return Ended(folder, interrupted=False)
+
+
+def _name_neighbours(folder: RunFolder, look: neighbours.Look, say: Say) -> None:
+    """Say who else uses the machine, and keep it beside those of an earlier part of the run."""
+    found = look.end()
+    folder.note(neighbours=(*(folder.run.neighbours or ()), *found))
+    if found:
+        told = ", ".join(each.described for each in found[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        say(f"others use this machine, which may make results worse: {told}{more}")
 
 
 def _budgeted(

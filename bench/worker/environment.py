@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import guardian
 from bench.analysis.effective import COMPILERS, PRECISIONS
 from bench.cells import Cell, Executable
-from bench.machine import cpus, devices
+from bench.machine import cpus, devices, exclusive
 from resnet_impls.devices import DEVICES
 
 PLAIN = (
@@ -31,6 +31,7 @@ PLAIN = (
     *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA"),
     *("NVIDIA_PRODUCT_NAME", "NVIDIA_BUILD_ID", "CUDA_VERSION"),
     guardian.VARIABLE,  # each worker gets its own
+    exclusive.VARIABLE,
 )
 PLAIN_BEGINNINGS = ("LC_", "XDG_")
 # Beginnings of the names of variables that tell libraries how to compute, or which ones to load

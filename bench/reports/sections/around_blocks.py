@@ -13,6 +13,7 @@ from bench.reports.text import escape, number, table
 from bench.words import plural
 
 SECTION = "Around the blocks"
+NAMED = 20  # other processes that are listed
 
 
 def remarks(contest: Contest) -> list[str]:
@@ -178,7 +179,21 @@ def section(report: Report) -> str:
         for index, (s, contest) in enumerate(named)
     ]
     header = ["contender", "contest", *(column for column, _ in shown), "trouble"]
-    return f"## {SECTION}\n\n{READING}\n\n{table(header, rows)}"
+    parts = [f"## {SECTION}", *_neighbours(report), READING, table(header, rows)]
+    return "\n\n".join(parts)
+
+
+def _neighbours(report: Report) -> list[str]:
+    """Who else used the machine before a run measured; nothing of runs that did not look."""
+    sentences = []
+    for run in report.runs:
+        if run.neighbours:
+            where = f" of {escape(run.run_id)}" if len(report.runs) > 1 else ""
+            first = ", ".join(escape(each.described) for each in run.neighbours[:NAMED])
+            more = len(run.neighbours) - NAMED
+            named = first + (f" and {plural(more, 'more process')}" if more > 0 else "")
+            sentences.append(f"**Others used the machine** before the first block{where}: {named}.")
+    return sentences
 
 
 def notice(records: Sequence[Record]) -> str | None:

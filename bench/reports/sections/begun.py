@@ -46,4 +46,6 @@ def _circumstances(run: Run) -> list[str]:
     if run.options.replicates:
         least = "at least " if run.options.precision_target or run.budget_s else ""
         parts.append(f"{least}{plural(run.options.replicates, 'process')} per cell")
+    if run.locked is False:
+        parts.append("without the lock that keeps other measurements on the machine away")
     return parts
