@@ -1,6 +1,6 @@
 """What is measured: a cell, the executable that it runs, and why it may not run here."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -101,6 +101,15 @@ class Cell:
     def contest(self) -> tuple[Any, ...]:
         """What cells must share to be compared with each other: all but the contender."""
         return self.contest_without()
+
+    @property
+    def beside(self) -> tuple[Any, ...]:
+        """What cells must share to be measured side by side: that of a contest, where training that
+        is fed by a pipeline counts as training that is not, and inference by many streams as that
+        by few, for the ratio of the two.
+        """
+        fed = self.workload == "train+input"
+        return replace(self, workload="train" if fed else self.workload, streams=None).contest
 
     def contest_without(self, *names: str) -> tuple[Any, ...]:
         """`contest` but for the fields `names`, which cells may then differ in too."""

@@ -115,8 +115,10 @@ def _parsed(words: str) -> Asked:
         raise UsageError("pytest names cells before it runs them: give --batch-size numbers")
     if options.out or options.resume or options.save_weights:
         raise UsageError("pytest keeps the results: leave out --out, --resume and --save-weights")
-    if options.precision_target:
-        raise UsageError("--precision-target is for `resnet-bench run`: leave it out")
+    for name in ("precision_target", "remeasure_busy"):
+        if getattr(options, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is for `resnet-bench run`: leave it out")
     cells = cells_here(request)
     check_weights(cells)
     if any(timed_steps(cell.steps) == 0 for cell in cells):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import combinations
 
+from bench.analysis.attempts import counted
 from bench.analysis.groups import judged_together, letters
 from bench.analysis.statistics import (
     Comparison,
@@ -21,6 +22,7 @@ from bench.cells import Cell
 from bench.records import Record, Run
 from bench.records.run import NoiseFloor
 
+Place = tuple[object, ...]  # machine, processor, and what the cells of a contest share
 Floors = Mapping[tuple[str, str], NoiseFloor]  # by run and device
 
 
@@ -33,6 +35,7 @@ class Summary:
     processor: str
     records: tuple[Record, ...]  # those that are ok
     failures: tuple[Record, ...]
+    set_aside: tuple[Record, ...]  # those that do not count, since another attempt was less busy
     throughput_images_per_s: Estimate | None
     speed_against_fastest: Estimate | None  # 1 for the fastest itself
     verdict: str | None  # `fastest`, or against that; None: without an interval there is none
@@ -42,6 +45,11 @@ class Summary:
     def to_target(self) -> bool:
         """Whether the cell trains to a target accuracy, and is ranked by the time that it takes."""
         return self.cell.target_accuracy is not None
+
+    @property
+    def again(self) -> int:
+        """How many of the processes were measured again."""
+        return len({(row.run_id, row.replicate) for row in self.set_aside})
 
     @property
     def seconds_to_target(self) -> Estimate | None:
@@ -122,15 +130,26 @@ def contests_of(records: Iterable[Record], runs: Iterable[Run] = ()) -> list[Con
 
     Where `runs` know several noise floors for a contest, the largest counts.
     """
-    floors = _floors(runs)
-    contests: dict[tuple[object, ...], dict[Cell, list[Record]]] = {}
-    for record in records:
-        contest = (record.machine, record.processor, *record.cell.contest)
-        contests.setdefault(contest, {}).setdefault(record.cell, []).append(record)
+    floors, every = _floors(runs), list(records)
+    rows = counted(every)
+    counting = set(map(id, rows))
+    aside = _by_contest(row for row in every if id(row) not in counting)
     return [
-        _ranked(cells, _floor_of((row for rows in cells.values() for row in rows), floors))
-        for cells in contests.values()
+        _ranked(
+            cells,
+            _floor_of((row for rows in cells.values() for row in rows), floors),
+            aside.get(place, {}),
+        )
+        for place, cells in _by_contest(rows).items()
     ]
+
+
+def _by_contest(records: Iterable[Record]) -> dict[Place, dict[Cell, list[Record]]]:
+    contests: dict[Place, dict[Cell, list[Record]]] = {}
+    for record in records:
+        place = (record.machine, record.processor, *record.cell.contest)
+        contests.setdefault(place, {}).setdefault(record.cell, []).append(record)
+    return contests
 
 
 def floor_of(records: Iterable[Record], runs: Iterable[Run]) -> Floor:
@@ -160,7 +179,11 @@ def _largest(floors: Iterable[NoiseFloor], processes: int) -> float:
     )
 
 
-def _ranked(cells: Mapping[Cell, Sequence[Record]], floor: Floor) -> Contest:
+def _ranked(
+    cells: Mapping[Cell, Sequence[Record]],
+    floor: Floor,
+    aside: Mapping[Cell, Sequence[Record]],
+) -> Contest:
     ok = {cell: [r for r in rows if r.status == "ok"] for cell, rows in cells.items()}
     speeds = {
         cell: estimate([s for r in rows if (s := r.throughput_images_per_s)])
@@ -189,6 +212,7 @@ def _ranked(cells: Mapping[Cell, Sequence[Record]], floor: Floor) -> Contest:
                 processor=cells[cell][0].processor,
                 records=tuple(ok[cell]),
                 failures=tuple(r for r in cells[cell] if r.status != "ok"),
+                set_aside=tuple(aside.get(cell, ())),
                 throughput_images_per_s=speeds[cell],
                 speed_against_fastest=against.ratio if against else itself,
                 verdict=against.verdict if against else leading,

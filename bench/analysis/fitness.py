@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.analysis.attempts import counted
 from bench.cells import Cell
 from bench.records import EXPECTED, Record, Run
 from bench.words import plural
@@ -27,9 +28,9 @@ def findings(run: Run, records: Sequence[Record]) -> list[Finding]:
         _packages(run),
         _complete(records),
         _certified(records),
-        _processes(records),
+        _processes(counted(records)),
         _floor(run, records),
-        _quiet(records),
+        _quiet(counted(records)),
     ]
 
 
@@ -122,7 +123,8 @@ def _quiet(records: Sequence[Record]) -> Finding:
         parts = f"{len(busy)} of {plural(len(measured), 'row')}"
         problem = f"{parts} ran while others took much of the machine: {_listed(_cells(busy))}"
     fine = "no row ran on a busy machine" + f" ({unknown} not known)" * bool(unknown)
-    return _found("quiet", problem, "stop other programs, and run again", fine)
+    remedy = "stop other programs, and run again; or have it tried again, by --remeasure-busy 2"
+    return _found("quiet", problem, remedy, fine)
 
 
 def _cells(records: Sequence[Record]) -> list[Cell]:

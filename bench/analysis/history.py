@@ -11,6 +11,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from bench.analysis.attempts import counted
 from bench.analysis.change_points import Change, change_points
 from bench.analysis.statistics import Estimate, estimate, speed_ratios
 from bench.cells import Cell
@@ -114,7 +115,7 @@ def _labels(sources: Sequence[Source]) -> list[str]:
 def _cells(records: Sequence[Record]) -> dict[tuple[Any, ...], tuple[Cell, list[Record]]]:
     """What was measured, by machine and cell; files are known by their names, as in `compare`."""
     found: dict[tuple[Any, ...], tuple[Cell, list[Record]]] = {}
-    for record in records:
+    for record in counted(records):
         if record.status == "ok":
             cell = record.cell
             if cell.implementation.endswith(".py"):

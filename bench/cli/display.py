@@ -84,7 +84,9 @@ class Display:
         self._advance(task, record.steps)
         self.remaining.on_end(task)
         line = status_text(record.status)
-        line.append(f" {record.cell.workload} {record.cell.label} #{record.replicate}", "default")
+        again = " again" * bool(record.attempt)
+        name = f" {record.cell.workload} {record.cell.label} #{record.replicate}{again}"
+        line.append(name, "default")
         if speed := record.throughput_images_per_s:
             figures = f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
             line.append(f"  {figures} images/s", "bold")

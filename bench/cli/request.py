@@ -107,6 +107,14 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"processes per cell at which --precision-target gives up (default: {MAX_REPLICATES})",
     )
     add(
+        "--remeasure-busy",
+        type=natural,
+        metavar="N",
+        default=0,
+        help="measure a replicate of a contest again, N times at most, where others took much of "
+        "the machine; all rows are kept (default: 0)",
+    )
+    add(
         "--threads",
         nargs="+",
         type=positive,
@@ -186,6 +194,7 @@ def request_of(options: argparse.Namespace) -> Request:
         replicates=options.replicates,
         precision_target=options.precision_target,
         max_replicates=_most(options, options.replicates or profile.replicates),
+        remeasure_busy=options.remeasure_busy,
         data_dir=_absolute(options.data_dir),
     )
     from bench.run.check import filled

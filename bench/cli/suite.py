@@ -17,8 +17,8 @@ from bench.request.suite import Suite, Table, find
 
 # What, so that no matrix of its own may have another
 OF_THE_RUN = (
-    *("profile", "replicates", "precision-target", "max-replicates", "certify", "save-weights"),
-    *("timeout", "budget", "out", "machine-name", "wait"),
+    *("profile", "replicates", "precision-target", "max-replicates", "remeasure-busy"),
+    *("certify", "save-weights", "timeout", "budget", "out", "machine-name", "wait"),
 )
 OF_THE_COMMAND = ("config", "save-config", "resume", "plan", "json", "shard")  # of no suite
 PATHS = ("data-dir", "load-weights", "out")  # from the folder of the suite, as are files of `impl`
@@ -206,6 +206,8 @@ def of_run(run: Run) -> tuple[Table, list[Table]]:
     shared: dict[str, Any] = {"certify": asked.certify, "save-weights": asked.save_weights}
     if any(each.all_modes for each in asked.matrices):
         shared["profile"] = "full"
+    if asked.remeasure_busy:
+        shared["remeasure-busy"] = asked.remeasure_busy
     if run.budget_s:
         shared["budget"] = f"{run.budget_s:.0f}s"
     else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.attempts import counted
 from bench.analysis.statistics import speed_ratios
 from bench.cells import Cell
 from bench.errors import UsageError, unknown
@@ -66,7 +67,8 @@ def side(path: Path) -> Side:
         for row in reading.read(file, remarks.append):
             given += 1
             # merged and copied files repeat rows, and a process that counts twice is no evidence
-            rows.setdefault((row.run_id, row.machine, row.utc, row.cell, row.replicate), row)
+            process = row.cell, row.replicate, row.attempt
+            rows.setdefault((row.run_id, row.machine, row.utc, *process), row)
         if (file.parent / "run.json").exists():
             runs.append(RunFolder.open(file.parent).run)
     if not rows:
@@ -151,7 +153,7 @@ def _contest(pair: Pair) -> tuple[Any, ...]:
 def _cells(rows: Iterable[Record], by_machine: bool) -> dict[Key, list[Record]]:
     """Rows by cell; files of users are known by their name, since checkouts lie anywhere."""
     found: dict[Key, list[Record]] = {}
-    for row in rows:
+    for row in counted(rows):
         cell = row.cell
         if cell.implementation.endswith(".py"):
             cell = replace(cell, implementation=Path(cell.implementation).name)

@@ -11,7 +11,7 @@ import secrets
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -42,16 +42,10 @@ LONGEST_NAME = 160
 
 
 def by_contest(tasks: Sequence[Task]) -> list[list[Task]]:
-    """The tasks grouped by replicate and contest: those that are to be interleaved.
-
-    Training fed by a pipeline is so with training that is not, and inference by many streams with
-    that by few, for the ratio of the two.
-    """
+    """The tasks grouped by replicate and contest: those that are to be interleaved."""
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for cell, replicate in sorted(tasks, key=lambda task: task[1]):
-        fed = cell.workload == "train+input"
-        contest = replace(cell, workload="train" if fed else cell.workload, streams=None).contest
-        groups.setdefault((replicate, contest), []).append((cell, replicate))
+        groups.setdefault((replicate, cell.beside), []).append((cell, replicate))
     return list(groups.values())
 
 

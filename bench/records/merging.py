@@ -58,7 +58,8 @@ def merge(sources: Iterable[tuple[Run, Sequence[Record]]]) -> Merged:
 
 
 def _key(record: Record) -> tuple[Any, ...]:
-    return record.run_id, record.machine, record.processor, record.cell, record.replicate
+    process = record.cell, record.replicate, record.attempt
+    return record.run_id, record.machine, record.processor, *process
 
 
 def _repeated(run_id: str, count: int) -> str:

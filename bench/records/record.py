@@ -52,6 +52,7 @@ class Record:
     streams: PositiveInt | None = None  # requests under way at once
     drawn_seed: Count | None = None  # of this process's weights and batches
     replicate: Count
+    attempt: Count = 0  # above 0: measured again, since the machine was busy in those before
     cohort: str | None = None  # processes with the same cohort were measured side by side
 
     status: Status

@@ -40,6 +40,7 @@ class Request:
     replicates: PositiveInt | None = None  # processes per cell
     precision_target: Positive | None = None  # half width of intervals, 0.01: ±1 %
     max_replicates: PositiveInt | None = None
+    remeasure_busy: Count = 0  # times that a replicate of a contest is measured again at most
     data_dir: str | None = None
     # Largest batches that were found, by the cell that asked for one; 0: not even one image fits
     largest_batches: Mapping[str, Count] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from bench.plan.sources import able, estimator
 from bench.records import Record, Run
 from bench.records.run import LeftOut
 from bench.request.request import Request
+from bench.run.stopping import Round, again
 from bench.words import plural
 
 MOST = 30  # processes per cell
@@ -82,17 +83,17 @@ class Budget:
         self.processors, self.left_s, self.drop = processors, left_s, drop
         self.ratio = 1.0  # of the seconds that processes take to those estimated
 
-    def rounds(self, cells: Sequence[Cell]) -> Iterator[list[Task]]:
+    def rounds(self, cells: Sequence[Cell]) -> Iterator[Round]:
         """Tasks to measure, one list after the other."""
         began_s = self.left_s()
         first = [(cell, 0) for cell in cells]
         self.say(f"{len(cells)} cells, {PROCESSES} processes each and more while time is left")
-        yield first
+        yield Round(first)
         going = self._learn(cells, began_s - self.left_s())
         going = self._without_slow(going)
         rest = [(cell, number) for number in range(1, PROCESSES) for cell in going]
         if rest:
-            yield rest
+            yield Round(rest)
         going = self._learn(going, began_s - self.left_s())
         yield from self._further(going)
 
@@ -126,21 +127,28 @@ class Budget:
             self.drop(each)
         return going
 
-    def _further(self, cells: Sequence[Cell]) -> Iterator[list[Task]]:
-        """A replicate of a contest after the other, while the next is likely to end in time."""
+    def _further(self, cells: Sequence[Cell]) -> Iterator[Round]:
+        """A replicate of a contest after the other, while the next is likely to end in time; before
+        new ones those that were disturbed.
+        """
         for number in range(PROCESSES, MOST):
+            yield from again(self.run, self.records, self.say, self._fitting)
             groups = by_contest([(cell, number) for cell in cells])
-            fitting: list[Task] = []
-            for group in groups:
-                seconds = self._seconds([*fitting, *group]) * self.ratio
-                if seconds <= self.left_s():
-                    fitting += group
+            fitting = self._fitting(groups)
             if not fitting:
                 return
             self.say(f"time is left for {plural(len(fitting), 'process')} more")
-            yield fitting
+            yield Round(fitting)
             if len(fitting) < sum(map(len, groups)):
                 return
+
+    def _fitting(self, groups: Sequence[list[Task]]) -> list[Task]:
+        """The tasks of those groups that are likely to end in time."""
+        fitting: list[Task] = []
+        for group in groups:
+            if self._seconds([*fitting, *group]) * self.ratio <= self.left_s():
+                fitting += group
+        return fitting
 
     def _seconds(self, tasks: Sequence[Task]) -> float:
         found = self.known.seconds(tasks, self.processors).values()

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from bench.cells import Cell, Executable
@@ -25,10 +26,12 @@ def measure(
     on_request: OnRequest = lambda task, name, steps: None,
     weights: Path | None = None,
     expected_mib: Mapping[Cell, float] | None = None,
+    attempt: int = 0,
 ) -> Generator[Record, None, None]:
     """Measure `tasks` and yield a Record for each as soon as it is known; trained weights go to
     the folder `weights`. The order of workers follows from the seed of the run's request.
-    `expected_mib`: the host memory that workers are estimated to take, where that is known.
+    `expected_mib`: the host memory that workers are estimated to take, where that is known;
+    `attempt`: above 0, all of them are measured again.
 
     Closing the iterator, or an exception in it, ends every worker.
     """
@@ -44,4 +47,5 @@ def measure(
     outcomes = schedule.run(tasks)
     with closing(outcomes):
         for task, outcome in outcomes:
-            yield record(task, outcome, certificates.get(task[0].executable), run)
+            row = record(task, outcome, certificates.get(task[0].executable), run)
+            yield replace(row, attempt=attempt)

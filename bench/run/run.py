@@ -39,7 +39,7 @@ from bench.run.check import cells_here, check_code, check_machine, check_weights
 from bench.run.here import commit
 from bench.run.measure import measure
 from bench.run.proofs import proofs
-from bench.run.stopping import rounds
+from bench.run.stopping import Round, rounds
 from bench.worker.environment import withheld
 
 NAMED = 5  # other processes in a line
@@ -219,12 +219,12 @@ def _go_on(
             certificates = proofs(cells, known, timeout_s, say) if request.certify else {}
         _name_neighbours(folder, look, say)
         say(f"measuring into {folder.path}")
-        for tasks in (
+        for each in (
             rounds(folder.run, cells, folder.records, say, elsewhere)
             if ends_s is None
             else _budgeted(folder, cells, say, known, ends_s)
         ):
-            _measure(folder, tasks, data_folders, certificates, timeout_s, display, known)
+            _measure(folder, each, data_folders, certificates, timeout_s, display, known)
     except KeyboardInterrupt:
         return Ended(folder, interrupted=True)
     finally:
@@ -245,7 +245,7 @@ def _name_neighbours(folder: RunFolder, look: neighbours.Look, say: Say) -> None
 
 def _budgeted(
     folder: RunFolder, cells: Sequence[Cell], say: Say, known: Estimator, ends_s: float
-) -> Iterator[list[Task]]:
+) -> Iterator[Round]:
     """The rounds of a run that is to have measured all by `ends_s` of the monotonic clock."""
 
     def drop(left_out: LeftOut) -> None:
@@ -261,14 +261,15 @@ def _budgeted(
 
 def _measure(
     folder: RunFolder,
-    tasks: Sequence[Task],
+    round_: Round,
     data_folders: Mapping[Cell, Path],
     certificates: Mapping[Executable, Certificate],
     timeout_s: float,
     display: OpenDisplay,
     known: Estimator,
 ) -> None:
-    """Measure some tasks, and append each record as soon as it is known."""
+    """Measure the tasks of a round, and append each record as soon as it is known."""
+    tasks = round_.tasks
     folder.logs.mkdir(exist_ok=True)
     weights = folder.path / "weights" if folder.run.options.save_weights else None
     costs = known.of([cell for cell, _ in tasks])
@@ -286,6 +287,7 @@ def _measure(
             on_request=shown.on_request,
             weights=weights,
             expected_mib=expected_mib,
+            attempt=round_.attempt,
         )
         with closing(records):
             for record in records:

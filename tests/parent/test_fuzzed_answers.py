@@ -31,6 +31,7 @@ from bench.records import Run
 from bench.records.folder import RunFolder
 from bench.request.request import Request
 from bench.run.run import _measure
+from bench.run.stopping import Round
 from bench.worker.channel import Channel
 from bench.worker.protocol import WorkerRequest
 
@@ -174,7 +175,7 @@ def answered(
             folder = RunFolder.create(Path(name, "run"), run)
             _measure(
                 folder,
-                tasks,
+                Round(tasks),
                 dict.fromkeys((cell for cell, _ in tasks), Path(name)),
                 {},
                 5.0,

@@ -190,9 +190,9 @@ def one(import_s: float, **changes: Any) -> list[Record]:
 
 def test_after_the_first_replicate_the_slow_go_no_further_where_that_helps() -> None:
     told = Told(200.0, cells())
-    assert len(next(told.rounds)) == 4
+    assert len(next(told.rounds).tasks) == 4
     told.left_s = 100.0  # the first replicate took longer than estimated
-    going = {cell.label for cell, _ in next(told.rounds)}
+    going = {cell.label for cell, _ in next(told.rounds).tasks}
     left_out = [each.what for each in told.dropped]
     assert len(left_out) >= 1
     assert going == {cell.label for cell in cells()} - set(left_out)
@@ -200,6 +200,6 @@ def test_after_the_first_replicate_the_slow_go_no_further_where_that_helps() -> 
     told = Told(200.0, cells())
     next(told.rounds)
     told.left_s = 1.0
-    assert len(next(told.rounds)) == 8
+    assert len(next(told.rounds).tasks) == 8
     assert told.dropped == []
     assert "exceed its budget" in told.said[-1]

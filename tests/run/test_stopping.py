@@ -74,7 +74,7 @@ def test_what_cannot_be_measured_any_more_ends_it() -> None:
     rows = processes(LOOSE)
     described = run(options={"replicates": 3, "precision_target": 0.01, "max_replicates": 30})
     asked = list(rounds(described, [rows[0].cell], lambda: rows, lambda line: None))
-    assert [len(tasks) for tasks in asked] == [0, 1]
+    assert [len(each.tasks) for each in asked] == [0, 1]
 
 
 @pytest.mark.parametrize("count", range(1, LEAST))
@@ -133,8 +133,8 @@ def test_simulated_runs_end_and_are_then_as_precise_as_asked() -> None:
     first = [record(), record(**JAX), record(batch_size=32)]
     rows: list[Record] = []
     told: list[str] = []
-    for tasks in rounds(described, [r.cell for r in first], lambda: rows, told.append):
-        for cell, index in tasks:
+    for turn in rounds(described, [r.cell for r in first], lambda: rows, told.append):
+        for cell, index in turn.tasks:
             seconds = float(np.exp(random.normal(0, 0.03)))
             changes: dict[str, Any] = {"backend": cell.backend, "batch_size": cell.batch_size}
             changes |= {name: getattr(cell, name) for name in ("implementation", "mode")}

@@ -69,7 +69,7 @@ def summary(report: Report) -> str:
     """One row per cell: medians over its processes, and the throughput with its interval."""
     keys = tuple(field.name for field in fields(Cell))
     header = (
-        *("machine", "processor", *keys, "processes", "failures"),
+        *("machine", "processor", *keys, "processes", "failures", "measured_again"),
         *_interval("throughput_images_per_s"),
         *_interval("speed_against_fastest"),
         *("verdict", "group"),
@@ -84,7 +84,7 @@ def summary(report: Report) -> str:
                 [
                     *(_text(s.machine), _text(s.processor)),
                     *(_text(getattr(s.cell, key)) for key in keys),
-                    *(len(s.records), len(s.failures)),
+                    *(len(s.records), len(s.failures), s.again),
                     *_values(s.throughput_images_per_s),
                     *_values(s.speed_against_fastest),
                     *(_text(s.verdict), _text(s.group)),

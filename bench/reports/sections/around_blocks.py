@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 
+from bench.analysis.attempts import counted
 from bench.analysis.contests import Contest
 from bench.analysis.energy import SHORTEST_GPU_BLOCK_S
 from bench.analysis.statistics import step_s
@@ -13,6 +14,7 @@ from bench.reports.text import escape, number, table
 from bench.words import plural
 
 SECTION = "Around the blocks"
+COUNTS = "Of each process the attempt counts in which the fewest cells of the contest were busy."
 NAMED = 20  # other processes that are listed
 
 
@@ -35,10 +37,25 @@ def remarks(contest: Contest) -> list[str]:
             concerned = [record for record in s.records if is_so(record)]
             if concerned:
                 many = f"{len(concerned)} of {plural(len(s.records), 'process')}"
+                if is_so is is_busy and s.again:
+                    many += f"; {s.again} measured again"
                 named.append(f"{escape(s.cell.label)} ({many}{how_much(concerned)})")
         if named:
             sentences.append(f"**{title}**: {', '.join(named)}.")
-    return sentences
+    return sentences + _again(contest)
+
+
+def _again(contest: Contest) -> list[str]:
+    """Which cells were measured again, since the machine was busy; nothing where none was."""
+    named = [
+        f"{escape(s.cell.label)} ({s.again} of {plural(len(s.records), 'process')})"
+        for s in contest.ranked
+        if s.again
+    ]
+    if not named:
+        return []
+    told = ", ".join(named)
+    return [f"**Measured again, since the machine was busy**: {told}. {COUNTS}"]
 
 
 def is_busy(record: Record) -> bool:
@@ -152,7 +169,8 @@ tenth of the processor time that the worker had, in more than a quarter of its b
 where the later half of the blocks differs from the earlier, the machine's own drift apart;
 *leaking* where memory grew with the steps, throughout, beyond doubt, by more than 1 MiB and 1 %;
 *throttled* where heat or want of power slowed the processor; *compiling* where something was
-compiled in timed blocks. They are marked and never left out."""
+compiled in timed blocks. They are marked and never left out, unless `--remeasure-busy` had another
+attempt, which counts in their place."""
 
 
 def section(report: Report) -> str:
@@ -169,7 +187,7 @@ def section(report: Report) -> str:
     ]
     shown = [(column, values) for column, values in shown if values != [None] * len(named)]
     if not shown:
-        return f"## {SECTION}\n\nNothing is known."
+        return "\n\n".join([f"## {SECTION}", *_neighbours(report), "Nothing is known."])
     rows = [
         [
             *(s.cell.label, contest),
@@ -198,7 +216,10 @@ def _neighbours(report: Report) -> list[str]:
 
 def notice(records: Sequence[Record]) -> str | None:
     """One line for the end of a run; None where there was no trouble."""
-    counts = _counts([record for record in records if record.status == "ok"])
+    rows = counted(records)
+    counts = _counts([record for record in rows if record.status == "ok"])
+    if counts and (aside := len(records) - len(rows)):
+        counts += f"; {plural(aside, 'row')} set aside, since another attempt counts"
     return f"warning: {counts} (report.md, {SECTION})" if counts else None
 
 
