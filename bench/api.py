@@ -52,11 +52,10 @@ def run(
     """Measure what is asked for, and write the folder `out` with its reports.
 
     `out`: None is `results/` with the time and the profile. What the request leaves open is filled
-    in by the profile and this machine. `wait` for the end of another measurement on this machine,
-    else there is none at the same time: it raises UsageError, as where the request cannot be met.
-    `progress` is called between measurements, never while a worker measures. Raises
-    KeyboardInterrupt after an interrupt: what was measured by then is kept, and `resnet-bench run
-    --resume` goes on.
+    in by the profile and this machine. `wait`: for the end of another measurement on this machine,
+    which else is a UsageError, as is a request that cannot be met. `progress` is called between
+    measurements, never while a worker measures. Raises KeyboardInterrupt after an interrupt: what
+    was measured by then is kept, and `resnet-bench run --resume` goes on.
     """
     began = datetime.now(UTC)
     path = Path(out) if out else Path("results") / f"{began:%Y%m%d-%H%M%S}-{profile}"

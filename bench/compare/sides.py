@@ -75,6 +75,9 @@ def side(path: Path) -> Side:
         raise UsageError(f"{path}: holds no records" + "".join(f" ({each})" for each in remarks))
     if given > len(rows):
         remarks.append(f"{path}: {given - len(rows)} of {given} rows are repeated, and count once")
+    if aside := len(rows) - len(counted(rows.values())):
+        were = "1 row was" if aside == 1 else f"{aside} rows were"
+        remarks.append(f"{path}: {were} measured on a busy machine, and again; the others count")
     return Side(str(path), list(rows.values()), runs, remarks)
 
 

@@ -168,13 +168,13 @@ def test_the_report_names_what_was_left_out() -> None:
 class Told:
     """A budgeted run of made-up records: what it leaves out and says."""
 
-    def __init__(self, left_s: float, every: Sequence[Cell]) -> None:
+    def __init__(self, left_s: float, every: Sequence[Cell], **asked: Any) -> None:
         self.left_s, self.dropped, self.said = left_s, list[LeftOut](), list[str]()
         known = Estimator(Here("desk", {}), seen())
-        rows = [row for changes, s in CONTENDERS.values() for row in one(s, **changes)]
+        self.rows = [row for changes, s in CONTENDERS.values() for row in one(s, **changes)]
         self.budget = Budget(
-            run(),
-            lambda: rows,
+            run(options=asked),
+            lambda: self.rows,
             self.said.append,
             known,
             2,
@@ -203,3 +203,21 @@ def test_after_the_first_replicate_the_slow_go_no_further_where_that_helps() -> 
     assert len(next(told.rounds).tasks) == 8
     assert told.dropped == []
     assert "exceed its budget" in told.said[-1]
+
+
+def test_what_was_disturbed_is_measured_again_before_more_and_while_time_is_left() -> None:
+    for left_s, attempts in ((10_000.0, [1, 0]), (0.0, [])):
+        told = Told(200.0, cells(), remeasure_busy=1)
+        next(told.rounds)
+        rest = next(told.rounds)
+        told.rows = [replace(row, busy=True) for row in told.rows]
+        assert rest.attempt == 0
+        told.left_s = left_s
+        found = []
+        for each in told.rounds:
+            found.append(each.attempt)
+            if not each.attempt:
+                break
+            assert {index for _, index in each.tasks} == {0}
+            told.rows += [replace(row, busy=False, attempt=1) for row in told.rows]
+        assert found == attempts

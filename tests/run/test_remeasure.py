@@ -159,7 +159,7 @@ def test_reports_say_what_was_measured_again_and_rank_by_what_counts() -> None:
 
 def test_attempts_are_no_contradiction_where_runs_are_merged() -> None:
     rows = [*pair(0, busy=BUSY), *pair(0, 1)]
-    merged = merge([(run(), rows), (run(), rows)])
+    merged = merge([(run(), rows), (run(), [replace(row) for row in rows])])
     assert merged.records == rows
     assert merged.remarks == ["4 rows of first were given more than once, and count once"]
 
