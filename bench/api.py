@@ -5,7 +5,7 @@ Nothing here exits the process or prints. A mistake is a `bench.errors.UsageErro
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,21 +63,23 @@ def run(
     def say(line: str) -> None:
         progress(Progress(line=line))
 
-    ended = begin(
-        filled(request, PROFILES[profile]),
-        path,
-        command=shlex.join(["resnet-bench", "run", "--config", str(path)]),
-        timeout_s=timeout_s,
-        say=say,
-        display=_watching(progress),
-        machine_name=machine_name,
-        budget_s=budget_s,
-        wait=wait,
-    )
-    with ended.folder.held() as folder:
-        report = Report(folder.records(), [folder.run])
-        write_reports(folder.path, report)
-        folder.drop_empty_logs()
+    with ExitStack() as until:  # reports take processors too
+        ended = begin(
+            filled(request, PROFILES[profile]),
+            path,
+            command=shlex.join(["resnet-bench", "run", "--config", str(path)]),
+            timeout_s=timeout_s,
+            say=say,
+            display=_watching(progress),
+            machine_name=machine_name,
+            budget_s=budget_s,
+            wait=wait,
+            until=until,
+        )
+        with ended.folder.held() as folder:
+            report = Report(folder.records(), [folder.run])
+            write_reports(folder.path, report)
+            folder.drop_empty_logs()
     if ended.interrupted:
         raise KeyboardInterrupt
     return report

@@ -4,6 +4,7 @@ import argparse
 import csv
 import shlex
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,18 +68,20 @@ def run(options: argparse.Namespace) -> int:
         say("code, machine and packages are those of then")
     names = tuple(dict.fromkeys(row.cell.name for row in rows))
     path = options.out or Path("results") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-rerun"
-    with resumable(path):
-        ended = begin(
-            request_again(folder.run, rows),
-            path,
-            command=shlex.join(["resnet-bench", *options.words]),
-            timeout_s=options.timeout,
-            say=say,
-            display=display,
-            rerun=Rerun(of=folder.run.run_id, rows=names),
-            wait=options.wait,
-        )
-    code = conclude(ended)
+    with ExitStack() as until:
+        with resumable(path):
+            ended = begin(
+                request_again(folder.run, rows),
+                path,
+                command=shlex.join(["resnet-bench", *options.words]),
+                timeout_s=options.timeout,
+                say=say,
+                display=display,
+                rerun=Rerun(of=folder.run.run_id, rows=names),
+                wait=options.wait,
+                until=until,
+            )
+        code = conclude(ended)
     if not ended.interrupted:
         say(compared(folder.run, rows, ended.folder.path))
     return code

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +80,11 @@ def run(options: argparse.Namespace) -> int:
     Returns 1 where a cell failed, or was asked for by its name and is not available; 130 after an
     interrupt.
     """
+    with ExitStack() as until:  # reports take processors too: the next run waits for them
+        return _run(options, until)
+
+
+def _run(options: argparse.Namespace, until: ExitStack) -> int:
     from bench.cli import suite
     from bench.request.installed import hint
     from bench.run.run import begin, resume
@@ -96,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
                 say=say,
                 display=display,
                 wait=options.wait,
+                until=until,
             )
     else:
         if options.save_config:
@@ -124,6 +130,7 @@ def run(options: argparse.Namespace) -> int:
                 budget_s=options.budget,
                 shard=options.shard,
                 wait=options.wait,
+                until=until,
             )
     return conclude(ended)
 

@@ -84,14 +84,16 @@ def begin(
     rerun: Rerun | None = None,
     shard: tuple[int, int] | None = None,
     wait: bool = False,
+    until: ExitStack,
 ) -> Ended:
     """Measure all that a filled-in request asks for, into a new folder `path`; only the rows of
     `rerun` where there is one, and only a `shard` of the plan, by its number and their count.
 
     `command` is what `run.json` says the run was begun by; `timeout_s` is how long a worker may
-    take to answer one request; `wait` for the end of another measurement on this machine. Raises
-    UsageError where the request cannot be met here, or another measurement goes on, and
-    KeyboardInterrupt where it comes before the folder is there.
+    take to answer one request. Other measurements on this machine are kept away `until` the
+    caller's work with the run ends, too; `wait` for the end of one that goes on. Raises UsageError
+    where the request cannot be met here, or another measurement goes on, and KeyboardInterrupt
+    where it comes before the folder is there.
     """
     cells = _rows(cells_here(request), request, rerun)
     own = cut(request, cells, shard[1])[shard[0] - 1] if shard else None
@@ -102,7 +104,7 @@ def begin(
     cache.sweep()
     left_out: tuple[LeftOut, ...] = ()
     with ExitStack() as stack:
-        locked = stack.enter_context(alone(wait=wait, say=say))
+        locked = until.enter_context(alone(wait=wait, say=say))
         began, began_s = datetime.now(UTC), monotonic()  # who waits has not begun
         if budget_s:
             request, cells, left_out = within(request, cells, budget_s, say)
@@ -122,7 +124,13 @@ def begin(
 
 
 def resume(
-    path: Path, *, timeout_s: float, say: Say, display: OpenDisplay, wait: bool = False
+    path: Path,
+    *,
+    timeout_s: float,
+    say: Say,
+    display: OpenDisplay,
+    wait: bool = False,
+    until: ExitStack,
 ) -> Ended:
     """Measure what is missing of the run in `path`; arguments and exceptions are those of `begin`.
 
@@ -130,11 +138,17 @@ def resume(
     a plan that is not cut here as it was.
     """
     with RunFolder.open(path).held() as folder:
-        return _resume(folder, timeout_s, say, display, wait)
+        exclusive = alone(wait=wait, say=say)
+        return _resume(folder, timeout_s, say, display, exclusive, until)
 
 
 def _resume(
-    folder: RunFolder, timeout_s: float, say: Say, display: OpenDisplay, wait: bool
+    folder: RunFolder,
+    timeout_s: float,
+    say: Say,
+    display: OpenDisplay,
+    exclusive: AbstractContextManager[bool],
+    until: ExitStack,
 ) -> Ended:
     check_code(folder)
     check_machine(folder)
@@ -152,7 +166,7 @@ def _resume(
     ]
     check_weights(cells)
     with ExitStack() as stack:
-        locked = stack.enter_context(alone(wait=wait, say=say))
+        locked = until.enter_context(exclusive)
         folder.note(locked=locked and folder.run.locked is not False)
         with folder.spending("data"):
             folders = stack.enter_context(_data(request, cells))
