@@ -1,5 +1,6 @@
 """`bench.api`: what the command line does, from Python."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from bench import api
 from bench.errors import UsageError
+from bench.machine.exclusive import alone
 from bench.records import Record
 from bench.records.folder import RunFolder
 from builders import SPEEDS, processes, record, report, run, slower
@@ -41,6 +43,21 @@ def test_the_guides_program_runs(
     assert "fake_implementation eager" in said
     assert (tmp_path / "results" / "mine" / "report.md").exists()
     assert len(api.load("results/mine").records) == 2
+    kept = RunFolder.open(Path("results/mine")).run
+    assert kept.neighbours is not None
+    assert kept.locked is False  # a test has a lock of its own
+    text = (tmp_path / "results" / "mine" / "report.md").read_text(encoding="utf-8")
+    assert "without the lock that keeps other measurements on the machine away" in text
+
+
+def test_a_run_is_refused_while_another_goes_on(fake: Path, tmp_path: Path) -> None:
+    request = api.Request(impl=(str(fake),), optimizer=("sgd",), certify=False)
+    with (
+        alone(wait=False, say=print),
+        pytest.raises(UsageError, match=f"another measurement goes on.*pid {os.getpid()} of"),
+    ):
+        api.run(request, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_report_is_shown_as_its_rankings() -> None:

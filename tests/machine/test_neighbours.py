@@ -15,7 +15,9 @@ from bench.machine.chip import Chip
 from bench.machine.neighbours import Look
 from bench.records.folder import RunFolder
 from bench.records.run import Neighbour
+from bench.run import run
 from builders import report_md, section, timed
+from builders import run as described
 
 # Computes for about a third of the time
 SPIN = "import time\nwhile True:\n    sum(range(100_000))\n    time.sleep(0.005)"
@@ -104,32 +106,31 @@ def test_who_holds_the_gpu_all_the_time_is_named_and_our_workers_are_not(
     assert found[gone].described == f"unknown (pid {gone}, on the GPU)"
 
 
-def test_a_run_names_them_before_it_measures_and_in_its_report(
+def test_they_are_told_before_measuring_and_kept_beside_those_of_earlier_parts(
     stranger: psutil.Process,
-    fake: Path,
-    resnet_bench: Callable[..., subprocess.CompletedProcess[str]],
+    patient: None,
+    eventually: Eventually,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    out = tmp_path / "run"
-    words = ("--no-certify", "--workload", "train", "--optimizer", "sgd", "--steps", 4)
-    done = resnet_bench("run", "--impl", fake, *words, "--replicates", 1, "--out", out)
-    assert done.returncode == 0
-    lines = done.stdout.splitlines()
-    (told,) = [line for line in lines if line.startswith("others use this machine")]
-    assert f"(pid {stranger.pid}, " in told
-    assert lines.index(told) < next(i for i, line in enumerate(lines) if "measuring into" in line)
-    kept = RunFolder.open(out).run
-    assert kept.neighbours is not None
-    assert stranger.pid in {each.pid for each in kept.neighbours}
-    assert kept.locked is False  # a test has a lock of its own
-    report = (out / "report.md").read_text("utf-8")
-    assert f"(pid {stranger.pid}, " in section(report, "Around the blocks")
-    assert "without the lock that keeps other measurements" in report
+    monkeypatch.setattr(run, "NAMED", 10_000)
+    earlier = Neighbour(name="earlier", pid=7, cores=0.5)
+    folder = RunFolder.create(tmp_path / "run", described(neighbours=[earlier]))
+    look, told = Look(["cpu"]), list[str]()
+    assert eventually(took(stranger, 0.05))
+    run._name_neighbours(folder, look, told.append)
+    (line,) = told
+    assert line.startswith("others use this machine, which may make results worse: ")
+    assert f"(pid {stranger.pid}, " in line
+    kept = RunFolder.open(folder.path).run.neighbours
+    assert kept is not None
+    assert kept[0] == earlier
+    assert stranger.pid in {each.pid for each in kept}
 
 
 def test_a_report_names_who_takes_most_first_and_those_of_old_runs_not_at_all() -> None:
     seen = [Neighbour(name=f"<b>{n}", pid=n, cores=0.5) for n in range(1, 23)]
     text = section(report_md(timed([1.0] * 10), neighbours=seen), "Around the blocks")
-    assert "&lt;b&gt;20 (pid 20, 0.50 of a core) and 2 more processes." in text
+    assert r"\<b\>20 (pid 20, 0.50 of a core) and 2 more processes." in text
     assert "pid 21" not in text
     assert "Others used" not in report_md(timed([1.0] * 10))
