@@ -25,6 +25,7 @@ DATASETS = ("digits", "cifar10", "synthetic")
 RECIPES = ("constant", "article")
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
+BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}  # as people write them
 SUBSTITUTES = {  # distributions of the same module
     "onnxruntime": ("onnxruntime-gpu",),
     "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
@@ -96,6 +97,26 @@ class Cell:
     def label(self) -> str:
         """`keras_functional[jax] compiled`: how reports call the contender."""
         return _label(self) + (f" + {self.input} input" if self.input else "")
+
+    @property
+    def known_as(self) -> str:
+        """`Keras functional on JAX`: the contender by the name that people use.
+
+        The default mode of Keras and of compilers goes without saying. A user's own file keeps its
+        ending, so that it has nobody else's name.
+        """
+        row = CATALOGUE.get(self.implementation)
+        if row is None:
+            name = f"{Path(self.implementation).name} {self.mode}"
+        else:
+            defaults = [b.modes[0] for b in row.backends if b.name == self.backend]
+            several = len(row.backends) > 1
+            name = row.known_as
+            if several:
+                name += f" on {BACKENDS.get(self.backend, self.backend)}"
+            if self.mode not in defaults or not (several or self.mode == "compiled"):
+                name += f" {self.mode}"
+        return name + (f" + {self.input} input" if self.input else "")
 
     @property
     def contest(self) -> tuple[Any, ...]:

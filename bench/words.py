@@ -1,6 +1,7 @@
 """Words of sentences, and text from outside in them."""
 
 import re
+from collections.abc import Sequence
 
 # What acts on a terminal instead of being seen there: control characters but for tabs and ends of
 # lines, what turns the direction of writing, and halves of characters, which no file can hold
@@ -13,6 +14,11 @@ def plural(count: int, word: str) -> str:
     """`1 process`, `3 processes`, `0 cells`."""
     ending = "" if count == 1 else "es" if word.endswith(("s", "x", "ch", "sh")) else "s"
     return f"{count} {word}{ending}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`A`, `A and B`, `A, B and C`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def printable(text: str) -> str:

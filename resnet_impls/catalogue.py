@@ -46,6 +46,12 @@ class Implementation:
     models: tuple[str, ...] = tuple(ARCHITECTURES)
     workloads: tuple[str, ...] = TRAINED
     opt_in: bool = False  # runs where it is named; `all` leaves it out
+    title: str = ""  # what people call it, where that is not the framework's name
+
+    @property
+    def known_as(self) -> str:
+        """`Keras functional`: what people call it, and no other row of the catalogue."""
+        return self.title or self.framework
 
 
 _PYTORCH, _TENSORFLOW, _JAX = having("torch"), having("tensorflow"), having("jax")
@@ -88,16 +94,36 @@ CATALOGUE: dict[str, Implementation] = {
             "Flax",
             (Backend("jax", ("flax", "optax", "jax"), ("compiled",), devices=_JAX),),
             "resnet_impls.flax_nnx",
+            title="Flax NNX",
         ),
-        Implementation("keras_sequential", "Keras", _KERAS, "resnet_impls.keras_sequential"),
-        Implementation("keras_functional", "Keras", _KERAS, "resnet_impls.keras_functional"),
-        Implementation("keras_subclass", "Keras", _KERAS, "resnet_impls.keras_subclass"),
+        Implementation(
+            "keras_sequential",
+            "Keras",
+            _KERAS,
+            "resnet_impls.keras_sequential",
+            title="Keras Sequential",
+        ),
+        Implementation(
+            "keras_functional",
+            "Keras",
+            _KERAS,
+            "resnet_impls.keras_functional",
+            title="Keras functional",
+        ),
+        Implementation(
+            "keras_subclass",
+            "Keras",
+            _KERAS,
+            "resnet_impls.keras_subclass",
+            title="Keras subclass",
+        ),
         Implementation(  # not stock Keras, so not among what `all` compares
             "keras_fused",
             "Keras",
             tuple(backend for backend in _KERAS if backend.name != "jax"),
             "resnet_impls.keras_fused",
             opt_in=True,
+            title="Keras fused",
         ),
         Implementation(
             "torch_export",
@@ -105,6 +131,7 @@ CATALOGUE: dict[str, Implementation] = {
             (Backend("torch", ("torch",), ("compiled", "cuda-graph-compiled")),),
             "resnet_impls.torch_export",
             workloads=("infer",),
+            title="PyTorch AOTInductor",
         ),
         Implementation(
             "onnxruntime_engine",
@@ -137,6 +164,7 @@ CATALOGUE: dict[str, Implementation] = {
             "resnet_impls.tensorrt_engine",
             workloads=("infer",),
             opt_in=True,
+            title="TensorRT",
         ),
         Implementation(
             "openvino_engine",
@@ -178,6 +206,7 @@ CATALOGUE: dict[str, Implementation] = {
             "resnet_impls.article_torch",
             models=("resnet14",),
             opt_in=True,
+            title="Article's PyTorch",
         ),
         Implementation(
             "article_keras",
@@ -186,6 +215,7 @@ CATALOGUE: dict[str, Implementation] = {
             "resnet_impls.article_keras",
             models=("resnet14",),
             opt_in=True,
+            title="Article's Keras",
         ),
     )
 }

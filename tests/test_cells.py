@@ -251,3 +251,27 @@ def test_cells_of_different_threads_do_not_compete_and_their_labels_tell_why() -
 def test_a_cell_survives_as_json_ready_values() -> None:
     (cell,) = cells(workload=["infer"])
     assert Cell(**cell.as_dict()) == cell
+
+
+def test_contenders_have_the_names_that_people_use_and_no_two_the_same() -> None:
+    found = [
+        cell
+        for row in CATALOGUE.values()
+        for engine in row.backends
+        for mode in engine.modes
+        for cell in cells(impl=[f"{row.name}[{engine.name}]"], mode=[mode])
+    ]
+    names = {cell.label: cell.known_as for cell in found}
+    assert names["torch_module eager"] == "PyTorch eager"
+    assert names["torchvision_model compiled"] == "torchvision compiled"
+    assert names["keras_functional[jax] compiled"] == "Keras functional on JAX"
+    assert names["keras_functional[jax] eager"] == "Keras functional on JAX eager"
+    assert names["onnxruntime_engine compiled"] == "ONNX Runtime"
+    assert len(set(names.values())) == len(names)
+
+
+def test_a_users_file_has_nobody_elses_name(users_file: Path) -> None:
+    (cell,) = cells(impl=[str(users_file)], mode=["compiled"])
+    assert cell.known_as == "mine.py compiled"
+    named = replace(cell, implementation=str(users_file.with_name("PyTorch.py")), mode="eager")
+    assert named.known_as != cells(mode=["eager"])[0].known_as

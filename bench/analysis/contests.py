@@ -115,6 +115,23 @@ class Contest:
         return tuple(summary for summary in self.summaries if summary.records)
 
     @cached_property
+    def letters_needed(self) -> bool:
+        """Whether two rows behind the fastest look alike and differ, or the other way round: do
+        their intervals against the fastest overlap, or do their letters?
+
+        The rows were compared pair by pair in the same rounds, by far more than what overlaps.
+        """
+        rows = [
+            (set(s.group), against.low, against.high)
+            for s in self.summaries[1:]
+            if s.group and (against := s.speed_against_fastest) and against.low and against.high
+        ]
+        return any(
+            (max(low, other_low) <= min(high, other_high)) != bool(group & other)
+            for (group, low, high), (other, other_low, other_high) in combinations(rows, 2)
+        )
+
+    @cached_property
     def records(self) -> tuple[Record, ...]:
         """The records that are ok, cell by cell."""
         return tuple(record for summary in self.summaries for record in summary.records)

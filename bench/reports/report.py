@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.analysis.contests import Contest, contests_of
+from bench.cells import CONTEST
 from bench.records import Record, Run
 from bench.reports.rates import Rate
 
@@ -37,6 +38,20 @@ class Report:
     def many(self) -> bool:
         """Whether there are too many contests to show each of them openly."""
         return len(self.contests) > FEW
+
+    @cached_property
+    def alike(self) -> Mapping[str, frozenset[str]]:
+        """Workload -> the fields of a cell in which all its contests are alike."""
+        kinds: dict[str, set[tuple[object, ...]]] = {}
+        for contest in self.contests:
+            kinds.setdefault(contest.cell.workload, set()).add(contest.cell.contest)
+        found = {}
+        for workload, of in kinds.items():
+            alike = {n for n, *values in zip(CONTEST, *of, strict=True) if len(set(values)) == 1}
+            if "evaluate_every" not in alike:
+                alike.discard("target_accuracy")  # whose words say both
+            found[workload] = frozenset(alike)
+        return found
 
     def name_of(self, contest: Contest) -> str:
         """What a contest is called, as plain text: with its place where there are several."""

@@ -52,7 +52,7 @@ def test_each_run_is_listed_with_its_answer_and_links_that_lead_somewhere(site: 
     for told in ("2026-11-23 00:40", "epyc-2core", "AMD EPYC", "resnet14", "train, infer"):
         assert f"| {told} |" in one
     assert "| fp32 | 64 | 100 |" in one
-    assert "Training: torch\\_module eager" in one or "Training: torch_module eager" in one
+    assert "Training: PyTorch eager" in one
     assert "images/s; Inference: " in one
     tokens = MarkdownIt("commonmark").enable("table").parse((site / "index.md").read_text())
     links = [

@@ -15,6 +15,7 @@ from bench.analysis.contests import contests_of
 from bench.analysis.statistics import estimate
 from bench.reports.formats import csv as tables
 from bench.reports.formats import terminal
+from bench.reports.sections import how_to_read, ranking
 from bench.reports.write import REPORTS
 from bench.validation import plain
 from builders import (
@@ -37,8 +38,8 @@ def test_the_answer_comes_first() -> None:
     text = report_md(*processes([2.0, 2.1]), *processes([1.0, 1.05], **JAX))
     title, answer, after = text.split("\n\n")[:3]
     assert title == "# first"
-    assert "keras_functional[jax] compiled is fastest at 625 [" in answer
-    assert "slower is torch_module eager (0.50 [" in answer
+    assert "Keras functional on JAX is fastest, 2.00 [" in answer
+    assert " times as fast as PyTorch eager. Keras functional on JAX is at 625 [" in answer
     assert after.startswith("## train resnet14")
 
 
@@ -73,36 +74,69 @@ def test_costs_of_which_nothing_is_known_have_no_column() -> None:
 
 def test_a_tie_is_called_a_tie() -> None:
     text = report_md(*processes([1.0, 1.1, 1.0]), *processes([1.05, 1.0, 1.05], **JAX))
-    assert "torch_module eager, keras_functional[jax] compiled tie, the first at" in text
+    assert "PyTorch eager and Keras functional on JAX tie. PyTorch eager is at " in text
+    assert " of its speed may be as fast" in text
     assert "tie" in table_cells(text)
-    assert "; slower" not in text
+    assert "lower still" not in text.split("\n\n")[1]
+    assert "times as fast" not in text.split("\n\n")[1]
 
 
-def test_rows_that_cannot_be_told_apart_share_a_letter_in_every_report() -> None:
+def test_letters_are_shown_where_rows_look_alike_and_differ() -> None:
+    drift = [1.0, 1.5, 0.7]  # of the machine, which widens the intervals against a steady row
+    first = processes([0.5, 0.5, 0.5])
+    second = processes([1.0 * d for d in drift], **JAX)
+    third = processes([1.2 * d for d in drift], **TENSORFLOW)
+    records = [*first, *second, *third]
+    summary = csv.DictReader(io.StringIO(tables.summary(report(*records))))
+    groups = [row["group"] for row in summary]
+    (contest,) = contests_of(records)
+    assert contest.letters_needed
+    cells = table_cells(report_md(*records))
+    assert [cells[cells.index(s.cell.label) + 4] for s in contest.summaries] == groups
+    assert len(set(groups[1:])) == 2
+    (table,) = terminal.tables(report(*records))
+    assert [list(column.cells) for column in table.columns if column.header == "group"] == [groups]
+
+
+def test_letters_are_not_shown_where_intervals_say_the_same() -> None:
     equal = processes([1.0, 1.1, 1.0]), processes([1.05, 1.0, 1.05], **JAX)
     records = [*equal[0], *equal[1], *processes([3.0, 3.1, 3.3], **TENSORFLOW)]
     summary = csv.DictReader(io.StringIO(tables.summary(report(*records))))
     assert [row["group"] for row in summary] == ["a", "a", "b"]
-    (contest,) = contests_of(records)
-    cells = table_cells(report_md(*records))
-    assert [cells[cells.index(s.cell.label) + 4] for s in contest.summaries] == ["a", "a", "b"]
+    assert "group" not in table_cells(report_md(*records), "th")
     (table,) = terminal.tables(report(*records))
-    assert [list(column.cells) for column in table.columns if column.header == "group"] == [
-        ["a", "a", "b"]
-    ]
+    assert "group" not in [column.header for column in table.columns]
+    assert len(table.rows) == 3
+
+
+def test_every_column_of_a_ranking_is_defined() -> None:
+    defined = how_to_read.DEFINITIONS | how_to_read.TO_TARGET
+    columns = ranking.SPEEDS | ranking.BESIDE | ranking.COSTS | ranking.TIMES
+    explained = " ".join(" ".join(defined.values()).split()).lower()
+    within = {
+        **{"first step s": "first step", "host MiB at set-up": "at set-up"},
+        **{f"device {part} MiB": part for part in ("reserved", "process", "program")},
+        **{"steps, median (range)": "steps", "evaluation s": "evaluation"},
+    }
+    for name in columns:
+        word = within.get(name, name)
+        assert word in defined or f"**{word}**" in explained
 
 
 def test_a_single_process_has_no_verdict() -> None:
     text = report_md(timed([1.0]), timed([2.0], **JAX))
-    assert "without an interval nothing can be said of keras_functional[jax] compiled" in text
+    assert (
+        "no verdict; PyTorch eager ran at 640 images/s. Without an interval nothing can be said of "
+        "Keras functional on JAX." in text
+    )
     assert "–" in table_cells(text)
-    assert "; slower" not in text
+    assert "times as fast" not in text.split("\n\n")[1]
 
 
 def test_what_has_an_interval_is_not_said_to_lack_one() -> None:
     # Fastest on average by a process that the other lacks, yet slower side by side.
     text = report_md(*processes([1.0, 1.01, 0.3]), *processes([0.8, 0.81], **JAX))
-    assert "without an interval" not in text.split("\n\n")[1]
+    assert "ithout an interval" not in text.split("\n\n")[1]
 
 
 def test_a_failure_is_reported_with_its_reason() -> None:

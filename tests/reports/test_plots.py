@@ -58,7 +58,7 @@ def test_latency_is_that_of_the_report_and_tells_no_percentile_of_few_steps() ->
     told = {"p25": 1.5, "median": 2.0, "p75": 2.5}
     untold = dict.fromkeys(("p5", "p95", "p99"))
     first, second = figure.rows
-    assert first == {"label": "torch_module eager", "steps": 3, **told, **untold}
+    assert first == {"label": "PyTorch eager", "steps": 3, **told, **untold}
     assert (second["steps"], second["median"], second["p95"]) == (42, 11.0, 20.0)
     assert second["p99"] is None
 
@@ -72,7 +72,7 @@ def test_blocks_that_ran_in_the_same_round_stand_above_each_other() -> None:
     (contest,) = contests_of(records)
     (figure,) = [each for each in of_contest(contest) if each.kind == "blocks"]
     shown = {(row["label"], row["process"], row["round"], row["ms"]) for row in figure.rows}
-    labels = ("torch_module eager", "keras_functional[jax] compiled")
+    labels = ("PyTorch eager", "Keras functional on JAX")
     assert shown == {
         (label, process, 1 + block + 2 * process, 100.0 * (1 + block))
         for label in labels

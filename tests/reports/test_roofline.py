@@ -66,4 +66,4 @@ def test_reports_state_the_peaks_of_each_machine_and_what_was_reached() -> None:
 def test_a_run_without_peaks_has_no_roofline() -> None:
     text = report_md(timed([1.0]))
     assert "Roofline" not in text
-    assert "of peak" not in text
+    assert "| of peak |" not in text

@@ -3,16 +3,17 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.analysis.contests import Summary
+from bench.analysis.statistics import Estimate
 from bench.cells import installed
-from bench.reports.answer import achieved, answers
+from bench.reports.answer import Answer, achieved, answers, topic
 from bench.reports.plots import forms
 from bench.reports.plots.across import of_all
 from bench.reports.plots.series import Figure, Row, of_contest, points_per_curve
@@ -26,10 +27,35 @@ PACKAGES = ("altair", "markdown-it-py", "vl-convert-python")
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of the table of all cells."""
+
+    title: str
+    word: str  # whose definition says what it means
+    figures: bool = False
+
+
+COLUMNS = (
+    Column("contest", "contest"),
+    Column("images/s, or time to target", "images/s", figures=True),
+    Column("against fastest", "against fastest", figures=True),
+    Column("verdict", "verdict"),
+    Column("group", "group"),
+    Column("latency ms", "latency ms", figures=True),
+    Column("host peak MiB", "host peak MiB", figures=True),
+    Column("test accuracy", "test accuracy", figures=True),
+    Column("certificate", "certificate"),
+    Column("status", "status"),
+    Column("reason", "reason"),
+)
+
+
+@dataclass(frozen=True)
 class TableRow:
     """A cell in the table of all cells: for each column its text, and the value to sort by."""
 
-    label: str
+    name: str  # of the contender, as people know it
+    label: str  # in the catalogue
     columns: Sequence[tuple[str, float | None]]
 
 
@@ -41,10 +67,11 @@ class Page:
     """
 
     title: str
-    answers: Sequence[str]  # HTML
+    answers: Sequence[Answer]
     figures: Sequence[Figure]
+    columns: Sequence[Column]
     cells: Sequence[TableRow]
-    reading: str  # HTML
+    words: Mapping[str, str]  # HTML by what it defines
     machines: Sequence[str]
     commands: Sequence[str]
 
@@ -58,19 +85,23 @@ def missing() -> str | None:
 def page_of(report: Report) -> Page:
     """What the page shows of a report."""
     most = points_per_curve(report.contests)
+    lettered = any(contest.letters_needed for contest in report.contests)
+    columns = [column for column in COLUMNS if column.title != "group" or lettered]
+    words = how_to_read.definitions(report) | how_to_read.OF_CELLS
     return Page(
         title=", ".join(run.run_id for run in report.runs),
-        answers=[_inline(sentence) for sentence in answers(report)],
+        answers=answers(report),
         figures=[
             *(figure for contest in report.contests for figure in of_contest(contest, most)),
             *of_all(report),
         ],
+        columns=columns,
         cells=[
-            _cell(s, f"{contest.label} on {contest.place}")
+            _cell(s, topic(contest, report), contest.letters_needed, columns)
             for contest in report.contests
             for s in contest.summaries
         ],
-        reading=_prose().render(how_to_read.reading(report)),
+        words={word: _prose(meaning) for word, meaning in words.items()},
         machines=[run.machine.description for run in report.runs],
         commands=["\n".join(repeat.commands(report))],
     )
@@ -104,6 +135,7 @@ def render(page: Plotted, bundle: str, template: str = "page.html") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"anchor": _anchor, "furthest": _furthest, "part": _part}
     return environment.get_template(template).render(
         page=page,
         sections=_sections(page.figures),
@@ -114,6 +146,21 @@ def render(page: Plotted, bundle: str, template: str = "page.html") -> str:
     )
 
 
+def _anchor(word: str) -> str:
+    """A word as part of an address within the page: `images-s`."""
+    return re.sub("[^a-z0-9]+", "-", word.lower())
+
+
+def _furthest(share: Estimate) -> float:
+    """The right end of a bar, its interval included."""
+    return max(share.value, share.high or 0.0)
+
+
+def _part(value: float, widest: float) -> str:
+    """Percent of the width of all bars that a value takes."""
+    return f"{100 * min(1.0, value / widest):.1f}"
+
+
 def _sections(figures: Sequence[Figure]) -> list[tuple[str, list[tuple[int, Figure]]]]:
     """Headings with their figures, numbered as they lie in the data of the page."""
     return [
@@ -122,29 +169,28 @@ def _sections(figures: Sequence[Figure]) -> list[tuple[str, list[tuple[int, Figu
     ]
 
 
-def _cell(s: Summary, contest: str) -> TableRow:
+def _cell(s: Summary, contest: str, letters: bool, columns: Sequence[Column]) -> TableRow:
     by = s.seconds_to_target if s.to_target else s.throughput_images_per_s
     against = s.speed_against_fastest
     accuracy, peak = s.test_accuracy, s.median("host_peak_mib")
     step = s.median("step_ms_median")
     statuses = dict.fromkeys(r.status for r in (*s.records, *s.failures))
     reasons = dict.fromkeys(r.reason for r in s.failures if r.reason)
-    return TableRow(
-        s.cell.label,
-        [
-            (contest, None),
-            ((achieved(s) or "–") if s.to_target else interval(by), by.value if by else None),
-            (interval(against, 2), against.value if against else None),
-            (s.verdict or "–", None),
-            (s.group or "–", None),
-            (number(step, 1), step),
-            (number(peak, 0), peak),
-            ("–" if accuracy is None else f"{accuracy:.1%}", accuracy),
-            (_certificate(s), None),
-            (", ".join(statuses), None),
-            ("; ".join(reasons) or "–", None),
-        ],
-    )
+    speed = (achieved(s) or "–") if s.to_target else interval(by)
+    shown: dict[str, tuple[str, float | None]] = {
+        "contest": (contest, None),
+        "images/s, or time to target": (speed, by.value if by else None),
+        "against fastest": (interval(against, 2), against.value if against else None),
+        "verdict": (s.verdict or "–", None),
+        "group": ((s.group if letters else None) or "–", None),
+        "latency ms": (number(step, 1), step),
+        "host peak MiB": (number(peak, 0), peak),
+        "test accuracy": ("–" if accuracy is None else f"{accuracy:.1%}", accuracy),
+        "certificate": (_certificate(s), None),
+        "status": (", ".join(statuses), None),
+        "reason": ("; ".join(reasons) or "–", None),
+    }
+    return TableRow(s.cell.known_as, s.cell.label, [shown[column.title] for column in columns])
 
 
 def _certificate(s: Summary) -> str:
@@ -179,15 +225,7 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-@cache
-def _prose() -> Any:
+def _prose(text: str) -> str:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": False})
-
-
-def _inline(text: str) -> str:
-    """Emphasis and escapes of Markdown, and nothing else: no link, no HTML."""
-    from markdown_it import MarkdownIt
-
-    return str(MarkdownIt("zero").enable(["emphasis", "escape"]).renderInline(text))
+    return str(MarkdownIt("commonmark", {"html": False}).renderInline(text))

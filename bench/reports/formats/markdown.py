@@ -31,7 +31,7 @@ from bench.reports.text import escape, folded
 # To add a section, write a file with section(report) -> str, empty where there is nothing to say,
 # and give it its place here
 SECTIONS = (
-    *(begun, answers, overview, warnings, hardware, ranking, not_ranked, machines),
+    *(answers, begun, overview, warnings, hardware, ranking, not_ranked, machines),
     *(
         precision,
         noise_floor,

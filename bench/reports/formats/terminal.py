@@ -21,25 +21,26 @@ def _table(contest: Contest) -> PlainTable:
     table.add_column("contender", no_wrap=True)
     for name in ("s to target" if contest.to_target else "images/s", "against fastest", "verdict"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("group", no_wrap=True)
+    if contest.letters_needed:
+        table.add_column("group", no_wrap=True)
     for name in ("peak MiB", *["accuracy"] * training):
         table.add_column(name, justify="right", no_wrap=True)
     for s in contest.summaries:
         if s.records:
-            table.add_row(*_row(s)[: len(table.columns)])
+            table.add_row(*_row(s, contest.letters_needed)[: len(table.columns)])
         else:
             table.add_row(Text(s.cell.label), s.failures[0].status, style="dim")
     return table
 
 
-def _row(s: Summary) -> list[str | Text]:
+def _row(s: Summary, letters: bool) -> list[str | Text]:
     accuracy = s.test_accuracy
     return [
         Text(s.cell.label),
         _interval(s.seconds_to_target, 1) if s.to_target else _interval(s.throughput_images_per_s),
         _interval(s.speed_against_fastest, 2),
         s.verdict or "",
-        s.group or "–",
+        *[s.group or "–"] * letters,
         number(s.median("host_peak_mib"), 0),
         "–" if accuracy is None else f"{accuracy:.1%}",
     ]

@@ -30,7 +30,7 @@ def _scaling(report: Report) -> list[Figure]:
     figures = []
     for family in families.values():
         points = [
-            (s.cell.label, s.cell.batch_size, speed)
+            (s.cell.known_as, s.cell.batch_size, speed)
             for contest in family
             for s in contest.ranked
             if (speed := s.throughput_images_per_s)
@@ -102,7 +102,7 @@ def _roofline_figure(name: str, roof: _Roof) -> Figure:
     ]
     rows += [
         {
-            "label": point.summary.cell.label,
+            "label": point.summary.cell.known_as,
             "contest": point.summary.cell.contest_label,
             "gflops": point.gflop_per_s,
             "flop_per_byte": point.flop_per_byte,

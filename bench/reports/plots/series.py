@@ -76,7 +76,7 @@ def _throughput(contest: Contest) -> Figure:
         if e := s.throughput_images_per_s:
             rows.append(
                 {
-                    "label": s.cell.label,
+                    "label": s.cell.known_as,
                     "value": e.value,
                     "low": e.low,
                     "high": e.high,
@@ -84,7 +84,7 @@ def _throughput(contest: Contest) -> Figure:
                     "against": interval(s.speed_against_fastest, 2),
                 }
             )
-    said = [f"{s.cell.label} {interval(s.throughput_images_per_s)}" for s in contest.ranked]
+    said = [f"{s.cell.known_as} {interval(s.throughput_images_per_s)}" for s in contest.ranked]
     summary = f"Images per second with 95 % intervals: {'; '.join(said)}."
     return Figure("throughput", _heading(contest), "Throughput", summary, rows)
 
@@ -98,9 +98,9 @@ def _losses(contest: Contest, most: int) -> Figure:
         curve = [statistics.median(step) for step in zip(*curves, strict=False)]
         if curve:
             lengths.append(len(curve))
-            said.append(f"{s.cell.label} from {curve[0]:.3f} to {curve[-1]:.3f}")
+            said.append(f"{s.cell.known_as} from {curve[0]:.3f} to {curve[-1]:.3f}")
             points = thinned(list(enumerate(curve, start=1)), most)
-            rows += [{"label": s.cell.label, "step": x, "loss": y} for x, y in points]
+            rows += [{"label": s.cell.known_as, "step": x, "loss": y} for x, y in points]
     summary = f"Training loss of the first step, and of the last that all took: {'; '.join(said)}."
     note = " Each curve is the median over the processes." + _note(lengths, most)
     return Figure("losses", _heading(contest), "Training loss", summary + note, rows)
@@ -117,10 +117,10 @@ def _latency(contest: Contest) -> Figure:
                 known = [value for each in of_each if (value := each[name]) is not None]
                 medians[name] = statistics.median(known) if known else None
             rows.append(
-                {"label": s.cell.label, "steps": sum(map(len, processes)), **medians},
+                {"label": s.cell.known_as, "steps": sum(map(len, processes)), **medians},
             )
             said.append(
-                f"{s.cell.label} {number(medians['median'], 2)}, p95 {number(medians['p95'], 2)}"
+                f"{s.cell.known_as} {number(medians['median'], 2)}, p95 {number(medians['p95'], 2)}"
             )
     summary = (
         f"Milliseconds of single steps, median: {'; '.join(said)}. The box holds the middle half "
@@ -143,12 +143,12 @@ def _memory(contest: Contest) -> Figure:
             ("device, peak", device),
         ]
         rows += [
-            {"label": s.cell.label, "part": part, "order": order, "mib": mib}
+            {"label": s.cell.known_as, "part": part, "order": order, "mib": mib}
             for order, (part, mib) in enumerate(parts)
             if mib is not None
         ]
         gpu = f" and {number(device, 0)} on the device" if device is not None else ""
-        said.append(f"{s.cell.label} {number(peak, 0)}{gpu}")
+        said.append(f"{s.cell.known_as} {number(peak, 0)}{gpu}")
     summary = f"Peak memory in MiB, median over the processes: {'; '.join(said)}."
     return Figure("memory", _heading(contest), "Memory", summary, rows)
 
@@ -170,14 +170,14 @@ def _blocks(contest: Contest, most: int) -> Figure:
     for s in contest.ranked:
         times = [seconds * 1e3 for r in s.records for seconds in step_s(r)]
         if times:
-            said.append(f"{s.cell.label} {number(min(times), 1)} to {number(max(times), 1)}")
+            said.append(f"{s.cell.known_as} {number(min(times), 1)} to {number(max(times), 1)}")
         for r in s.records:
             first = starts[_cohort(r)] + 1
             lengths.append(len(r.block_s))
             for index, seconds in thinned(list(enumerate(step_s(r))), most):
                 process = f"{r.replicate} of {r.run_id}" if merged else r.replicate
                 row: Row = {"round": first + index, "ms": seconds * 1e3, "process": process}
-                rows.append({"label": s.cell.label, **row})
+                rows.append({"label": s.cell.known_as, **row})
     summary = (
         f"Milliseconds per step, fastest and slowest block: {'; '.join(said)}. Blocks of the same "
         "round ran one after the other; what moves all curves alike is the machine."

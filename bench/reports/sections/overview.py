@@ -15,11 +15,12 @@ def section(report: Report) -> str:
     for contest in report.contests:
         best, speed = leaders(contest), achieved(contest.fastest)
         slower = next((s for s in contest.summaries if s.verdict == "slower"), None)
-        after = slower and f"{slower.cell.label} {interval(slower.speed_against_fastest, 2)}"
+        after = slower and f"{slower.cell.known_as} {interval(slower.speed_against_fastest, 2)}"
         rows.append(
             [
                 report.name_of(contest),
-                ", ".join(s.cell.label for s in best) or ("–" if speed else "nothing was measured"),
+                ", ".join(s.cell.known_as for s in best)
+                or ("–" if speed else "nothing was measured"),
                 speed or "–",
                 after or "–",
                 ", ".join(_warnings(contest)) or "–",

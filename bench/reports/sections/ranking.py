@@ -8,7 +8,7 @@ from bench.analysis.contests import Contest, Summary
 from bench.records import Record
 from bench.reports.answer import answer
 from bench.reports.report import Report
-from bench.reports.sections import around_blocks, effective_settings
+from bench.reports.sections import answers, around_blocks, effective_settings
 from bench.reports.text import details, escape, interval, number, table
 
 Column = Callable[[Summary], str | None]  # what it shows of a cell; None: not known
@@ -22,7 +22,10 @@ def section(report: Report) -> str:
             for contest in report.contests
         )
     parts = [
-        details(report.name_of(contest), f"{answer(contest)}\n\n{_contest(contest)}")
+        details(
+            report.name_of(contest),
+            f"{answers.line(answer(contest, report))}\n\n{_contest(contest)}",
+        )
         for contest in report.contests
     ]
     return "\n\n".join(["## Rankings", *parts])
@@ -33,7 +36,7 @@ def _contest(contest: Contest) -> str:
     if not contest.ranked:
         return "Nothing could be measured."
     parts = [
-        _times(contest) if contest.to_target else _table(contest, SPEEDS | BESIDE),
+        _ranking(contest),
         *around_blocks.remarks(contest),
         *effective_settings.remarks(contest),
         f"### What it costs\n\n{_table(contest, COSTS)}",
@@ -41,30 +44,29 @@ def _contest(contest: Contest) -> str:
     return "\n\n".join(parts)
 
 
+def _ranking(contest: Contest) -> str:
+    """The table, and how far those processes got that did not reach their target."""
+    columns = CATALOGUE | (TIMES if contest.to_target else SPEEDS | BESIDE)
+    if not contest.letters_needed:
+        columns.pop("group")
+    missed = [
+        f"- {escape(s.cell.known_as)}, seed {r.drawn_seed}: {escape(r.reason)}."
+        for s in contest.ranked
+        for r in s.records
+        if contest.to_target and r.reached_train_s is None and r.reason
+    ]
+    return "\n\n".join(filter(None, [_table(contest, columns), "\n".join(missed)]))
+
+
 def _table(contest: Contest, columns: Mapping[str, Column]) -> str:
     """One row for each cell; columns of which nothing is known are left out."""
     shown = {title: [column(s) for s in contest.ranked] for title, column in columns.items()}
     known = {title: cells for title, cells in shown.items() if any(cells)}
     rows = [
-        [s.cell.label, *(cells[index] or "–" for cells in known.values())]
+        [s.cell.known_as, *(cells[index] or "–" for cells in known.values())]
         for index, s in enumerate(contest.ranked)
     ]
     return table(["contender", *known], rows)
-
-
-def _times(contest: Contest) -> str:
-    """The ranking by time to a target, and how far those processes got that did not reach it."""
-    rows = [
-        [s.cell.label, *(column(s) or "–" for column in TIMES.values())] for s in contest.ranked
-    ]
-    missed = [
-        f"- {escape(s.cell.label)}, seed {r.drawn_seed}: {escape(r.reason)}."
-        for s in contest.ranked
-        for r in s.records
-        if r.reached_train_s is None and r.reason
-    ]
-    ranking = table(["contender", *TIMES], rows)
-    return "\n\n".join([ranking, "\n".join(missed)]) if missed else ranking
 
 
 def _arrived(summary: Summary) -> list[Record]:
@@ -122,6 +124,7 @@ def _cold_start(summary: Summary) -> str | None:
     return number(found.begun_s, 1) if found else None
 
 
+CATALOGUE: dict[str, Column] = {"in the catalogue": lambda s: s.cell.label}
 SPEEDS: dict[str, Column] = {
     "images/s": lambda s: interval(s.throughput_images_per_s),
     "against fastest": _against,

@@ -91,7 +91,28 @@
     element.hidden = false;
     observer.observe(element);
   }
-  addEventListener("beforeprint", () => plots.filter((e) => !drawn.has(e)).forEach(draw));
+  // Paper holds all plots: those that nobody has scrolled to yet are drawn when there is time
+  const idle = window.requestIdleCallback ?? ((task) => setTimeout(task, 200));
+  async function drawNext() {
+    const next = plots.find((element) => !drawn.has(element));
+    if (!next) return;
+    observer.unobserve(next);
+    await draw(next);
+    idle(drawNext);
+  }
+  addEventListener("load", () => idle(drawNext));
+  // and of a plot that is still missing its words
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = plots
+      .filter((element) => !element.dataset.drawn)
+      .map((element) => element.closest("figure").querySelector("details:not([open])"))
+      .filter(Boolean);
+    for (const words of opened) words.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const words of opened) words.open = false;
+  });
 
   // The table: sorted by the buttons of its header, filtered by the form above it
   const table = document.getElementById("table");
@@ -103,8 +124,8 @@
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = head.textContent;
-    head.replaceChildren(button);
+    button.setAttribute("aria-label", `Sort by ${head.textContent}`);
+    head.append(" ", button);
     head.setAttribute("aria-sort", "none");
     button.addEventListener("click", () => sort(head, column));
   });
@@ -127,7 +148,8 @@
   }
   const filters = document.getElementById("filters");
   const find = document.getElementById("find");
-  const columns = { verdict: 4, status: 10 };
+  const titles = heads.map((head) => head.textContent.trim());
+  const columns = { verdict: titles.indexOf("verdict"), status: titles.indexOf("status") };
   for (const [name, column] of Object.entries(columns)) {
     const values = new Set(rows.map((row) => row.cells[column].textContent));
     document.getElementById(name).append(...[...values].sort().map((value) => new Option(value)));
