@@ -14,6 +14,7 @@ from bench.cli import (
     certify,
     check,
     compare,
+    completion,
     describe,
     doctor,
     last_resort,
@@ -58,6 +59,13 @@ def parser() -> Parser:
         description="Compare deep-learning frameworks and hardware on one ResNet, side by side.",
     )
     top.add_argument("--version", action="version", version=f"resnet-bench {__version__}")
+    top.add_argument(
+        "--print-completion",
+        action=completion.PrintCompletion,
+        choices=completion.SHELLS,
+        metavar="SHELL",
+        help=f"print what this shell needs to complete commands: {', '.join(completion.SHELLS)}",
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=summary))
