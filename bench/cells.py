@@ -21,7 +21,8 @@ MODES = (
     *("cuda-graph", "cuda-graph-compiled"),
 )
 OPTIMIZERS = ("adam", "sgd")
-DATASETS = ("digits", "cifar10", "synthetic")
+DATASETS = ("digits", "cifar10", "cifar100", "svhn", "synthetic")
+BUILT_IN = ("digits", "synthetic")  # datasets that need no file
 RECIPES = ("constant", "article")
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}

@@ -225,6 +225,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         small("resnet44", 7),
         small("resnet56", 9),
         small("resnet110", 18),
+        small("resnet14-100", 2, shortcut_kernel=3, classes=100),  # for CIFAR-100
+        small("resnet20-100", 3, classes=100),
+        small("resnet56-100", 9, classes=100),
         large("resnet18", (2, 2, 2, 2), bottleneck=False),
         large("resnet34", (3, 4, 6, 3), bottleneck=False),
         large("resnet50", (3, 4, 6, 3), bottleneck=True),

@@ -22,7 +22,7 @@ from bench.cli.request import request_of
 from bench.compare import markdown as comparison
 from bench.compare.comparison import comparisons
 from bench.compare.sides import side
-from bench.data import datasets
+from bench.data import images
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate, Half
 from bench.parent.outcome import Outcome
@@ -212,9 +212,9 @@ def check_content(content: bytes, place: Path) -> None:
 
 
 def check_images(content: bytes, place: Path) -> None:
-    for name in (*datasets.CIFAR10_TRAIN, *datasets.CIFAR10_TEST):
+    for name in (*images.CIFAR10_TRAIN, *images.CIFAR10_TEST):
         (place / name).write_bytes(content)
-    datasets.cifar10(place)
+    images.cifar10(place)
 
 
 def check_words(words: list[str], place: Path) -> None:

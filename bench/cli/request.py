@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cells import DATASETS, INPUTS, WORKLOADS
+from bench.cells import BUILT_IN, DATASETS, INPUTS, WORKLOADS
 from bench.cli.arguments import (
     batch_size,
     executable_arguments,
@@ -127,7 +127,7 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
         default="digits",
         help="images to train on; digits are built in (default: digits)",
     )
-    add("--data-dir", type=Path, metavar="DIR", help="folder that holds CIFAR-10")
+    add("--data-dir", type=Path, metavar="DIR", help="folder that holds the dataset")
     add(
         "--seed",
         type=natural,
@@ -166,8 +166,9 @@ def request_of(options: argparse.Namespace) -> Request:
         if len(given) > len(set(given)):
             option = f"--{name.replace('_', '-')} {' '.join(given)}"
             raise UsageError(f"{option}: give each value only once")
-    if options.data_dir and options.dataset != "cifar10":
-        raise UsageError("--data-dir is where CIFAR-10 lies: it needs --dataset cifar10")
+    if options.data_dir and options.dataset in BUILT_IN:
+        others = ", ".join(name for name in DATASETS if name not in BUILT_IN)
+        raise UsageError(f"--data-dir is where a dataset lies: it needs one of --dataset {others}")
     _check_workload_options(options)
     profile = PROFILES[options.profile]
     request = Request(
@@ -256,7 +257,7 @@ def _check_target(options: argparse.Namespace) -> None:
     if options.dataset == "synthetic":
         raise UsageError(
             "--dataset synthetic: its labels are noise, so no training reaches an accuracy; "
-            "train-to needs --dataset digits or cifar10"
+            "train-to needs --dataset digits, cifar10, cifar100 or svhn"
         )
     if options.steps == 1:
         raise UsageError("--steps 1: train-to evaluates from the second step on; choose 2 or more")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.cells import BUILT_IN
 from bench.cli.request import request_of
 from bench.errors import UsageError, unknown
 from bench.records import Run
@@ -242,7 +243,7 @@ def _matrix(request: Request, run: Run) -> Table:
         names.append("input")
     if "train-to" in workloads:
         names += ["target_accuracy", "evaluate_every"]
-    if request.dataset == "cifar10":
+    if request.dataset not in BUILT_IN:
         names.append("data_dir")
     return _stated({name.replace("_", "-"): getattr(request, name) for name in names})
 

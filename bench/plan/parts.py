@@ -106,8 +106,11 @@ class Disk:
 
 REPORT_MIB = 1.2
 RECORD_KIB = 5.0
-IMAGES = {"digits": 1797, "cifar10": 60_000}
-TRAINING_IMAGES = {"digits": (1437, 8), "cifar10": (50_000, 32)}  # how many, and their pixels
+IMAGES = {"digits": 1797, "cifar10": 60_000, "cifar100": 60_000, "svhn": 99_289}
+TRAINING_IMAGES = {  # how many, and their pixels
+    **{"digits": (1437, 8), "cifar10": (50_000, 32), "cifar100": (50_000, 32)},
+    "svhn": (73_257, 32),
+}
 
 
 def check_data(cells: Iterable[Cell], data_dir: str | None) -> None:
@@ -115,9 +118,9 @@ def check_data(cells: Iterable[Cell], data_dir: str | None) -> None:
     if data_dir and not os.path.isdir(data_dir):
         raise UsageError(f"--data-dir {data_dir}: there is no such folder")
     for cell in cells:
-        size = ARCHITECTURES[cell.model].image_size
+        size, classes = ARCHITECTURES[cell.model].image_size, ARCHITECTURES[cell.model].classes
         images, pixels = TRAINING_IMAGES.get(cell.dataset) or (synthetic_counts(size)[0], size)
-        check(cell.dataset, images, pixels, size, cell.batch_size)
+        check(cell.dataset, images, pixels, size, cell.batch_size, classes)
 
 
 def disk(cells: Iterable[Cell], replicates: int, *, save_weights: bool) -> Disk:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bench.data import datasets
+from bench.data import images
 from bench.errors import UsageError
 from bench.validation import plain
 from documents import as_json
@@ -105,7 +105,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("bench.machine.facts.gpus", lambda: ())
     for name in ("CIFAR10_TRAIN", "CIFAR10_TEST"):
-        monkeypatch.setattr(datasets, name, dict.fromkeys(getattr(datasets, name), 1))
+        monkeypatch.setattr(images, name, dict.fromkeys(getattr(images, name), 1))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
