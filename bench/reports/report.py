@@ -28,11 +28,11 @@ class Report:
         return contests_of(self.records, self.runs)
 
     def _repr_html_(self) -> str:
-        """The rankings as tables, which is how notebooks show a report."""
-        from bench.reports.sections import ranking
+        """The answers and the rankings as tables, which is how notebooks show a report."""
+        from bench.reports.sections import answers, ranking
         from bench.reports.text import rendered
 
-        return rendered(ranking.section(self))
+        return rendered(f"{answers.section(self)}\n\n{ranking.section(self)}")
 
     @property
     def many(self) -> bool:
