@@ -20,12 +20,14 @@ MODES = (
     *("eager", "graph", "compiled", "reduce-overhead", "max-autotune"),
     *("cuda-graph", "cuda-graph-compiled"),
 )
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "sgd", "adamw")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "synthetic")
 BUILT_IN = ("digits", "synthetic")  # datasets that need no file
-RECIPES = ("constant", "article")
+RECIPES = ("constant", "article", "augmented")
+SCHEDULES = ("constant", "cosine", "one-cycle")
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
-LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
+LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05, "adamw": 1e-3}
+WEIGHT_DECAYS = {"sgd": None, "adamw": 0.01}  # of optimizers that have one -> where none is named
 BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}  # as people write them
 SUBSTITUTES = {  # distributions of the same module
     "onnxruntime": ("onnxruntime-gpu",),
@@ -42,6 +44,28 @@ NATIVE_INPUTS = {"torch": "torch", "tensorflow": "tensorflow"}  # by backend; al
 
 
 @dataclass(frozen=True)
+class Training:
+    """How a network is trained: all that the reference has to know of it."""
+
+    optimizer: str
+    recipe: str = "constant"
+    schedule: str | None = None
+    weight_decay: float | None = None
+    label_smoothing: float | None = None
+
+    @property
+    def label(self) -> str:
+        """`sgd decay 0.0005 one-cycle smoothing 0.1`, without what it has not."""
+        words = (
+            self.optimizer,
+            self.weight_decay is not None and f"decay {self.weight_decay:g}",
+            self.schedule,
+            self.label_smoothing is not None and f"smoothing {self.label_smoothing:g}",
+        )
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True)
 class Executable:
     """A program that computes the network, whatever it is fed: what a certificate is about."""
 
@@ -53,6 +77,9 @@ class Executable:
     precision: str
     optimizer: str | None  # None of what only infers
     recipe: str | None  # how rate and images change while training; None of what only infers
+    schedule: str | None = None  # how the rate changes; None: as the recipe says
+    weight_decay: float | None = None  # of kernels; None: none
+    label_smoothing: float | None = None  # part of the target that all classes share; None: none
 
     @property
     def label(self) -> str:
@@ -62,7 +89,23 @@ class Executable:
     @property
     def name(self) -> str:
         """`keras_functional[jax] compiled fp32 resnet14 adam`: all that a message needs."""
-        return f"{self.label} {self.precision} {self.model} {self.optimizer or 'infer'}"
+        return f"{self.label} {self.precision} {self.model} {self.trained}"
+
+    @property
+    def trained(self) -> str:
+        """`adam`, or `infer` of what only infers."""
+        return self.training.label if self.optimizer else "infer"
+
+    @property
+    def training(self) -> Training:
+        """How it trains; what only infers is compared with a network that Adam may train."""
+        return Training(
+            self.optimizer or "adam",
+            self.recipe or "constant",
+            self.schedule,
+            self.weight_decay,
+            self.label_smoothing,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,6 +131,9 @@ class Cell:
     target_accuracy: float | None = None  # of train-to, whose `steps` are at most
     evaluate_every: int | None = None  # steps of train-to between two looks at the accuracy
     streams: int | None = None  # requests under way at once in infer-streams
+    schedule: str | None = None  # how the rate changes while training; None: as the recipe says
+    weight_decay: float | None = None  # of kernels while training; None: none
+    label_smoothing: float | None = None  # part of the target that all classes share; None: none
 
     @property
     def images_per_step(self) -> int:
@@ -154,6 +200,10 @@ class Cell:
             "batch_size": f"batch {self.batch_size}",
             "streams": self.streams and plural(self.streams, "stream"),
             "optimizer": self.optimizer,
+            "weight_decay": self.weight_decay is not None and f"decay {self.weight_decay:g}",
+            "schedule": self.schedule,
+            "label_smoothing": self.label_smoothing is not None
+            and f"smoothing {self.label_smoothing:g}",
             "recipe": self.recipe not in (None, "constant") and f"{self.recipe} recipe",
             "dataset": self.dataset,
             "weights": self.weights and f"from {Path(self.weights).name}",
@@ -184,11 +234,29 @@ class Cell:
             precision=self.precision,
             optimizer=self.optimizer or "adam" if trains else None,
             recipe=self.recipe or "constant" if trains else None,
+            schedule=self.schedule,
+            weight_decay=self.weight_decay,
+            label_smoothing=self.label_smoothing,
+        )
+
+    @property
+    def training(self) -> Training | None:
+        """How it trains; None where nothing is trained."""
+        if self.optimizer is None:
+            return None
+        return Training(
+            self.optimizer,
+            self.recipe or "constant",
+            self.schedule,
+            self.weight_decay,
+            self.label_smoothing,
         )
 
     @property
     def learning_rate(self) -> float | None:
-        """The first step's learning rate; None where nothing is trained."""
+        """The first step's learning rate, and of a schedule the highest; None where nothing is
+        trained.
+        """
         return LEARNING_RATES[self.optimizer] if self.optimizer else None
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,13 +9,29 @@ A class `Implementation`, built by
 from an `Architecture` and its weights by canonical name. `precision` is one of fp32, tf32, bf16 and
 fp16, or fp64 where a certificate compares the semantics. It raises NotImplementedError for what it
 does not have, and ImportError where a package is missing.
+
+Where a cell asks for more than that, `Implementation` is given `Options` too, by their names. One
+that does not take weight decay or label smoothing does not run such cells.
 """
 
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 
 from resnet_impls.weights import Weights
+
+
+class Options(TypedDict, total=False):
+    """What an implementation is built with besides, where a cell asks for it."""
+
+    # Of kernels alone, never of batch norms and biases: of SGD a part of the gradient, of AdamW
+    # apart from it
+    weight_decay: float
+    # The part of a target that all classes share: 1 - s of an image's own, and s / classes of each
+    label_smoothing: float
+    # (steps,) float64: that of each step, the last of them for all steps after it. What does not
+    # take them has its learning rate set before each step.
+    learning_rates: np.ndarray
 
 
 class Implementation(Protocol):

@@ -108,6 +108,24 @@ class ResNet(Sequential):
         super().__init__(layers)
 
 
+def optimizer_of(name: str, weight_decay: float, rate: Array) -> optax.GradientTransformation:
+    """Adam, AdamW, or SGD with momentum; kernels decay, batch norms and biases do not."""
+    kernels = partial(jax.tree.map, lambda parameter: parameter.ndim > 1)
+    if name == "adam":
+        return optax.adam(rate, eps=1e-8)
+    if name == "adamw":
+        return optax.adamw(rate, eps=1e-8, weight_decay=weight_decay, mask=kernels)
+    sgd = optax.sgd(rate, momentum=0.9)
+    if not weight_decay:
+        return sgd
+    return optax.chain(optax.add_decayed_weights(weight_decay, kernels), sgd)
+
+
+def rate_of(rates: Array, step: Array) -> Array:
+    """The learning rate of a step, counted from 0; of those after the last that of the last."""
+    return rates[jnp.minimum(step, len(rates) - 1)]
+
+
 class Implementation:
     def __init__(
         self,
@@ -119,6 +137,9 @@ class Implementation:
         mode: str,
         optimizer: str,
         learning_rate: float,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        learning_rates: np.ndarray | None = None,
     ) -> None:
         jax.config.update("jax_enable_x64", precision == "fp64")
         jax.config.update("jax_default_matmul_precision", PRECISIONS.get(precision, "highest"))
@@ -139,12 +160,13 @@ class Implementation:
         nnx.update(model, nnx.from_flat_state(tensors))
         self.names = {flax_name(name): name for name in weights}
 
-        if optimizer == "adam":  # injected: the rate is part of the state, where it can change
-            rule = optax.inject_hyperparams(lambda rate: optax.adam(rate, eps=1e-8))
-        else:
-            rule = optax.inject_hyperparams(lambda rate: optax.sgd(rate, momentum=0.9))
+        # injected: the rate is part of the state, where it can change
+        rule = optax.inject_hyperparams(partial(optimizer_of, optimizer, weight_decay))
+        rate: float | optax.Schedule = learning_rate
+        if learning_rates is not None:
+            rate = partial(rate_of, jnp.asarray(learning_rates, self.dtype))
         # Split once here: `nnx.jit` would traverse the modules again at every call.
-        optimizer_def, state = nnx.split(nnx.Optimizer(model, rule(learning_rate), wrt=nnx.Param))
+        optimizer_def, state = nnx.split(nnx.Optimizer(model, rule(rate=rate), wrt=nnx.Param))
         optimizer_state = jax.device_put(state, self.device)  # as a step returns it: one program
         self.model_def, model_state = nnx.split(model)
         # Flat as well: to take modules' states apart takes some 100 µs at every call.
@@ -155,7 +177,13 @@ class Implementation:
         ]  # a program, and a batch that it was given
 
         def loss_fn(model, images, labels):
-            losses = optax.softmax_cross_entropy_with_integer_labels(model(images), labels)
+            logits = model(images)
+            if label_smoothing:
+                one_hot = jax.nn.one_hot(labels, architecture.classes, dtype=logits.dtype)
+                targets = optax.smooth_labels(one_hot, label_smoothing)
+                losses = optax.softmax_cross_entropy(logits, targets)
+            else:
+                losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return losses.mean() * scale
 
         def train_step(state, images, labels):

@@ -40,6 +40,13 @@ def set_up(precision: str) -> None:
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
 
+def to_labels(labels: np.ndarray, classes: int | None) -> Tensor:
+    """(B,) int32 on the host -> on the device: as they are, or as one-hot rows (B, `classes`)."""
+    if classes is None:
+        return ops.convert_to_tensor(labels, LABELS)
+    return ops.convert_to_tensor(np.eye(classes)[labels], keras.config.floatx())
+
+
 def fit(model: keras.Model, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndarray:
     """An optimizer step for each batch of images and labels -> their losses (steps,)."""
     batches, losses = iter(batches), []

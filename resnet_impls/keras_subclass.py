@@ -17,7 +17,8 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from resnet_impls.architecture import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, Architecture, Conv
 from resnet_impls.architecture import Block as BlockPlan
-from resnet_impls.keras_loops import LABELS, fit, predict, set_up
+from resnet_impls.keras_loops import fit, predict, set_up, to_labels
+from resnet_impls.keras_optimizers import optimizer_of, set_learning_rate
 from resnet_impls.weights import Weights
 
 LEAVES = {  # canonical leaf name -> the variable's name in Keras; layouts are the same
@@ -54,19 +55,6 @@ class BatchNormalization(layers.BatchNormalization):
         count = prod(inputs.shape[:-1])  # of the values that a channel's variance is taken of
         self.moving_variance.assign(after + (after - before) / (count - 1))
         return outputs
-
-
-class Adam(type(keras.optimizers.Adam())):  # type: ignore[misc]  # the backend's own class, with its fused update
-    """Adam that adds epsilon after the bias correction, as the paper's algorithm 1 does."""
-
-    @property
-    def epsilon(self):
-        step = ops.cast(self.iterations.value + 1, keras.backend.floatx())
-        return self._epsilon * ops.sqrt(1 - self.beta_2**step)
-
-    @epsilon.setter
-    def epsilon(self, value):
-        self._epsilon = value
 
 
 def conv_bn(conv: Conv) -> list[layers.Layer]:
@@ -133,6 +121,9 @@ class Implementation:
         mode: str,
         optimizer: str,
         learning_rate: float,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        learning_rates: np.ndarray | None = None,
     ) -> None:
         if precision == "fp64":
             keras.config.set_floatx("float64")
@@ -148,21 +139,21 @@ class Implementation:
         for path, name in self.names.items():
             self.variables[path].assign(weights[name])
 
-        # TensorFlow rounds a Python float to float32 on its way to float64
-        exact = np.float64 if keras.backend.backend() == "tensorflow" else float
-        if optimizer == "adam":
-            rule = self.rule = Adam(learning_rate, exact(0.9), exact(0.999), epsilon=1e-8)
-        else:
-            rule = self.rule = keras.optimizers.SGD(learning_rate, momentum=exact(0.9))
+        rule = optimizer_of(optimizer, learning_rate, weight_decay, learning_rates)
+        self.rule = rule  # which may be wrapped
         if precision == "fp16":  # from a scale that skips no step, and that never grows
             rule = keras.optimizers.LossScaleOptimizer(rule, 2.0**10, dynamic_growth_steps=10**6)
+        self.classes = architecture.classes if label_smoothing else None  # of one-hot labels
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        if label_smoothing:
+            options = {"from_logits": True, "label_smoothing": label_smoothing}
+            loss = keras.losses.CategoricalCrossentropy(**options)
         self.model.compile(rule, loss, jit_compile=mode == "compiled")
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         to_tensor, floatx = ops.convert_to_tensor, keras.config.floatx()
         pairs = zip(images, labels, strict=True)
-        batches = [(to_tensor(x.copy(), floatx), to_tensor(y, LABELS)) for x, y in pairs]
+        batches = [(to_tensor(x.copy(), floatx), to_labels(y, self.classes)) for x, y in pairs]
         if keras.backend.backend() == "jax":
             import jax
 
@@ -170,11 +161,7 @@ class Implementation:
         self.batches = cycle(batches)
 
     def set_learning_rate(self, rate: float) -> None:
-        if isinstance(self.rule, keras.optimizers.SGD):  # its momentum is already times the rate
-            factor = rate / float(ops.convert_to_numpy(self.rule.learning_rate))
-            for momentum in self.rule.momentums:
-                momentum.assign(momentum * factor)
-        self.rule.learning_rate = rate
+        set_learning_rate(self.rule, rate)
 
     def train(self, steps: int) -> np.ndarray:
         return fit(self.model, islice(self.batches, steps))

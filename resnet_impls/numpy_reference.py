@@ -102,9 +102,15 @@ def global_average_pool(x: Array) -> tuple[Array, Backward]:
     return x.mean((1, 2)), lambda dy: np.broadcast_to(dy[:, None, None] / area, x.shape)
 
 
-def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
-    """(B, classes), integers (B,) -> mean of -log softmax(logits)[label], and its `dlogits`."""
-    target = np.eye(logits.shape[1])[labels]  # (B, classes), one-hot
+def softmax_cross_entropy(
+    logits: Array, labels: Array, smoothing: float = 0.0
+) -> tuple[float, Array]:
+    """(B, classes), integers (B,) -> mean of -log softmax(logits)[label], and its `dlogits`.
+
+    All classes share `smoothing` of each target (Szegedy et al., arXiv:1512.00567, section 7).
+    """
+    classes = logits.shape[1]
+    target = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes  # (B, classes)
     shifted = logits - logits.max(1, keepdims=True)  # exp must not overflow
     log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     loss = -(target * log_softmax).sum() / len(labels)
@@ -216,11 +222,20 @@ class Reference:
     """Trains `architecture` from a float64 copy of `weights`."""
 
     def __init__(
-        self, architecture: Architecture, weights: Weights, *, optimizer: str, learning_rate: float
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        optimizer: str,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.architecture, self.learning_rate = architecture, learning_rate
+        self.weight_decay, self.label_smoothing = weight_decay, label_smoothing
+        self.decoupled = optimizer == "adamw"
         self.weights = {name: np.array(value, np.float64) for name, value in weights.items()}
-        self.rule: Rule = {"sgd": sgd, "adam": adam}[optimizer]
+        self.rule: Rule = {"sgd": sgd, "adam": adam, "adamw": adam}[optimizer]
         self.states: dict[str, dict[str, Any]] = {name: defaultdict(float) for name in weights}
         self.steps = 0
 
@@ -235,7 +250,7 @@ class Reference:
         """
         batch = Pass(self.architecture, self.weights, training=True)
         logits, backward = batch.network(images.astype(np.float64))
-        loss, dlogits = softmax_cross_entropy(logits, labels)
+        loss, dlogits = softmax_cross_entropy(logits, labels, self.label_smoothing)
         backward(dlogits)
         gradients = {name: batch.gradients[name] for name in self.architecture.parameters}
         return loss, gradients, batch.statistics, batch.margin
@@ -245,6 +260,17 @@ class Reference:
         loss, gradients, statistics, _ = self.gradients(images, labels)
         self.steps += 1
         for name, g in gradients.items():
-            self.weights[name] -= self.learning_rate * self.rule(g, self.states[name], self.steps)
+            self.weights[name] -= self.learning_rate * self.direction(name, g)
         self.weights |= statistics
         return loss
+
+    def direction(self, name: str, g: Array) -> Array:
+        """What a step goes along for one parameter, from its gradient; has its shape.
+
+        Weight decay is of kernels alone. SGD's is a part of the gradient and so of its momentum;
+        AdamW's is not (Loshchilov and Hutter, arXiv:1711.05101), but the rate scales both.
+        """
+        decay = self.weight_decay * self.weights[name] if name.endswith(".kernel") else 0.0
+        if self.decoupled:
+            return self.rule(g, self.states[name], self.steps) + decay
+        return self.rule(g + decay, self.states[name], self.steps)

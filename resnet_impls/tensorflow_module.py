@@ -6,8 +6,8 @@ Images are (B, H, W, C): on a GPU, Grappler and XLA choose the layout themselves
 "SAME" pads rows and columns at their end only, PyTorch at both ends. So `pad` comes first there.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import cycle, islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, cycle, islice, repeat
 
 import numpy as np
 import tensorflow as tf
@@ -92,6 +92,15 @@ class ResNet(tf.Module):
         return tf.matmul(x, kernel) + bias
 
 
+def cross_entropy(labels: Tensor, logits: Tensor, smoothing: float) -> Tensor:
+    """(B,), (B, classes) -> losses (B,)."""
+    if not smoothing:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    classes = logits.shape[-1]
+    target = tf.one_hot(labels, classes, 1 - smoothing, 0.0, dtype=logits.dtype)
+    return tf.nn.softmax_cross_entropy_with_logits(target + smoothing / classes, logits)
+
+
 class Adam(tf.Module):
     """Adam by TensorFlow's fused update, with epsilon after the bias correction."""
 
@@ -111,17 +120,41 @@ class Adam(tf.Module):
             tf.raw_ops.ResourceApplyAdam(**handles, grad=gradient, epsilon=epsilon, **rates)
 
 
-class SGD(tf.Module):
-    """SGD by TensorFlow's fused update: b = 0.9 b + g, then v = v - learning_rate b."""
+class AdamW(Adam):
+    """Adam whose kernels decay by the learning rate times the weight decay before each update."""
 
-    def __init__(self, variables: Sequence[Variable], learning_rate: float) -> None:
+    def __init__(
+        self, variables: Sequence[Variable], learning_rate: float, weight_decay: float
+    ) -> None:
+        super().__init__(variables, learning_rate)
+        self.kernels = [v for v in variables if len(v.shape) > 1]
+        self.weight_decay = weight_decay
+
+    def apply(self, gradients: Sequence[Tensor]) -> None:
+        for kernel in self.kernels:
+            kernel.assign_sub(self.learning_rate * self.weight_decay * kernel)
+        super().apply(gradients)
+
+
+class SGD(tf.Module):
+    """SGD by TensorFlow's fused update: b = 0.9 b + g, then v = v - learning_rate b.
+
+    The decay of a kernel is a part of its gradient g.
+    """
+
+    def __init__(
+        self, variables: Sequence[Variable], learning_rate: float, weight_decay: float
+    ) -> None:
         super().__init__()
         self.slots = [(v, Variable(tf.zeros_like(v))) for v in variables]
         self.learning_rate = Variable(learning_rate, dtype=variables[0].dtype)
+        self.weight_decay = weight_decay
 
     def apply(self, gradients: Sequence[Tensor]) -> None:
         rates = {"lr": self.learning_rate, "momentum": 0.9}
         for (v, b), gradient in zip(self.slots, gradients, strict=True):
+            if self.weight_decay and len(v.shape) > 1:
+                gradient += self.weight_decay * v
             tf.raw_ops.ResourceApplyMomentum(var=v.handle, accum=b.handle, grad=gradient, **rates)
 
 
@@ -136,6 +169,9 @@ class Implementation:
         mode: str,
         optimizer: str,
         learning_rate: float,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        learning_rates: np.ndarray | None = None,
     ) -> None:
         gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
         if device != "cpu" and not gpus:
@@ -148,15 +184,22 @@ class Implementation:
 
         self.model = ResNet(architecture, weights)
         variables = self.model.trainable_variables
-        self.rule = (Adam if optimizer == "adam" else SGD)(variables, learning_rate)
+        self.rule: Adam | SGD
+        if optimizer == "adam":
+            self.rule = Adam(variables, learning_rate)
+        else:
+            rule = AdamW if optimizer == "adamw" else SGD
+            self.rule = rule(variables, learning_rate, weight_decay)
+        self.rates: Iterator[float] | None = None  # of the steps to come, where there is a schedule
+        if learning_rates is not None:
+            self.rates = chain(learning_rates.tolist(), repeat(float(learning_rates[-1])))
         options = {"jit_compile": mode == "compiled", "autograph": False}  # nothing to convert
 
         @tf.function(**options)
         def train_step(images: Tensor, labels: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
                 logits = self.model(tf.cast(images, self.compute_dtype), training=True)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-                loss = tf.reduce_mean(losses)
+                loss = tf.reduce_mean(cross_entropy(labels, logits, label_smoothing))
             gradients = tape.gradient(loss, variables, scale)
             self.rule.apply([g / scale for g in gradients] if scale else gradients)
             return loss
@@ -170,10 +213,19 @@ class Implementation:
         def train_steps(images: Tensor, labels: Tensor, order: Tensor) -> Tensor:
             return tf.map_fn(lambda i: train_step(images[i], labels[i]), order, **loop)
 
+        def scheduled_steps(images: Tensor, labels: Tensor, order: Tensor, rates: Tensor) -> Tensor:
+            def step(each: tuple[Tensor, Tensor]) -> Tensor:
+                i, rate = each
+                self.rule.learning_rate.assign(rate)
+                return train_step(images[i], labels[i])
+
+            return tf.map_fn(step, (order, rates), **loop)
+
         def infer_steps(images: Tensor, order: Tensor) -> Tensor:
             return tf.map_fn(lambda i: forward(images[i]), order, **loop)[-1]
 
-        self.train_steps, self.infer_steps, self.forward = train_steps, infer_steps, forward
+        self.train_steps = scheduled_steps if self.rates else train_steps
+        self.infer_steps, self.forward = infer_steps, forward
         self.kinds: list[tf.TensorSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -183,15 +235,18 @@ class Implementation:
         kinds = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in self.placed]
         if kinds != self.kinds:  # traced once, for any number of batches and steps
             self.kinds, order = kinds, tf.TensorSpec([None], tf.int32)
-            self.train_loop = tf.function(self.train_steps, [*kinds, order], autograph=False)
+            given = [*kinds, order, *([tf.TensorSpec([None], self.dtype)] if self.rates else [])]
+            self.train_loop = tf.function(self.train_steps, given, autograph=False)
             self.infer_loop = tf.function(self.infer_steps, [kinds[0], order], autograph=False)
 
     def set_learning_rate(self, rate: float) -> None:
         self.rule.learning_rate.assign(rate)
 
     def train(self, steps: int) -> np.ndarray:
-        order = tf.constant(list(islice(self.batches, steps)))
-        return self.train_loop(*self.placed, order).numpy()  # the copy waits for the device
+        given = [*self.placed, tf.constant(list(islice(self.batches, steps)))]
+        if self.rates:
+            given.append(tf.constant(list(islice(self.rates, steps)), self.dtype))
+        return self.train_loop(*given).numpy()  # the copy waits for the device
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self.forward(tf.constant(images, self.dtype)).numpy()

@@ -5,6 +5,8 @@ No network is here: `torch_module` and its siblings each have their own.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain, repeat
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,16 +105,28 @@ def scaler_for(precision: str, device: torch.device) -> torch.GradScaler:
     return torch.GradScaler(device.type, LOSS_SCALE, growth_interval=10**6, enabled=enabled)
 
 
+def decaying(model: nn.Module, weight_decay: float) -> Iterable[Any]:
+    """Parameters as an optimizer takes them: the kernels decay, batch norms and biases do not."""
+    if not weight_decay:
+        return model.parameters()
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [
+        {"params": kernels, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
 def fused_optimizer(
-    name: str, parameters: Iterator[nn.Parameter], learning_rate: float | Tensor, graphed: bool
+    name: str, parameters: Iterable[Any], learning_rate: float | Tensor, graphed: bool
 ) -> torch.optim.Optimizer:
-    """Adam, or SGD with momentum, that updates all parameters by one kernel; `graphed`: so that a
-    CUDA graph can capture it.
+    """Adam, AdamW, or SGD with momentum, that updates all parameters of a group by one kernel;
+    `graphed`: so that a CUDA graph can capture it.
     """
-    if name == "adam":
-        options = {"eps": 1e-8, "fused": True, "capturable": graphed}
-        return torch.optim.Adam(parameters, learning_rate, **options)
-    return torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
+    rule = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    return rule(parameters, learning_rate, eps=1e-8, fused=True, capturable=graphed)
 
 
 def to_device(images: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -138,9 +152,16 @@ class Program:
         mode: str,
         optimizer: str,
         learning_rate: float,
+        weight_decay: float,
+        label_smoothing: float,
+        learning_rates: np.ndarray | None,
     ) -> None:
         count_no_batches(model)
         self.model, self.network = model, model
+        self.label_smoothing = label_smoothing
+        self.rates: Iterator[float] | None = None  # of the steps to come, where there is a schedule
+        if learning_rates is not None:
+            self.rates = chain(learning_rates.tolist(), repeat(float(learning_rates[-1])))
         self.autocast, self.scaler = autocast_to(precision, device), scaler_for(precision, device)
         self.loss_of = self.cross_entropy
         if mode not in ("eager", "cuda-graph"):
@@ -157,10 +178,12 @@ class Program:
             self.around_passes = nullcontext()  # a graph casts them itself: they may have changed
             if next(model.parameters()).dtype != torch.float64:  # kernels read it as a float32
                 rate = torch.tensor(learning_rate, device=device)
-        self.optimizer = fused_optimizer(optimizer, model.parameters(), rate, graphed)
+        parameters = decaying(model, weight_decay)
+        self.optimizer = fused_optimizer(optimizer, parameters, rate, graphed)
 
     def cross_entropy(self, images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(self.model(images), labels)
+        logits = self.model(images)
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """An optimizer step -> the loss before it."""
@@ -177,19 +200,22 @@ class Program:
             return self.network(images)
 
     def set_learning_rate(self, rate: float) -> None:
-        group = self.optimizer.param_groups[0]
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)  # where a graph reads it
-        else:
-            group["lr"] = rate
-            if isinstance(self.one_step, Graph):
-                self.one_step.forget()
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # where a graph reads it
+            else:
+                group["lr"] = rate
+                if isinstance(self.one_step, Graph):
+                    self.one_step.forget()
 
     def train(self, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndarray:
         """An optimizer step for each batch of images and labels -> their losses (steps,)."""
         self.model.train()
-        # copies, since graphs write over their losses
-        losses = [self.one_step(images, labels).clone() for images, labels in batches]
+        losses = []
+        for images, labels in batches:
+            if self.rates:
+                self.set_learning_rate(next(self.rates))
+            losses.append(self.one_step(images, labels).clone())  # a graph writes over its loss
         return torch.stack(losses).cpu().numpy()  # the copy waits for the device
 
     def infer(self, batches: Iterable[Tensor]) -> np.ndarray:

@@ -74,6 +74,9 @@ class Implementation:
         mode: str,
         optimizer: str,
         learning_rate: float,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        learning_rates: np.ndarray | None = None,
     ) -> None:
         self.device = set_up(device, precision)
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
@@ -88,6 +91,9 @@ class Implementation:
             mode=mode,
             optimizer=optimizer,
             learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            learning_rates=learning_rates,
         )
         self.optimizer = self.program.optimizer
 

@@ -1,6 +1,7 @@
 """Implementations that deviate from the reference, each in one way that is easy to miss."""
 
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -119,13 +120,8 @@ class BatchStatisticsWhenTimed(Implementation):
 
 
 class LabelSmoothing(Implementation):
-    def train(self, steps: int) -> np.ndarray:
-        plain = F.cross_entropy
-        F.cross_entropy = partial(plain, label_smoothing=1e-4)
-        try:
-            return super().train(steps)
-        finally:
-            F.cross_entropy = plain
+    def changed(self) -> None:
+        self.program.label_smoothing = 1e-4
 
 
 class ScaledLogits(Implementation):
@@ -246,6 +242,124 @@ class ForgottenMomentum(Implementation):
 class FrozenHead(Implementation):
     def changed(self) -> None:
         self.model.head.bias.requires_grad_(False)
+
+
+def decaying(optimizer: torch.optim.Optimizer) -> list[dict]:
+    """The group of the kernels, where something decays."""
+    return [group for group in optimizer.param_groups if group["weight_decay"]]
+
+
+class DecayedNorms(Implementation):
+    """Batch norms and biases decay too, as in torchvision's reference training by default."""
+
+    def changed(self) -> None:
+        for group in decaying(self.optimizer):
+            self.optimizer.param_groups[1]["weight_decay"] = group["weight_decay"]
+
+
+class DecayedBias(Implementation):
+    """The head's bias decays with its kernel; the batch norms do not."""
+
+    def changed(self) -> None:
+        for group in decaying(self.optimizer):
+            bias = self.model.head.bias
+            others = self.optimizer.param_groups[1]["params"]
+            others[:] = [each for each in others if each is not bias]
+            group["params"].append(bias)
+
+
+class UndecayedHead(Implementation):
+    def changed(self) -> None:
+        for group in decaying(self.optimizer):
+            kernel = self.model.head.weight
+            group["params"] = [each for each in group["params"] if each is not kernel]
+            self.optimizer.param_groups[1]["params"].append(kernel)
+
+
+class ForgottenDecay(Implementation):
+    def changed(self) -> None:
+        for group in decaying(self.optimizer):
+            group["weight_decay"] = 0.0
+
+
+class DecoupledDecay(Implementation):
+    """SGD's decay apart from the gradient and times the rate, as Keras has it."""
+
+    scaled = True
+
+    def changed(self) -> None:
+        for group in decaying(self.optimizer):
+            decay, group["weight_decay"] = group["weight_decay"], 0.0
+            self.optimizer.register_step_pre_hook(partial(self.shrink, group, decay))
+
+    def shrink(self, group: dict, decay: float, *_: object) -> None:
+        for parameter in group["params"]:
+            parameter.data *= 1 - decay * (group["lr"] if self.scaled else 1.0)
+
+
+class UnscaledDecay(DecoupledDecay):
+    """AdamW's decay without the rate, as its paper writes it."""
+
+    scaled = False
+
+
+class CoupledDecay(Implementation):
+    """AdamW's decay as a part of the gradient, as Adam has it in PyTorch."""
+
+    def changed(self) -> None:
+        for group in decaying(self.optimizer):
+            group["decoupled_weight_decay"] = False
+
+
+class FoldedRates(Implementation):
+    """Momentum of gradients times the rates of their steps, as Keras has it, under a schedule."""
+
+    def changed(self) -> None:
+        self.program.set_learning_rate = self.fold  # type: ignore[method-assign]
+
+    def fold(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                state = self.optimizer.state[parameter]
+                if "momentum_buffer" in state:
+                    state["momentum_buffer"] *= group["lr"] / rate
+            group["lr"] = rate
+
+
+class LateSchedule(Implementation):
+    """Each step at the rate of the one before, as by a scheduler that steps too late."""
+
+    def changed(self) -> None:
+        if self.program.rates:
+            first = self.optimizer.param_groups[0]["lr"]
+            self.program.rates = chain([first], self.program.rates)
+
+
+class EarlySchedule(Implementation):
+    """Each step at the rate of the next, as by a scheduler that steps before the optimizer."""
+
+    def changed(self) -> None:
+        if self.program.rates:
+            next(self.program.rates)
+
+
+class Float32Rates(Implementation):
+    def changed(self) -> None:
+        if self.program.rates:
+            self.program.rates = (float(np.float32(rate)) for rate in self.program.rates)
+
+
+class ForgottenSmoothing(Implementation):
+    def changed(self) -> None:
+        self.program.label_smoothing = 0.0
+
+
+class SmoothingOfOthers(Implementation):
+    """The label keeps 1 - s, and the other classes alone share s."""
+
+    def changed(self) -> None:
+        classes = self.model.head.out_features
+        self.program.label_smoothing *= classes / (classes - 1)
 
 
 def strided(model: nn.Module) -> list[nn.Conv2d]:

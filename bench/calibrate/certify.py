@@ -138,26 +138,23 @@ def _known(name: str) -> Half | None:
 
 def _problem(executable: Executable) -> Path:
     """The file with the problem and the reference's solution, worked out where there is none."""
-    model, optimizer, recipe = _posed(executable)
+    training = executable.training
     name = _problem_entry(executable)
     if known := cache.find(name):
         return known
     with TemporaryFolder() as folder:
         fresh = folder.path / "problem.npz"
-        words = (model, optimizer, recipe, str(fresh))
+        words = (executable.model, json.dumps(plain(training)), str(fresh))
         if processes.run("bench.identity.problem", *words, variables=SLEEPY):
-            raise UsageError(f"the reference of {model} with {optimizer} could not be computed")
+            what = f"{executable.model} with {training.label}"
+            raise UsageError(f"the reference of {what} could not be computed")
         return cache.adopt(name, fresh)
-
-
-def _posed(executable: Executable) -> tuple[str, str, str]:
-    """What the problem depends on: model, optimizer and recipe."""
-    return executable.model, executable.optimizer or "adam", executable.recipe or "constant"
 
 
 def _problem_entry(executable: Executable) -> str:
     digest = fingerprint(sources([module_file(bench, "identity", "problem")]))
-    return f"problems/{'-'.join(_posed(executable))}-{digest[:16]}.npz"
+    posed = (executable.model, executable.training.recipe, *executable.training.label.split())
+    return f"problems/{'-'.join(posed)}-{digest[:16]}.npz"
 
 
 def _key(executable: Executable, checks: Sources) -> str:

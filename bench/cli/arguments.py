@@ -2,8 +2,9 @@
 
 import argparse
 import re
+from typing import Any
 
-from bench.cells import DEVICES, MODES, OPTIMIZERS, PRECISIONS, RECIPES
+from bench.cells import DEVICES, MODES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
 
 IMPLEMENTATIONS = (
     "a name that `list` shows, one of its backends as in keras_functional[jax], the path of a "
@@ -54,14 +55,36 @@ def executable_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=OPTIMIZERS,
         default=["adam"],
-        help="optimizers to train with (default: adam)",
+        help="optimizers to train with; sgd has momentum 0.9 (default: adam)",
+    )
+    add(
+        "--weight-decay",
+        type=fraction,
+        metavar="D",
+        help="decay of kernels, such as 5e-4, not of batch norms and biases: of sgd a part of the "
+        "gradient, of adamw apart from it (default: none; of adamw 0.01)",
     )
     add(
         "--recipe",
         choices=RECIPES,
         default="constant",
         help="constant keeps the learning rate; article divides it by 3 after each quarter of the "
-        "steps, and moves and mirrors images at random (default: constant)",
+        "steps, and moves and mirrors images at random; augmented does the latter alone (default: "
+        "constant)",
+    )
+    add(
+        "--schedule",
+        choices=SCHEDULES,
+        default="constant",
+        help="how the learning rate changes: cosine warms up for a tenth of the steps, one-cycle "
+        "rises for three tenths, and both fall to almost 0; constant leaves it to the recipe "
+        "(default: constant)",
+    )
+    add(
+        "--label-smoothing",
+        type=fraction,
+        metavar="S",
+        help="the part of each target that all classes share, such as 0.1 (default: none)",
     )
     add(
         "--timeout",
@@ -80,6 +103,15 @@ def wait_argument(parser: argparse.ArgumentParser) -> None:
         help="where another measurement goes on, wait until it has ended (default: say who "
         "measures, and end)",
     )
+
+
+def training_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a `Request` that say how its networks train, but for optimizer and recipe."""
+    return {
+        "schedule": options.schedule,
+        "weight_decay": options.weight_decay,
+        "label_smoothing": options.label_smoothing,
+    }
 
 
 def positive(text: str) -> int:

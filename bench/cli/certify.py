@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cells import Executable, obstacle
-from bench.cli.arguments import executable_arguments, wait_argument
+from bench.cli.arguments import executable_arguments, training_of, wait_argument
 from bench.identity.certificate import Certificate
 from bench.request.matrix import named
 from bench.request.profiles import PROFILES
@@ -102,6 +102,7 @@ def _request(options: argparse.Namespace) -> Request:
         precision=tuple(options.precision),
         optimizer=tuple(options.optimizer),
         recipe=options.recipe,
+        **training_of(options),
     )
     return filled(request, PROFILES["quick"])
 
@@ -114,7 +115,7 @@ def _table(executable: Executable, certificate: Certificate) -> "Table":
     from bench.reports.formats.plain_table import plain_table
 
     device, precision, model = executable.device, executable.precision, executable.model
-    what = executable.optimizer or "infer"
+    what = executable.trained
     table = plain_table(title=f"\n{executable.label} {model} {device} {precision} {what}")
     for name in ("half", "check", "error", "limit", "verdict"):
         table.add_column(name, no_wrap=True)

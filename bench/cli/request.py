@@ -12,6 +12,7 @@ from bench.cli.arguments import (
     fraction,
     natural,
     positive,
+    training_of,
 )
 from bench.errors import UsageError, check_text
 from bench.request.profiles import EVALUATE_EVERY, PROFILES, STREAMS
@@ -181,6 +182,7 @@ def request_of(options: argparse.Namespace) -> Request:
         batch_size=_tuple(options.batch_size),
         optimizer=tuple(options.optimizer),
         recipe=options.recipe,
+        **training_of(options),
         dataset=options.dataset,
         seed=options.seed,
         load_weights=_absolute(options.load_weights),

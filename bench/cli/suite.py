@@ -230,7 +230,8 @@ def of_run(run: Run) -> tuple[Table, list[Table]]:
 
 MATRIX = (
     *("impl", "model", "workload", "device", "precision", "mode", "batch_size", "optimizer"),
-    *("recipe", "dataset", "seed", "load_weights", "threads"),
+    *("weight_decay", "recipe", "schedule", "label_smoothing"),
+    *("dataset", "seed", "load_weights", "threads"),
 )
 
 

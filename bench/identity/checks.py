@@ -7,23 +7,31 @@ semantics; in the precision that is timed, with the mode and the layout that are
 half proves that this very executable computes that function.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol, Unpack
 
 import numpy as np
 
-from bench.data.recipes import stretches
+from bench.cells import Training
+from bench.data import recipes
 from bench.identity.limits import LIMITS, ROUNDING_ROOM
 from bench.identity.problem import STEPS, Problem, Solution, learning_rates
-from resnet_impls.contract import Implementation, skipped_steps
+from resnet_impls.contract import Implementation, Options, skipped_steps
 from resnet_impls.weights import Weights
 
 # A step of SGD from rest shows the gradient, (before - after) / rate; a power of two costs no
 # rounding, and a large one lifts the gradient above the rounding of the weights.
 GRADIENT_RATE = 1024.0
 
-Build = Callable[[Weights, str, float], Implementation]  # weights, optimizer, learning rate
+
+class Build(Protocol):
+    """Builds what is certified."""
+
+    def __call__(
+        self, weights: Weights, optimizer: str, learning_rate: float, **options: Unpack[Options]
+    ) -> Implementation: ...
 
 
 @dataclass(frozen=True)
@@ -43,13 +51,12 @@ def checks(
     build: Build,
     problem: Problem,
     solution: Solution,
-    optimizer: str,
-    recipe: str,
+    training: Training,
     precision: str,
 ) -> list[Check]:
     """Compare an implementation with the reference; those with a limit for `precision`, in order.
 
-    `solution` is that of `optimizer` and `recipe`. Raises whatever the implementation raises.
+    `solution` is that of `training`. Raises whatever the implementation raises.
     """
     limits = dict(LIMITS[precision])
     if precision == "fp32":
@@ -60,7 +67,7 @@ def checks(
     images, labels = problem.images.astype(dtype), problem.labels
     errors = {
         name: error
-        for name, error in _errors(build, start, images, labels, solution, optimizer, recipe)
+        for name, error in _errors(build, start, images, labels, solution, training)
         if name in limits
     }
     return [Check(name, float(errors[name]), limits[name]) for name in limits]
@@ -72,11 +79,13 @@ def _errors(
     images: np.ndarray,
     labels: np.ndarray,
     solution: Solution,
-    optimizer: str,
-    recipe: str,
+    training: Training,
 ) -> Iterator[tuple[str, float]]:
-    rates = learning_rates(optimizer, recipe)
-    trained = build(start, optimizer, rates[0])
+    rates = learning_rates(training)
+    options = recipes.options(training, rates)
+    trained = build(start, training.optimizer, float(rates[0]), **options)
+    if training.schedule:
+        rates = np.full(STEPS[-1], rates[0])  # it has the schedule itself: nothing is set
     yield "tensors", odd(trained.weights(), start)
 
     trained.place(images[:1], labels[:1])
@@ -87,7 +96,7 @@ def _errors(
     losses = np.empty(0, np.float32)
     for earlier, step in pairwise((0, *STEPS)):
         before = rates[max(0, earlier - 1)]  # the rate in force
-        losses = np.append(losses, train(trained, before, rates[earlier:step]))
+        losses = np.append(losses, train(trained, before, rates[earlier:step].tolist()))
         ours, theirs = trained.weights(), solution.weights[step]
         yield "loss of step 1", relative(losses[:1], solution.losses[:1])
         for what, names in (
@@ -99,7 +108,8 @@ def _errors(
     yield "losses of 20 steps", relative(losses, solution.losses)
     yield "skipped steps", skipped_steps(trained)
 
-    stepped = build(start, "sgd", GRADIENT_RATE)
+    plain = Training("sgd", label_smoothing=training.label_smoothing)
+    stepped = build(start, "sgd", GRADIENT_RATE, **recipes.options(plain, rates))
     stepped.place(images[:1], labels[:1])
     stepped.train(1)
     after = stepped.weights()
@@ -122,7 +132,7 @@ def train(implementation: Implementation, rate: float, rates: Iterable[float]) -
     losses.
     """
     losses = []
-    for each, steps in stretches(rates):
+    for each, steps in recipes.stretches(rates):
         if each != rate:
             implementation.set_learning_rate(each)
             rate = each

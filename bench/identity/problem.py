@@ -1,6 +1,7 @@
 """The problem of a certificate: weights and batches, and the reference's solution.
 
-`python -m bench.identity.problem MODEL OPTIMIZER RECIPE FILE` works one out, in a subprocess.
+`python -m bench.identity.problem MODEL TRAINING FILE` works one out, in a subprocess; TRAINING is
+JSON.
 """
 
 import sys
@@ -10,8 +11,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench.cells import LEARNING_RATES
-from bench.data.recipes import RECIPES
+from bench.cells import LEARNING_RATES, Training
+from bench.data import recipes
+from bench.validation import parse
 from resnet_impls.architecture import ARCHITECTURES, Architecture, Conv
 from resnet_impls.numpy_reference import Backward, Pass, Reference, softmax_cross_entropy
 from resnet_impls.weights import Weights, initial_weights
@@ -156,35 +158,41 @@ def decide(architecture: Architecture, weights: Weights, stream: np.random.Gener
         put(last, sides)
 
 
-def learning_rates(optimizer: str, recipe: str) -> list[float]:
-    """The learning rate of each of the 20 steps."""
-    rates: list[float] = RECIPES[recipe].learning_rates(RATES[optimizer], STEPS[-1]).tolist()
-    return rates
+def learning_rates(training: Training) -> np.ndarray:
+    """The learning rate of each of the 20 steps, (20,) float64."""
+    return recipes.learning_rates(training, RATES[training.optimizer], STEPS[-1])
 
 
-def solve(problem: Problem, optimizer: str, recipe: str) -> Solution:
+def solve(problem: Problem, training: Training) -> Solution:
     """Solve a problem with the reference, in float64."""
-    rates = learning_rates(optimizer, recipe)
+    rates = learning_rates(training)
     images, labels = problem.images, problem.labels
     trained = Reference(
-        problem.architecture, problem.weights, optimizer=optimizer, learning_rate=rates[0]
+        problem.architecture,
+        problem.weights,
+        optimizer=training.optimizer,
+        learning_rate=rates[0],
+        weight_decay=training.weight_decay or 0.0,
+        label_smoothing=training.label_smoothing or 0.0,
     )
     logits = trained.predict(images[0])
     _, gradients, _, _ = trained.gradients(images[0], labels[0])
     losses, weights = [], {}
-    for step, trained.learning_rate in enumerate(rates):
+    for step, trained.learning_rate in enumerate(rates.tolist()):
         losses.append(trained.train_step(images[step % BATCHES], labels[step % BATCHES]))
         if step + 1 in STEPS:
             weights[step + 1] = {name: value.copy() for name, value in trained.weights.items()}
-    return Solution(logits, np.array(losses), gradients, rounding(problem, gradients), weights)
+    rounded = rounding(problem, gradients, training.label_smoothing or 0.0)
+    return Solution(logits, np.array(losses), gradients, rounded, weights)
 
 
-def rounding(problem: Problem, gradients: Weights) -> tuple[float, float]:
+def rounding(problem: Problem, gradients: Weights, smoothing: float) -> tuple[float, float]:
     """The `rounding` of a Solution whose gradients, of the first batch, are these."""
     single = {name: value.astype(np.float32) for name, value in problem.weights.items()}
     batch = Pass(problem.architecture, single, training=True)
     logits, backward = batch.network(problem.images[0].astype(np.float32))
-    backward(softmax_cross_entropy(logits, problem.labels[0])[1].astype(np.float32))
+    _, dlogits = softmax_cross_entropy(logits, problem.labels[0], smoothing)
+    backward(dlogits.astype(np.float32))
     wrong = {n: np.sum((batch.gradients[n] - value) ** 2) for n, value in gradients.items()}
     right = {n: np.sum(value**2) for n, value in gradients.items()}
     worst = max(wrong[n] / right[n] for n in gradients)
@@ -221,9 +229,9 @@ def load(file: Path | BinaryIO, architecture: Architecture) -> tuple[Problem, So
 
 
 def main() -> int:
-    model, optimizer, recipe, file = sys.argv[1:]
+    model, training, file = sys.argv[1:]
     problem = pose(small(ARCHITECTURES[model]))
-    save(Path(file), problem, solve(problem, optimizer, recipe))
+    save(Path(file), problem, solve(problem, parse(training, Training)))
     return 0
 
 

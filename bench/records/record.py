@@ -41,7 +41,10 @@ class Record:
     optimizer: str | None = None
     recipe: str | None = None
     weights: str | None = None  # the file that the weights were loaded from
-    learning_rate: Number | None = None  # of the first step
+    learning_rate: Number | None = None  # of the first step; of a schedule the highest
+    schedule: str | None = None  # None: the rate changes as the recipe says
+    weight_decay: NotNegative | None = None  # None: none
+    label_smoothing: NotNegative | None = None  # None: none
     dataset: str
     seed: Count
     steps: PositiveInt

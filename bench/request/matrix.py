@@ -14,7 +14,9 @@ from bench.cells import (
     OPTIMIZERS,
     PRECISIONS,
     RECIPES,
+    SCHEDULES,
     TRAINING,
+    WEIGHT_DECAYS,
     WORKLOADS,
     Cell,
     Executable,
@@ -103,6 +105,8 @@ def _product(request: Request) -> Iterator[Cell]:
         raise UsageError("the options say nothing of impl, device, steps or batch_size")
     _check_names(request)
     _check_sizes(request)
+    _check_training(request)
+    schedule = request.schedule if request.schedule != "constant" else None
     sizes = [LARGEST if size == "max" else size for size in batch_sizes]
     for row, engine in contenders(request.impl):
         modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
@@ -143,6 +147,9 @@ def _product(request: Request) -> Iterator[Cell]:
                 target_accuracy=request.target_accuracy if to_target else None,
                 evaluate_every=request.evaluate_every if to_target else None,
                 streams=n if workload == "infer-streams" else None,
+                schedule=schedule if trains else None,
+                weight_decay=request.weight_decay or WEIGHT_DECAYS.get(rule) if trains else None,
+                label_smoothing=request.label_smoothing if trains else None,
             )
 
 
@@ -158,6 +165,21 @@ def _check_sizes(request: Request) -> None:
                 raise UsageError(f"{number} {what}: choose at most {most:,}")
 
 
+def _check_training(request: Request) -> None:
+    """Raises UsageError for decay of an optimizer that has none, and for two schedules."""
+    without = [rule for rule in request.optimizer if rule not in WEIGHT_DECAYS]
+    if request.weight_decay and without:
+        raise UsageError(
+            f"--weight-decay {request.weight_decay:g}: {without[0]} has none here; choose "
+            f"--optimizer {' or '.join(WEIGHT_DECAYS)}"
+        )
+    if request.schedule != "constant" and request.recipe == "article":
+        raise UsageError(
+            f"--schedule {request.schedule}: the recipe article has a schedule of its own; choose "
+            "--recipe augmented, which has its images alone"
+        )
+
+
 def _check_names(request: Request) -> None:
     """Raises UsageError for a name that is not known here, as a file of another run may hold."""
     for what, given, known in (
@@ -168,6 +190,7 @@ def _check_names(request: Request) -> None:
         ("precision", request.precision, PRECISIONS),
         ("optimizer", request.optimizer, OPTIMIZERS),
         ("recipe", (request.recipe,), RECIPES),
+        ("schedule", (request.schedule,), SCHEDULES),
         ("dataset", (request.dataset,), DATASETS),
         ("input", request.input, ("native", *INPUTS)),
     ):

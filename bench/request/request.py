@@ -23,7 +23,10 @@ class Request:
     precision: tuple[str, ...] = ("fp32",)
     batch_size: tuple[PositiveInt | Literal["max"], ...] | None = None
     optimizer: tuple[str, ...] = ("adam",)
+    weight_decay: Positive | None = None  # None: the optimizer's default
     recipe: str = "constant"
+    schedule: str = "constant"  # constant: as the recipe says
+    label_smoothing: Positive | None = None  # None: none
     dataset: str = "digits"
     seed: Count = 0
     load_weights: str | None = None  # a file

@@ -2,14 +2,19 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
+from itertools import chain, repeat
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Unpack
+
+import numpy as np
 
 from bench.cells import Cell, Executable, implementation
 from bench.worker import memory
 from resnet_impls.architecture import Architecture
-from resnet_impls.contract import Implementation
+from resnet_impls.contract import Implementation, Options
 from resnet_impls.weights import Weights
 
 
@@ -32,9 +37,16 @@ def built(
     weights: Weights,
     optimizer: str,
     learning_rate: float,
+    **options: Unpack[Options],
 ) -> Implementation:
-    """The network of `subject`, by its imported `module`. Raises ImportError as `imported` does."""
+    """The network of `subject`, by its imported `module`.
+
+    Raises ImportError as `imported` does, NotImplementedError for an option that it does not take.
+    """
     _require_device(subject)
+    known = _known(module, options) if options else {}
+    if lacking := sorted(options.keys() - known.keys() - {"learning_rates"}):
+        raise NotImplementedError(f"its class Implementation takes no {' and no '.join(lacking)}")
     network: Implementation = module.Implementation(
         architecture,
         weights,
@@ -43,8 +55,40 @@ def built(
         mode=subject.mode,
         optimizer=optimizer,
         learning_rate=learning_rate,
+        **known,
     )
+    rates = options.get("learning_rates")
+    if rates is not None and "learning_rates" not in known:
+        return StepByStep(network, rates)
     return network
+
+
+def _known(module: ModuleType, options: Options) -> dict[str, Any]:
+    """Those of `options` that a module's class takes."""
+    taken = inspect.signature(module.Implementation).parameters
+    every = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    return {name: value for name, value in options.items() if every or name in taken}
+
+
+class StepByStep:
+    """An implementation that knows of no schedule: its rate is set before each of its steps."""
+
+    def __init__(self, network: Implementation, rates: np.ndarray) -> None:
+        if not hasattr(network, "set_learning_rate"):
+            raise NotImplementedError("a schedule needs a method set_learning_rate(rate)")
+        self.network = network
+        self.rates = chain(rates.tolist(), repeat(float(rates[-1])))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
+
+    def train(self, steps: int) -> np.ndarray:
+        """The next optimizer steps, each at its rate; losses (steps,)."""
+        losses = []
+        for _ in range(steps):
+            self.network.set_learning_rate(next(self.rates))
+            losses.append(self.network.train(1))
+        return np.concatenate(losses)
 
 
 def _require_device(subject: Cell | Executable) -> None:

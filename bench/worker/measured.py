@@ -8,9 +8,9 @@ from time import perf_counter
 import numpy as np
 import psutil
 
-from bench.cells import TRAINING, Cell, backend, installed
+from bench.cells import TRAINING, Cell, Training, backend, installed
+from bench.data import recipes
 from bench.data.augmentation import Batch, augmented
-from bench.data.recipes import RECIPES
 from bench.data.sharing import open_folder
 from bench.machine.devices import ACCELERATORS
 from bench.machine.state import own_cpu_s
@@ -57,13 +57,15 @@ class MeasuredCell:
         module = implementations.imported(cell)
         imported = perf_counter()
         pipeline = fed.start(cell, self.data)  # it may fork: before the framework begins threads
+        self.training = cell.training or Training("sgd")  # which then takes no step
+        rate = cell.learning_rate or 0.0
+        steps = cell.steps if cell.training else 1
+        self.rates = recipes.learning_rates(self.training, rate, steps)
         self.implementation = implementations.built(
-            cell,
-            module,
-            architecture,
-            weights,
-            cell.optimizer or "sgd",
-            cell.learning_rate or 0.0,
+            *(cell, module, architecture, weights),
+            self.training.optimizer,
+            rate,
+            **recipes.options(self.training, self.rates),
         )
         if batches and not cell.streams:  # each stream places its own
             self.implementation.place(**batches)
@@ -96,9 +98,10 @@ class MeasuredCell:
             return InferStreams(self.implementation, trained, cell.streams, **batches)
         if cell.workload == "infer":
             return Infer(self.implementation, trained)
-        recipe = RECIPES[str(cell.recipe)]
-        rates = recipe.learning_rates(cell.learning_rate or 0.0, cell.steps)
-        if recipe.parts > 1 and not hasattr(self.implementation, "set_learning_rate"):
+        recipe, rates = recipes.RECIPES[self.training.recipe], self.rates
+        if self.training.schedule:  # the implementation has it, from when it was built
+            rates = np.full(cell.steps, rates[0])
+        elif recipe.parts > 1 and not hasattr(self.implementation, "set_learning_rate"):
             raise NotImplementedError("the recipe needs a method set_learning_rate(rate)")
         feed = augmented(data.train_images, data.train_labels, cell.batch_size, cell.seed)
         if pipeline:

@@ -86,8 +86,7 @@ def certify(executable: Executable, problem_file: Path) -> Certified:
             build,
             posed,
             solution,
-            executable.optimizer,
-            executable.recipe or "constant",
+            executable.training,
             executable.precision,
         )
     # JSON has neither nan nor infinity: None is an error that is no number

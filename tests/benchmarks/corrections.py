@@ -31,7 +31,12 @@ UNPADDED = ("if conv.stride > 1 and conv.padding:", "if False:")  # leaves strid
 KERAS: dict[str, tuple[tuple[str, str], ...]] = {
     "padding": (UNPADDED,),
     "running variance": (("return BatchNormalization(", "return layers.BatchNormalization("),),
-    "Adam's epsilon": (("rule = Adam(", "rule = keras.optimizers.Adam("),),
+    "Adam's epsilon": (
+        (
+            "optimizer_of(optimizer, learning_rate, weight_decay, learning_rates)",
+            "keras.optimizers.Adam(learning_rate, epsilon=1e-8)",
+        ),
+    ),
 }
 # Contender -> correction -> phrases of its source, and what stands there without the correction
 CORRECTIONS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {

@@ -25,6 +25,7 @@ ASKED = [
     "--profile full --impl torch_module --no-certify --save-weights",
     "--precision-target 1% --max-replicates 40 --replicates 4 --optimizer adam sgd",
     "--model resnet18 --dataset synthetic --batch-size max --recipe article --device cpu",
+    "--optimizer sgd adamw --weight-decay 5e-4 --schedule one-cycle --label-smoothing 0.1",
     "--precision fp32 bf16 --timeout 30 --out here --machine-name desk",
 ]
 

@@ -113,6 +113,7 @@ def test_the_reference_with_keras_choices_is_the_articles_keras_model(
 import json
 import keras
 import numpy as np
+from bench.cells import Training
 from bench.identity import problem
 from bench.identity.checks import flat, relative
 from resnet_impls.article_keras import Implementation
@@ -140,7 +141,7 @@ errors.append(relative(flat(found, ours.weights), flat(ours.weights, ours.weight
 errors.append(relative(logits(), ours.predict(images[0])))
 
 plain = ArticleReference(TINY, start, Choices(), learning_rate=1e-3)
-solution = problem.solve(posed, "adam", "constant")
+solution = problem.solve(posed, Training("adam"))
 for step in range(20):
     plain.train_step(images[step % 4], labels[step % 4])
 errors.append(relative(flat(plain.weights, start), flat(solution.weights[20], start)))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import deviations
+from bench.cells import Training
 from bench.identity import checks as identity
 from bench.identity import problem
 from bench.identity.certificate import Half
@@ -29,16 +30,24 @@ CHECKS = {
 Posed = tuple[Problem, dict[str, Solution]]
 
 
+TRAININGS = {
+    "adam": Training("adam", "article"),
+    "sgd": Training("sgd", "article"),
+    "sgd decay": Training("sgd", "augmented", "one-cycle", weight_decay=5e-4, label_smoothing=0.1),
+    "adamw": Training("adamw", schedule="cosine", weight_decay=0.05),
+}
+
+
 @pytest.fixture(scope="module")
 def posed() -> Posed:
     stated = problem.pose(TINY)
-    return stated, {rule: problem.solve(stated, rule, "article") for rule in ("adam", "sgd")}
+    return stated, {name: problem.solve(stated, each) for name, each in TRAININGS.items()}
 
 
 def certify(
     contender: type[Implementation], posed: Posed, optimizer: str, precision: str = "fp64"
 ) -> list[Check]:
-    def build(weights, optimizer, learning_rate):
+    def build(weights, optimizer, learning_rate, **options):
         return contender(
             TINY,
             weights,
@@ -47,13 +56,14 @@ def certify(
             mode="eager",
             optimizer=optimizer,
             learning_rate=learning_rate,
+            **options,
         )
 
     stated, solutions = posed
-    return identity.checks(build, stated, solutions[optimizer], optimizer, "article", precision)
+    return identity.checks(build, stated, solutions[optimizer], TRAININGS[optimizer], precision)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", TRAININGS)
 @pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16", "fp16"])
 def test_the_same_function_passes_every_check(posed: Posed, optimizer: str, precision: str) -> None:
     checks = certify(Implementation, posed, optimizer, precision)
@@ -97,6 +107,22 @@ def test_the_same_function_passes_every_check(posed: Posed, optimizer: str, prec
         (deviations.RateChangesLate, "adam", "parameters after step 20"),
         (deviations.RateStays, "adam", "parameters after step 20"),
         (deviations.RateInMomentum, "sgd", "parameters after step 20"),
+        (deviations.DecayedNorms, "sgd decay", "parameters after step 1"),
+        (deviations.DecayedNorms, "adamw", "parameters after step 1"),
+        (deviations.DecayedBias, "sgd decay", "parameters after step 1"),
+        (deviations.UndecayedHead, "sgd decay", "parameters after step 1"),
+        (deviations.UndecayedHead, "adamw", "parameters after step 1"),
+        (deviations.ForgottenDecay, "sgd decay", "parameters after step 1"),
+        (deviations.DecoupledDecay, "sgd decay", "parameters after step 5"),
+        (deviations.UnscaledDecay, "adamw", "parameters after step 1"),
+        (deviations.CoupledDecay, "adamw", "parameters after step 1"),
+        (deviations.FoldedRates, "sgd decay", "parameters after step 5"),
+        (deviations.LateSchedule, "sgd decay", "parameters after step 5"),
+        (deviations.LateSchedule, "adamw", "parameters after step 5"),
+        (deviations.EarlySchedule, "sgd decay", "parameters after step 1"),
+        (deviations.Float32Rates, "adamw", "parameters after step 1"),
+        (deviations.ForgottenSmoothing, "sgd decay", "loss of step 1"),
+        (deviations.SmoothingOfOthers, "sgd decay", "loss of step 1"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -116,7 +142,7 @@ def decided() -> Posed:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problem, "RELU_INPUTS", 0)
         stated = problem.pose(TINY)
-    return stated, {"adam": problem.solve(stated, "adam", "article")}
+    return stated, {"adam": problem.solve(stated, TRAININGS["adam"])}
 
 
 @pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16"])

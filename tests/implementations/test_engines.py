@@ -13,6 +13,7 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from bench.cells import Training
 from bench.identity import inference, problem
 from bench.identity.checks import Check
 from bench.identity.limits import LIMITS
@@ -30,11 +31,11 @@ Posed = tuple[Problem, Solution]
 @pytest.fixture(scope="module")
 def posed() -> Posed:
     stated = problem.pose(TINY)
-    return stated, problem.solve(stated, "sgd", "constant")
+    return stated, problem.solve(stated, Training("sgd"))
 
 
 def certify(module: ModuleType, posed: Posed, precision: str = "fp32") -> list[Check]:
-    def build(weights, optimizer, learning_rate):
+    def build(weights, optimizer, learning_rate, **_):
         return module.Implementation(
             posed[0].architecture,
             weights,
@@ -62,7 +63,7 @@ def test_an_engine_computes_the_references_function(name: str, posed: Posed) -> 
 @pytest.mark.parametrize("name", ENGINES)
 def test_it_does_so_with_all_that_the_family_has(name: str) -> None:
     stated = problem.pose(MIXED)
-    assert failed(certify(ENGINES[name], (stated, problem.solve(stated, "sgd", "constant")))) == []
+    assert failed(certify(ENGINES[name], (stated, problem.solve(stated, Training("sgd"))))) == []
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,7 @@ def test_what_needs_a_whole_framework_computes_it_too(
     name: str, precision: str, epsilon: float, passing: list[str]
 ) -> None:
     program = f"""
+from bench.cells import Training
 from bench.identity import inference, problem
 from networks import MIXED
 from resnet_impls import {name}
@@ -90,7 +92,7 @@ def build(weights, optimizer, learning_rate):
     )
 
 stated = problem.pose(MIXED)
-checks = inference.checks(build, stated, problem.solve(stated, "sgd", "constant"), {precision!r})
+checks = inference.checks(build, stated, problem.solve(stated, Training("sgd")), {precision!r})
 print([check.name for check in checks if check.passed])
 """
     environment = {

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from bench.cells import Cell
+from bench.cells import Cell, Training
 from bench.identity import problem
 from bench.identity.limits import LIMITS
 from bench.parent.child import one_worker
@@ -42,13 +43,27 @@ BY_DEFAULT = [row for row in ROWS if row[2] == DEFAULT[row[:2]]]
 DISTINCT = [row for row in BY_DEFAULT if row[0] not in SIBLINGS]
 
 
+ARTICLE = Training("sgd", "article")  # where a rate that is carried along in the momentum shows
+TRAININGS = (
+    Training("adam"),
+    Training("sgd", weight_decay=5e-4),
+    Training("sgd", "augmented", "one-cycle", weight_decay=5e-4, label_smoothing=0.1),
+    Training("adamw", schedule="cosine", weight_decay=0.05),
+)
+
+
 @pytest.fixture(scope="session")
-def problem_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SGD by the article's recipe, where a rate that is carried along in the momentum shows."""
-    posed = problem.pose(MIXED)
-    path = tmp_path_factory.mktemp("problem") / "mixed.npz"
-    problem.save(path, posed, problem.solve(posed, "sgd", "article"))
-    return path
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Training], Path]:
+    """The file of the problem and its solution, by how the network trains."""
+    posed, folder = problem.pose(MIXED), tmp_path_factory.mktemp("problem")
+
+    @cache
+    def file(training: Training) -> Path:
+        path = folder / f"{training.label}.npz"
+        problem.save(path, posed, problem.solve(posed, training))
+        return path
+
+    return file
 
 
 @pytest.fixture
@@ -80,38 +95,63 @@ def on_backends(rows: list[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
     return [(each, [(name, mode) for name, on, mode in rows if on == each]) for each in backends]
 
 
+CERTIFY = """
+import sys
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from bench.cells import Training
+from bench.identity import checks as identity, problem
+from networks import MIXED
+
+def build(name, mode, weights, optimizer, learning_rate, **options):
+    return import_module(f"resnet_impls.{name}").Implementation(
+        MIXED, weights, device="cpu", precision="fp64", mode=mode,
+        optimizer=optimizer, learning_rate=learning_rate, **options
+    )
+
+found, posed = [], problem.load(Path(sys.argv[1]), MIXED)
+training, rows = eval(sys.argv[2]), eval(sys.argv[3])
+for row in rows:
+    checks = identity.checks(partial(build, *row), *posed, training, "fp64")
+    found.append((row, len(checks), [check for check in checks if not check.passed]))
+print(found)
+"""
+
+
 @pytest.mark.parametrize(
     ("backend", "rows"),
     on_backends([row for row in CERTIFIED if row != SLOW]),
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_float64_half_passes(
-    backend: str, rows: list[tuple[str, str]], problem_file: Path, program: Callable[..., str]
+    backend: str,
+    rows: list[tuple[str, str]],
+    solved: Callable[[Training], Path],
+    program: Callable[..., str],
 ) -> None:
-    certified = f"""
-import sys
-from functools import partial
-from importlib import import_module
-from pathlib import Path
-from bench.identity import checks as identity, problem
-from networks import MIXED
-
-def build(name, mode, weights, optimizer, learning_rate):
-    return import_module(f"resnet_impls.{{name}}").Implementation(
-        MIXED, weights, device="cpu", precision="fp64", mode=mode,
-        optimizer=optimizer, learning_rate=learning_rate,
-    )
-
-posed = problem.load(Path(sys.argv[1]), MIXED)
-found = []
-for row in {rows}:
-    checks = identity.checks(partial(build, *row), *posed, "sgd", "article", "fp64")
-    found.append((row, len(checks), [check for check in checks if not check.passed]))
-print(found)
-"""
     cell = {"implementation": rows[0][0], "backend": backend, "precision": "fp64"}
     passed = ", ".join(f"({row}, {len(LIMITS['fp64'])}, [])" for row in rows)
-    assert program(certified, problem_file, **cell) == f"[{passed}]"
+    assert program(CERTIFY, solved(ARTICLE), ARTICLE, rows, **cell) == f"[{passed}]"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("training", TRAININGS, ids=lambda training: training.label)
+@pytest.mark.parametrize(
+    ("backend", "rows"),
+    on_backends([row for row in CERTIFIED if row != SLOW]),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_float64_half_passes_with_decay_schedules_and_smoothing(
+    backend: str,
+    rows: list[tuple[str, str]],
+    training: Training,
+    solved: Callable[[Training], Path],
+    program: Callable[..., str],
+) -> None:
+    cell = {"implementation": rows[0][0], "backend": backend, "precision": "fp64"}
+    passed = ", ".join(f"({row}, {len(LIMITS['fp64'])}, [])" for row in rows)
+    assert program(CERTIFY, solved(training), training, rows, **cell) == f"[{passed}]"
 
 
 def test_torchvision_builds_and_trains_the_same_network() -> None:

@@ -16,7 +16,7 @@ import sys
 from functools import partial
 from pathlib import Path
 import numpy as np
-from bench.cells import Cell
+from bench.cells import Cell, Training
 from bench.data.datasets import ARRAYS, load
 from bench.identity import checks, problem
 from bench.worker import implementations
@@ -38,11 +38,11 @@ for dataset in ("digits", "synthetic"):
     measured.block(3)
     assert len(measured.finish(None).losses) == 6
 posed = problem.pose(problem.small(row))
-solution = problem.solve(posed, "sgd", "constant")
+solution = problem.solve(posed, Training("sgd"))
 executable = cell.executable
 module = implementations.imported(executable)
 build = partial(implementations.built, executable, module, posed.architecture)
-found = checks.checks(build, posed, solution, "sgd", "constant", "fp32")
+found = checks.checks(build, posed, solution, Training("sgd"), "fp32")
 assert all(check.passed for check in found), found
 """
 

@@ -61,7 +61,7 @@ def _row(executable: Executable, certificate: Certificate) -> tuple[str, ...]:
         executable.model,
         executable.device,
         executable.precision,
-        executable.optimizer or "–",
+        executable.training.label if executable.optimizer else "–",
         _worst(certificate.float64),
         _checks(certificate.timed),
         "passed" if certificate.passed else _failures(certificate),

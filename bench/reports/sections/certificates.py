@@ -15,7 +15,8 @@ def section(report: Report) -> str:
     verdicts: dict[tuple[str, str, str], None] = {}  # several of an executable, of different runs
     for r in report.records:
         if r.status in ("ok", "uncertified"):
-            name = f"{r.cell.label} {r.model} {r.device} {r.precision} {r.optimizer or '–'}"
+            trained = r.cell.training.label if r.cell.training else "–"
+            name = f"{r.cell.label} {r.model} {r.device} {r.precision} {trained}"
             float64 = r.certificate_float64 or "not certified"
             verdicts[name, float64, r.certificate_timed or "not certified"] = None
     passed = [row for row in verdicts if row[1:] == ("passed", "passed")]

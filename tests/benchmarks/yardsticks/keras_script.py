@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from resnet_impls.architecture import ARCHITECTURES
-from resnet_impls.keras_functional import Adam, keras_name
+from resnet_impls.keras_functional import keras_name
+from resnet_impls.keras_optimizers import Adam
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
