@@ -23,6 +23,8 @@ class Listed:
 
     implementations: Sequence[Offer]
     models: Sequence[str]
+    optimizers: Sequence[str]
+    schedules: Sequence[str]  # of the learning rate
     suites: Mapping[str, str]  # name -> what it measures
     untried_devices: Sequence[str]  # that this project has not run on yet
 
@@ -47,13 +49,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _listed() -> Listed:
+    from bench.cells import OPTIMIZERS, SCHEDULES
     from bench.machine.devices import DEVICES
     from bench.request.suite import ready
     from resnet_impls.architecture import ARCHITECTURES
 
     suites = {name: suite.description for name, suite in ready().items()}
     untried = [name for name, row in DEVICES.items() if not row.tried]
-    return Listed(list(_offers()), list(ARCHITECTURES), suites, untried)
+    trainings = list(OPTIMIZERS), list(SCHEDULES)
+    return Listed(list(_offers()), list(ARCHITECTURES), *trainings, suites, untried)
 
 
 def _offers() -> Iterator[Offer]:
@@ -96,6 +100,8 @@ def _show(listed: Listed) -> None:
         )
     console().print(table)
     console().print("models: " + ", ".join(listed.models), soft_wrap=True)
+    trainings = f"{', '.join(listed.optimizers)}; schedules: {', '.join(listed.schedules)}"
+    console().print(f"optimizers: {trainings}", soft_wrap=True)
     untried = ", ".join(listed.untried_devices)
     console().print(f"devices not yet run by the project: {untried}", soft_wrap=True)
     for name, description in listed.suites.items():

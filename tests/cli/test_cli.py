@@ -59,6 +59,10 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*RUN, "--mode", "slow"), "'slow'"),
     ((*RUN, "--workload", "play"), "'play'"),
     ((*RUN, "--optimizer", "lion"), "'lion'"),
+    ((*RUN, "--schedule", "linear"), "'linear'"),
+    *(((*RUN, "--weight-decay", value), f"{value!r}") for value in ("0", "-1", "1", "much")),
+    ((*RUN, "--optimizer", "sgd", "adam", "--weight-decay", "1e-4"), "adam has none here"),
+    ((*RUN, "--recipe", "article", "--schedule", "cosine"), "--recipe augmented"),
     ((*RUN, "--profile", "huge"), "'huge'"),
     *(
         ((*RUN, option, value), f"{value!r}")

@@ -5,8 +5,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from bench.cells import Training
 from bench.data.augmentation import SHIFT, augmented
-from bench.data.recipes import RECIPES, stretches
+from bench.data.recipes import RECIPES, SCHEDULES, learning_rates, stretches
 
 IMAGES = np.random.default_rng(0).standard_normal((10, 16, 16, 3), np.float32)
 LABELS = np.arange(10, dtype=np.int32)
@@ -28,6 +29,54 @@ def test_a_short_run_sees_as_much_of_the_schedule_as_it_has_steps(steps: int) ->
 
 def test_a_constant_rate_is_constant() -> None:
     assert RECIPES["constant"].learning_rates(0.05, 7).tolist() == [0.05] * 7
+
+
+def in_torch(schedule: str, rate: float, steps: int) -> list[float]:
+    """The rates that PyTorch's own schedulers set."""
+    from torch import nn, optim
+    from torch.optim import lr_scheduler
+
+    rule = optim.SGD(nn.Linear(1, 1).parameters(), rate)
+    scheduler: lr_scheduler.LRScheduler
+    if schedule == "one-cycle":
+        options = {"max_lr": rate, "anneal_strategy": "linear", "cycle_momentum": False}
+        scheduler = lr_scheduler.OneCycleLR(rule, total_steps=steps, **options)
+    else:
+        warm_up = steps // 10
+        first = lr_scheduler.LinearLR(rule, 1 / (warm_up + 1), total_iters=warm_up)
+        second = lr_scheduler.CosineAnnealingLR(rule, steps - warm_up)
+        scheduler = lr_scheduler.SequentialLR(rule, [first, second], milestones=[warm_up])
+    rates = []
+    for _ in range(steps):
+        rates.append(rule.param_groups[0]["lr"])
+        rule.step()
+        if len(rates) < steps:
+            scheduler.step()
+    return rates
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter")  # which SequentialLR itself passes
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [20, 73, 400])
+def test_a_schedule_has_the_rates_of_pytorchs_own(schedule: str, steps: int) -> None:
+    rates = learning_rates(Training("sgd", schedule=schedule), 0.05, steps)
+    assert rates.tolist() == pytest.approx(in_torch(schedule, 0.05, steps), rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 9, 10, 1001])
+def test_a_schedule_of_any_length_stays_above_0_and_at_most_at_its_rate(
+    schedule: str, steps: int
+) -> None:
+    rates = learning_rates(Training("adamw", schedule=schedule), 1e-3, steps)
+    assert rates.shape == (steps,)
+    assert (rates > 0).all()
+    assert rates.max() <= 1e-3 * (1 + 1e-12)
+
+
+def test_without_a_schedule_the_recipe_decides() -> None:
+    assert learning_rates(Training("sgd", "augmented"), 0.05, 3).tolist() == [0.05] * 3
+    assert len(set(learning_rates(Training("sgd", "article"), 0.05, 8))) == 4
 
 
 def test_stretches_hold_every_step_at_its_rate() -> None:
