@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from resnet_impls.architecture import ARCHITECTURES, Architecture, Block, Conv
-from resnet_impls.numpy_reference import Pass, Reference
+from resnet_impls.numpy_reference import Pass, Reference, softmax_cross_entropy
 from resnet_impls.torch_loops import FROM_TORCH, torch_name
 from resnet_impls.torch_module import Implementation
 from resnet_impls.weights import Weights, fingerprint, initial_weights
 
-LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05}
+LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05, "adamw": 1e-3}
+DECAY = 0.1  # so large that it shows
 
 
 def blocks(stem: int, width: int) -> tuple[tuple[Block, ...], ...]:
@@ -184,6 +185,46 @@ def adam(gradients: Iterable[float], weight: float, rate: float) -> float:
         denominator = (second / (1 - 0.999**step)) ** 0.5 + 1e-8
         weight -= rate * first / (1 - 0.9**step) / denominator
     return weight
+
+
+def test_weight_decay_is_of_kernels_alone_and_as_pytorchs() -> None:
+    """SGD's in the gradient, AdamW's apart from it and times the rate, against PyTorch's own."""
+    import torch
+
+    for optimizer in ("sgd", "adamw"):
+        start, rate = trained_weights(TINY), LEARNING_RATES[optimizer]
+        options = {"optimizer": optimizer, "learning_rate": rate, "weight_decay": DECAY}
+        model = Reference(TINY, start, **options)
+        theirs = {name: torch.tensor(start[name], dtype=torch.float64) for name in TINY.parameters}
+        groups = [
+            {"params": [theirs[n] for n in theirs if n.endswith(".kernel")], "weight_decay": DECAY},
+            {"params": [theirs[n] for n in theirs if not n.endswith(".kernel")]},
+        ]
+        momentum = {"momentum": 0.9} if optimizer == "sgd" else {}
+        kind = torch.optim.SGD if optimizer == "sgd" else torch.optim.AdamW
+        rule = kind(groups, rate, weight_decay=0.0, **momentum)
+        for images, labels in zip(*batches(TINY, 4, 6), strict=True):
+            _, gradients, *_ = model.gradients(images, labels)
+            for name, tensor in theirs.items():
+                tensor.grad = torch.from_numpy(gradients[name].copy())
+            rule.step()
+            model.train_step(images, labels)
+        for name, tensor in theirs.items():
+            assert relative(model.weights[name], tensor.numpy()) < 1e-12, name
+
+
+def test_smoothed_labels_are_pytorchs() -> None:
+    import torch
+    from torch.nn import functional
+
+    stream = np.random.default_rng(3)
+    logits, labels = stream.normal(0, 2, (6, 5)), stream.integers(0, 5, 6)
+    theirs = torch.tensor(logits, requires_grad=True)
+    loss = functional.cross_entropy(theirs, torch.from_numpy(labels), label_smoothing=0.1)
+    loss.backward()
+    ours, slope = softmax_cross_entropy(logits, labels, 0.1)
+    assert ours == pytest.approx(float(loss.detach()), rel=1e-12)
+    assert relative(slope, theirs.grad.numpy()) < 1e-12
 
 
 @pytest.mark.parametrize(("optimizer", "recursion"), [("sgd", sgd), ("adam", adam)])
