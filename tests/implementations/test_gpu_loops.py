@@ -90,10 +90,46 @@ def test_a_graph_reads_its_rate_from_a_tensor_where_kernels_do(replayed: list[in
     assert float(rate) == 0.5
 
 
-def looped(monkeypatch: pytest.MonkeyPatch, calls: Callable[..., list[np.ndarray]]) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_captured_step_follows_a_schedule_with_decay(optimizer: str, replayed: list[int]) -> None:
+    options = {
+        "optimizer": optimizer,
+        "weight_decay": 0.1,
+        "label_smoothing": 0.1,
+        "learning_rates": np.geomspace(0.01, 0.001, 6),
+    }
+    found = []
+    for mode in ("cuda-graph", "eager"):
+        network, _ = built(torch_module, mode=mode, **options)
+        losses = [network.train(1), network.train(3), network.train(4)]  # two beyond the last rate
+        found.append([*losses, *network.weights().values()])
+    for graphed, eager in zip(*found, strict=True):
+        np.testing.assert_allclose(graphed, eager, rtol=1e-12, atol=1e-12)
+    assert replayed
+
+
+def test_all_groups_of_a_graph_read_their_rates_from_tensors(replayed: list[int]) -> None:
+    graphed = torch_module.Implementation(
+        *(TINY, initial_weights(TINY, 0)),
+        device="cpu",
+        precision="fp32",
+        mode="cuda-graph",
+        optimizer="sgd",
+        learning_rate=0.01,
+        weight_decay=0.1,
+    )
+    rates = [group["lr"] for group in graphed.optimizer.param_groups]
+    assert len(rates) == 2
+    graphed.set_learning_rate(0.5)
+    assert [float(rate) for rate in rates] == [0.5, 0.5]
+
+
+def looped(
+    monkeypatch: pytest.MonkeyPatch, calls: Callable[..., list[np.ndarray]], **options: object
+) -> None:
     """What the calls lead to in XLA's loops is what they lead to in Python's."""
     monkeypatch.setattr(flax_nnx, "LOOP", 2)
-    implementation, images = built(flax_nnx, mode="compiled", optimizer="sgd")
+    implementation, images = built(flax_nnx, mode="compiled", optimizer="sgd", **options)
     begun = [np.array(leaf) for leaf in implementation.state]
     one_by_one = calls(implementation, images)
     assert implementation.program_mib() is None  # of a CPU nobody asks
@@ -101,7 +137,8 @@ def looped(monkeypatch: pytest.MonkeyPatch, calls: Callable[..., list[np.ndarray
     stream = np.random.default_rng(0)
     stream.standard_normal(images.shape, np.float32)
     implementation.place(images, stream.integers(0, 5, (3, BATCH)).astype(np.int32))
-    implementation.set_learning_rate(0.01)
+    if "learning_rates" not in options:
+        implementation.set_learning_rate(0.01)
     implementation.loops = implementation.on_gpu = True
     for found, expected in zip(calls(implementation, images), one_by_one, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
@@ -112,6 +149,12 @@ def test_xla_takes_many_steps_in_one_call_as_it_takes_them_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looped(monkeypatch, lambda network, images: [network.train(1), network.train(7)])
+
+
+@pytest.mark.long
+def test_xlas_loops_follow_a_schedule_with_decay(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"learning_rates": np.geomspace(0.01, 0.001, 6), "weight_decay": 0.1}
+    looped(monkeypatch, lambda network, images: [network.train(1), network.train(7)], **options)
 
 
 @pytest.mark.long
