@@ -193,8 +193,7 @@ def test_weight_decay_is_of_kernels_alone_and_as_pytorchs() -> None:
 
     for optimizer in ("sgd", "adamw"):
         start, rate = trained_weights(TINY), LEARNING_RATES[optimizer]
-        options = {"optimizer": optimizer, "learning_rate": rate, "weight_decay": DECAY}
-        model = Reference(TINY, start, **options)
+        model = Reference(TINY, start, optimizer=optimizer, learning_rate=rate, weight_decay=DECAY)
         theirs = {name: torch.tensor(start[name], dtype=torch.float64) for name in TINY.parameters}
         groups = [
             {"params": [theirs[n] for n in theirs if n.endswith(".kernel")], "weight_decay": DECAY},

@@ -31,7 +31,7 @@ class Settled(Implementation):
     """Its rate cannot be changed."""
 
     @property
-    def set_learning_rate(self) -> None:
+    def set_learning_rate(self) -> None:  # type: ignore[override]
         raise AttributeError("set_learning_rate")
 
 
