@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from bench.cells import Cell
+from bench.cells import Cell, Training
 from bench.data import images as data
 from bench.data.datasets import ARRAYS, Dataset, load
 from bench.data.images import cifar10, cifar100, svhn
@@ -406,10 +406,11 @@ def test_a_hundred_classes_are_trained_tested_and_certified(
     assert abs(finished.losses[0] - np.log(100)) < 2  # of a hundred classes, and not of ten
     posed = problem.pose(problem.small(row))
     assert posed.architecture.classes == 100
-    solution = problem.solve(posed, "sgd", "constant")
+    training = Training("sgd")
+    solution = problem.solve(posed, training)
     module = implementations.imported(cell.executable)
     build = partial(implementations.built, cell.executable, module, posed.architecture)
-    found = checks.checks(build, posed, solution, "sgd", "constant", "fp32")
+    found = checks.checks(build, posed, solution, training, "fp32")
     assert found
     assert all(check.passed for check in found), found
 
