@@ -13,6 +13,7 @@ from bench.cli import (
     catalogue,
     certify,
     check,
+    cluster,
     compare,
     completion,
     describe,
@@ -32,6 +33,7 @@ from bench.words import printable
 COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "list": (catalogue, "show the implementations and models, and what is installed"),
     "run": (run, "measure, and write a report"),
+    "cluster": (cluster, "have a run measured by the nodes of a cluster, a shard on each"),
     "rerun": (rerun, "measure rows of an earlier run again, as they were"),
     "report": (report, "write the reports of runs again, of each or of all merged"),
     "check": (check, "say whether runs are fit to be published"),

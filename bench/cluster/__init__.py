@@ -1,0 +1,1 @@
+"""Many machines: one plan cut into shards, and what starts each where."""
