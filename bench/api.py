@@ -17,7 +17,7 @@ from bench.plan.estimate import Estimator
 from bench.records import Record
 from bench.records.folder import RunFolder
 from bench.records.merging import merge
-from bench.records.shards import united
+from bench.records.shards import check_one_plan, united
 from bench.reports.report import Report
 from bench.reports.write import write_reports
 from bench.request.profiles import PROFILES
@@ -44,6 +44,7 @@ def run(
     *,
     profile: str = "quick",
     budget_s: float | None = None,
+    shard: tuple[int, int] | None = None,
     timeout_s: float = 600.0,
     machine_name: str | None = None,
     wait: bool = False,
@@ -52,7 +53,8 @@ def run(
     """Measure what is asked for, and write the folder `out` with its reports.
 
     `out`: None is `results/` with the time and the profile. What the request leaves open is filled
-    in by the profile and this machine. `wait`: for the end of another measurement on this machine,
+    in by the profile and this machine. `shard`: the number, from 1, and the count of the parts of
+    the plan, of which only that one is measured; `load` puts them together. `wait`: for the end of another measurement on this machine,
     which else is a UsageError, as is a request that cannot be met. `progress` is called between
     measurements, never while a worker measures. Raises KeyboardInterrupt after an interrupt: what
     was measured by then is kept, and `resnet-bench run --resume` goes on.
@@ -73,6 +75,7 @@ def run(
             display=_watching(progress),
             machine_name=machine_name,
             budget_s=budget_s,
+            shard=shard,
             wait=wait,
             until=until,
         )
@@ -86,10 +89,15 @@ def run(
 
 
 def load(paths: str | Path | Iterable[str | Path]) -> Report:
-    """The report of one or more runs, by their folders. Raises UsageError where one holds none."""
+    """The report of one or more runs, by their folders; shards of one plan are one run.
+
+    Raises UsageError where a folder holds none, or for shards of different plans.
+    """
     given = [paths] if isinstance(paths, str | Path) else paths
     folders = [RunFolder.open(Path(path)) for path in given]
-    sources, remarks = united((folder.run, folder.records()) for folder in folders)
+    given_runs = [(folder.run, folder.records()) for folder in folders]
+    check_one_plan(given_runs)
+    sources, remarks = united(given_runs)
     merged = merge(sources)
     return Report(merged.records, merged.runs, remarks=[*remarks, *merged.remarks])
 

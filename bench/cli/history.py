@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,9 +12,11 @@ from urllib.parse import quote
 from bench.errors import UsageError
 from bench.records import Run
 from bench.records.folder import RunFolder
+from bench.records.shards import united
 
 if TYPE_CHECKING:
     from bench.records import Record
+    from bench.records.shards import Source
 
 
 def write_history(
@@ -30,11 +33,13 @@ def write_history(
     from bench.reports.plots import render
 
     out = options.out or options.folders[0]
-    places = {(folder.run.run_id, folder.run.utc): folder.path for folder, _ in found}
-    reports = {path: _report_of(path) for path in places.values()}
-    told = history(
-        [(folder.run, rows) for folder, rows in found], options.control, options.by or "date"
+    sources, remarks = united(
+        [(folder.run, rows) for folder, rows in found], [folder.path for folder, _ in found]
     )
+    places = _places(found, sources)
+    reports = {path: _report_of(path) for path in places.values()}
+    told = history(sources, options.control, options.by or "date")
+    told = replace(told, remarks=(*remarks, *told.remarks))
 
     def address(run: Run) -> str:
         path = places.get((run.run_id, run.utc)) or next(
@@ -52,6 +57,18 @@ def write_history(
     print(text, end="")
     if problem:
         print(f"resnet-bench: {problem}", file=sys.stderr)
+
+
+def _places(
+    found: "Sequence[tuple[RunFolder, Sequence[Record]]]", sources: "Iterable[Source]"
+) -> dict[tuple[str, str | None], Path]:
+    """The folder of each run; of one that was put together from shards that of its earliest."""
+    places = {(folder.run.run_id, folder.run.utc): folder.path for folder, _ in found}
+    shards = {folder.run.utc: folder.path for folder, _ in reversed(found) if folder.run.shard}
+    for run, _ in sources:
+        if (run.run_id, run.utc) not in places:
+            places[run.run_id, run.utc] = shards[run.utc]
+    return places
 
 
 def _report_of(path: Path) -> Path:

@@ -16,7 +16,7 @@ from bench.files import write
 from bench.records import Record, Run, manifest
 from bench.records.folder import RunFolder, check_free
 from bench.records.merging import merge
-from bench.records.shards import united
+from bench.records.shards import check_one_plan, united
 
 if TYPE_CHECKING:  # imported where it is used, so that `--help` answers at once
     from bench.reports.formats import index
@@ -107,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
     from bench.run.here import differences
 
     found = [_find(path) for path in options.folders]
+    check_one_plan(source for each in found if each.alone for source in each.sources)
     if options.history:
         write_history(options, [run for each in found for run in each.runs])
         left = [reason for each in found for reason in each.unreadable.values()]

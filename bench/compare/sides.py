@@ -14,6 +14,7 @@ from bench.cells import Cell
 from bench.errors import UsageError, unknown
 from bench.records import EXPECTED, Record, Run, reading
 from bench.records.folder import RunFolder
+from bench.records.shards import united
 
 Key = tuple[Cell, str | None]  # and the machine, where a side has several
 
@@ -60,17 +61,29 @@ class LeftOut:
 def side(path: Path) -> Side:
     """Read one argument of `compare`. Raises UsageError where it holds no records."""
     rows: dict[tuple[Any, ...], Record] = {}
-    runs: list[Run] = []
+    sources: list[tuple[Run, Sequence[Record]]] = []
+    folders: list[Path] = []
     remarks: list[str] = []
     given = 0
-    for file in reading.files(path):
-        for row in reading.read(file, remarks.append):
+
+    def add(found: Iterable[Record]) -> None:
+        nonlocal given
+        for row in found:
             given += 1
             # merged and copied files repeat rows, and a process that counts twice is no evidence
             process = row.cell, row.replicate, row.attempt
             rows.setdefault((row.run_id, row.machine, row.utc, *process), row)
+
+    for file in reading.files(path):
+        found = reading.read(file, remarks.append)
         if (file.parent / "run.json").exists():
-            runs.append(RunFolder.open(file.parent).run)
+            sources.append((RunFolder.open(file.parent).run, found))
+            folders.append(file.parent)
+        else:
+            add(found)
+    whole, about_shards = united(sources, folders)
+    for _, records in whole:
+        add(records)
     if not rows:
         raise UsageError(f"{path}: holds no records" + "".join(f" ({each})" for each in remarks))
     if given > len(rows):
@@ -78,7 +91,8 @@ def side(path: Path) -> Side:
     if aside := len(rows) - len(counted(rows.values())):
         were = "1 row was" if aside == 1 else f"{aside} rows were"
         remarks.append(f"{path}: {were} measured on a busy machine, and again; the others count")
-    return Side(str(path), list(rows.values()), runs, remarks)
+    remarks += [f"{path}: {each}" for each in about_shards]
+    return Side(str(path), list(rows.values()), [run for run, _ in whole], remarks)
 
 
 def match(base: Side, new: Side) -> tuple[list[Pair], list[LeftOut]]:

@@ -12,7 +12,8 @@ LONGEST = 64 * 2**20  # bytes of a line; one with the losses of a million steps 
 
 
 def files(path: Path) -> list[Path]:
-    """The `records.jsonl` that `path` stands for: itself, a run's folder, or a folder of those.
+    """The `records.jsonl` that `path` stands for: itself, a run's folder, or a folder of those; or
+    of folders of those, as shards of each kind of machine have them.
 
     Raises UsageError where there is none.
     """
@@ -20,7 +21,7 @@ def files(path: Path) -> list[Path]:
         return [path]
     own = path / "records.jsonl"
     found = [own] if own.exists() else sorted(path.glob("*/records.jsonl"))
-    if not found:
+    if not (found := found or sorted(path.glob("*/*/records.jsonl"))):
         raise UsageError(f"{own}: there is no such file; give a run's folder")
     return found
 

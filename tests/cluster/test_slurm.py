@@ -144,8 +144,8 @@ def test_an_array_measures_every_record_once_though_a_task_is_preempted(
     assert main([*run, "--out", str(tmp_path / "one")]) == 0
     one = sorted(map(fingerprint, read(tmp_path / "one")))
     assert len(one) == 8
-    for file in ("go", *(f"worker-{number}" for number in range(1, 9))):
-        (held.parent / file).unlink()
+    for name in ("go", *(f"worker-{number}" for number in range(1, 9))):
+        (held.parent / name).unlink()
 
     out = tmp_path / "out of two"
     # both nodes are this machine, where exclusive jobs would exclude each other

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.errors import UsageError
 from bench.records import Record
 from bench.records.run import Shard
-from bench.records.shards import Source, united
+from bench.records.shards import Source, check_one_plan, united
 from builders import JAX, processes, record, run
 
 PLAN, OTHER = "3f9a1c20" + "0" * 56, "77c0ffee" + "0" * 56
@@ -93,17 +95,53 @@ def test_shards_of_different_plans_stay_apart_and_one_line_says_in_what_they_dif
 
 @pytest.mark.parametrize("other", ["machine", "commit", "packages"])
 def test_shards_of_other_machines_code_or_packages_stay_runs_of_their_own(other: str) -> None:
-    far = {"machine": "far", "cpu": "Far CPU", "physical_cores": 1, "logical_cores": 2}
-    facts: dict[str, Any] = {
-        "machine": far | {"memory_gib": 8.0, "os": "Linux"},
-        "commit": "abc",
-        "packages": {"torch": "2"},
-    }
+    facts: dict[str, Any] = {**FAR, "commit": "abc", "packages": {"torch": "2"}}
     found, remarks = united([shard(1), shard(2, **{other: facts[other]}), shard(3)])
     assert remarks == []
     names = [each.run_id for each, _ in found]
     assert names == ["plan 3f9a1c20 on desk", "sweep-2"]
     assert [len(rows) for _, rows in found] == [4, 2]
+
+
+FAR: dict[str, Any] = {
+    "machine": {
+        **{"machine": "far", "cpu": "Far CPU", "physical_cores": 1, "logical_cores": 2},
+        **{"memory_gib": 8.0, "os": "Linux"},
+    }
+}
+
+
+def test_a_plan_that_each_of_two_machines_measured_is_two_runs() -> None:
+    there = [shard(number, name=f"far-{number}", **FAR) for number in (1, 2, 3)]
+    here = [shard(number) for number in (3, 2, 1)]
+    found, remarks = united([*there, *here])
+    assert [run.run_id for run, _ in found] == ["plan 3f9a1c20 on far", "plan 3f9a1c20 on desk"]
+    assert [[row.batch_size for row in rows] for _, rows in found] == [[1, 1, 2, 2, 3, 3]] * 2
+    assert remarks == []
+    _, remarks = united([*there[:2], *here])
+    assert remarks == ["shard 3/3 is missing of plan 3f9a1c20 on far"]
+
+
+def test_a_plan_that_was_measured_every_night_is_as_many_runs() -> None:
+    nights = ["monday", "tuesday"]
+    given = [
+        shard(number, name=f"part-{number}", utc=f"2026-01-0{day}T00:00:0{number}+00:00")
+        for day, _ in enumerate(nights, start=1)
+        for number in (1, 2, 3)
+    ]
+    places = [Path(night) / f"part-{number}" for night in nights for number in (1, 2, 3)]
+    found, remarks = united(given, places)
+    assert [run.utc for run, _ in found] == [f"2026-01-0{day}T00:00:01+00:00" for day in (1, 2)]
+    assert [len(rows) for _, rows in found] == [6, 6]
+    assert remarks == []
+
+
+def test_parts_of_several_plans_are_refused_and_whole_plans_are_not() -> None:
+    other = [shard(number, plan=OTHER, options={"steps": 9}) for number in (1, 2, 3)]
+    check_one_plan([shard(1), (run(), [])])
+    check_one_plan([shard(1), shard(2), shard(3), *other])
+    with pytest.raises(UsageError, match=r"2 plans were given, .*differ in steps; give the shards"):
+        check_one_plan([shard(1), shard(2), *other])
 
 
 def test_whole_runs_keep_their_place_and_their_name() -> None:

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bench.analysis.history import history
 from bench.cli.main import main
 from bench.records import Record, Run
 from bench.records.folder import RunFolder
+from bench.records.run import Shard
 from builders import JAX, SPEEDS, processes, run, table_cells
 
 # How much slower the machine was in each run, which the control felt as well
@@ -50,6 +52,22 @@ def test_a_step_of_five_percent_in_six_runs_is_found_at_its_run() -> None:
     assert change.ratio.low is not None
     assert change.ratio.high is not None
     assert change.ratio.low < 1 / 1.05 < change.ratio.high < 1
+
+
+def test_shards_are_one_run_each_night(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for night, (about, rows) in enumerate(STEPPED):
+        for number in (1, 2):
+            own = [row for row in rows if row.replicate % 2 == number - 1]
+            shard = Shard(number=number, of=2, plan="3f9a1c20" + "0" * 56)
+            keep(
+                tmp_path / f"night-{night}",
+                [(replace(about, run_id=f"{number}", shard=shard), own)],
+            )
+    assert main(["report", str(tmp_path), "--history", "--control", "torch_module"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("(night-3/1/run.json)") == 1
+    assert "missing" not in text
+    assert "left out" not in text
 
 
 def test_without_the_step_nothing_is_named() -> None:

@@ -2,13 +2,16 @@
 
 import csv
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.api import load
+from bench.api import Request, load, run
 from bench.cli.main import main
+from bench.errors import UsageError
 from bench.records.folder import RunFolder
 from bench.records.reading import read
 
@@ -70,7 +73,24 @@ def test_all_shards_together_are_the_run_that_one_machine_would_have_given(
     _, said = ran(capsys, "report", *shards[:2], *exported)
     assert said == f"resnet-bench: warning: shard 3/3 is missing of plan {plan}\n"
     assert load(shards[:2]).remarks == [f"shard 3/3 is missing of plan {plan}"]
+    _compared_as_one_run(capsys, whole, shards)
     _goes_on(capsys, shards[1])
+
+
+def _compared_as_one_run(
+    capsys: pytest.CaptureFixture[str], whole: Path, shards: Sequence[Path]
+) -> None:
+    """The folder of all shards is a side of `compare`; one of some says what it lacks."""
+    together = shards[0].parent / "together"
+    together.mkdir()
+    for folder in shards:
+        (together / folder.name).symlink_to(folder)
+    ran(capsys, "compare", whole, together, "--json", "--out", together / "told.json")
+    [told] = json.loads((together / "told.json").read_text(encoding="utf-8"))
+    assert len(told["cells"]) == 4
+    (together / shards[2].name).unlink()
+    text, _ = ran(capsys, "compare", whole, together)
+    assert f"{together}: shard 3/3 is missing of plan" in text
 
 
 def _goes_on(capsys: pytest.CaptureFixture[str], shard: Path) -> None:
@@ -128,6 +148,32 @@ def test_a_budget_is_refused_with_a_shard(
     [line] = capsys.readouterr().err.splitlines()
     assert "leave out --shard, or --budget" in line
     assert not out.exists()
+
+
+def test_a_program_measures_a_shard_and_parts_of_two_plans_are_refused(
+    fake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = Request(
+        impl=(str(fake),),
+        optimizer=("sgd",),
+        workload=("train",),
+        batch_size=(32, 64),
+        steps=4,
+        certify=False,
+    )
+    folders = [tmp_path / name for name in ("first", "second")]
+    for number, (folder, steps) in enumerate(zip(folders, (4, 5), strict=True), start=1):
+        request = replace(asked, steps=steps)
+        report = run(request, folder, profile="smoke", shard=(number, 2))
+        assert report.runs[0].shard is not None
+        assert report.runs[0].shard.name == f"{number}/2"
+        assert len(report.records) == 1
+    with pytest.raises(UsageError, match="they differ in steps, cap; give the shards of one plan"):
+        load(folders)
+    _, said = ran(capsys, "report", *folders, "--out", tmp_path / "merged", code=2)
+    assert "shards of 2 plans were given, which are no one run (1/2 of " in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "merged").exists()
 
 
 def test_the_plan_of_a_shard_is_its_part(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
