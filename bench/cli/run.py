@@ -65,6 +65,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "others, and report puts all together",
     )
     add(
+        "--engine",
+        choices=["ray"],
+        help="have the nodes of a Ray cluster measure, each contest on one of them",
+    )
+    add(
+        "--address",
+        metavar="HOST:PORT",
+        help="with --engine ray: where the cluster is (default: the one that this machine is in)",
+    )
+    add(
+        "--on",
+        metavar="NODES",
+        help="with --engine ray: each-node measures the whole plan on each node; else the resource "
+        "or type of accelerator that nodes must have (default: any node)",
+    )
+    add(
         "--save-config",
         type=Path,
         metavar="FILE",
@@ -86,11 +102,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, until: ExitStack) -> int:
     from bench.cli import suite
+    from bench.cluster import campaign
     from bench.request.installed import hint
     from bench.run.run import begin, resume
 
     if options.json and not options.plan:
         raise UsageError("--json is the form of a plan: add --plan, or leave --json out")
+    if options.engine or options.address or options.on or campaign.is_of(options.resume):
+        from bench.cli import by_ray
+
+        return by_ray.run(options)
     if options.resume and not options.plan:
         check_resumable(options)
         say, display = watched()
@@ -218,11 +239,13 @@ def show_plan(options: argparse.Namespace, request: Request) -> int:
     return 0
 
 
-def check_resumable(options: argparse.Namespace) -> None:
-    """Raises UsageError where options would change what an earlier run was asked for."""
+def check_resumable(options: argparse.Namespace, also: Sequence[str] = ()) -> None:
+    """Raises UsageError where options would change what an earlier run was asked for; those of
+    `also` do not.
+    """
     bare = vars(options.parser.parse_args([]))
     given = [name for name, value in bare.items() if getattr(options, name) != value]
-    changing = [name for name in given if name not in ("timeout", "resume", "wait")]
+    changing = [name for name in given if name not in ("timeout", "resume", "wait", *also)]
     if changing:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UsageError(f"--resume goes on with what the run was asked for: leave out {flags}")

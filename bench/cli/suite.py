@@ -21,7 +21,10 @@ OF_THE_RUN = (
     *("profile", "replicates", "precision-target", "max-replicates", "remeasure-busy"),
     *("certify", "save-weights", "timeout", "budget", "out", "machine-name", "wait"),
 )
-OF_THE_COMMAND = ("config", "save-config", "resume", "plan", "json", "shard")  # of no suite
+OF_THE_COMMAND = (  # of no suite
+    *("config", "save-config", "resume", "plan", "json", "shard"),
+    *("engine", "address", "on"),
+)
 PATHS = ("data-dir", "load-weights", "out")  # from the folder of the suite, as are files of `impl`
 
 
@@ -31,12 +34,12 @@ def requested(options: argparse.Namespace) -> tuple[argparse.Namespace, Request]
     `options.parser` is what reads them, and `options.words` what it read. Raises UsageError as
     `request_of` does, with the file and line of the matrix, and where `--config` cannot be read.
     """
-    every, requests = _matrices(options)
+    every, requests = matrices_of(options)
     first, *others = requests
     return every[0], replace(first, also=tuple(others))
 
 
-def _matrices(options: argparse.Namespace) -> tuple[list[argparse.Namespace], list[Request]]:
+def matrices_of(options: argparse.Namespace) -> tuple[list[argparse.Namespace], list[Request]]:
     """The options of each matrix, and its request."""
     if options.config is None:
         return [options], [request_of(options)]
@@ -165,12 +168,7 @@ def save(path: Path, options: argparse.Namespace) -> None:
     """Write what the options of a command ask for as a suite. Raises UsageError where they
     contradict each other, or the file cannot be written or is there already.
     """
-    given, _ = _matrices(options)
-    each = [_asked(one) for one in given]
-    shared = {name: value for name, value in each[0].items() if name in OF_THE_RUN}
-    matrices = [{name: one[name] for name in one if name not in OF_THE_RUN} for one in each]
-    command = shlex.join(["resnet-bench", *options.words])
-    text = written(f"as asked for by {command}", shared, matrices)
+    text = text_of(options)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -179,6 +177,16 @@ def save(path: Path, options: argparse.Namespace) -> None:
     except OSError as error:
         problem = f"--save-config {path}: cannot be written ({error.strerror})"
         raise UsageError(problem) from None
+
+
+def text_of(options: argparse.Namespace) -> str:
+    """What the options of a command ask for, as the TOML of a suite."""
+    given, _ = matrices_of(options)
+    each = [_asked(one) for one in given]
+    shared = {name: value for name, value in each[0].items() if name in OF_THE_RUN}
+    matrices = [{name: one[name] for name in one if name not in OF_THE_RUN} for one in each]
+    command = shlex.join(["resnet-bench", *options.words])
+    return written(f"as asked for by {command}", shared, matrices)
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
