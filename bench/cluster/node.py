@@ -52,15 +52,21 @@ class Measured:
 
 def facts() -> Facts:
     """What this node is."""
-    machine, here = this_machine(), commit()
+    machine = this_machine()
     return Facts(
         host=machine.machine,
-        code=f"{__version__} (commit {here})" if here else __version__,
+        code=code(),
         python=machine.python or "",
         packages=packages.installed(),
         cores=cpus.cores(),
         chips=f"{machine.cpu}, {machine.logical_cores} CPUs, GPU {machine.gpu_names}",
     )
+
+
+def code() -> str:
+    """The version of resnet-bench, and its commit where there is one."""
+    here = commit()
+    return f"{__version__} (commit {here})" if here else __version__
 
 
 def measure(shard: Shard) -> Measured:

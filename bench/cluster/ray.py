@@ -59,7 +59,7 @@ def connected(address: str | None) -> Iterator[None]:
         raise UsageError(f"--engine ray needs Ray: {INSTALL}") from None
     _check_answers(address)
     try:
-        ray.init(address=address or "auto", logging_level="ERROR", log_to_driver=False)
+        ray.init(address=address or "auto", logging_level="CRITICAL", log_to_driver=False)
     except Exception as error:  # of many kinds, from several of its parts
         told = " ".join(str(error).split())
         at = f"--address {address}" if address else "--engine ray without --address"
@@ -119,6 +119,9 @@ def described(nodes: Sequence[Node]) -> list[node.Facts]:
                 f"node {each.name} cannot measure ({told.strip()[:200]}): install resnet-bench and "
                 "its frameworks where its Ray is, the same as here"
             ) from None
+    if (here := node.code()) != found[0].code:
+        there = f"{found[0].code} on node {nodes[0].name}"
+        raise UsageError(f"resnet-bench is {here} here, and {there}; install the same")
     for each, facts in zip(nodes[1:], found[1:], strict=True):
         first, other = (
             {"resnet-bench": f.code, "Python": f.python, **f.packages} for f in (found[0], facts)

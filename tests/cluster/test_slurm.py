@@ -7,47 +7,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.cli.main import main
 from bench.records.folder import RunFolder
 from bench.records.reading import read
-from bench.records.record import Record
 from conftest import Slurm  # type: ignore[attr-defined]
-
-ASKED = (
-    *("--no-certify", "--workload", "train", "--optimizer", "sgd", "--steps", 6, "--seed", 7),
-    *("--mode", "eager", "graph", "--batch-size", 32, 64, "--replicates", 2, "--threads", 1),
-)
-HELD = """\
-def train(self, steps):
-    # the fifth worker and all after it wait to be let go: two nodes, two contenders on each
-    number = next(n for n in range(1, 100) if self.first(HERE / f"worker-{n}"))
-    while number > 4 and not (HERE / "go").exists():
-        (HERE / "held").touch()
-        time.sleep(0.01)
-    return super().train(steps)
-
-def first(self, path):
-    if hasattr(self, "known"):
-        return True
-    try:
-        path.touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    self.known = True
-    return True
-"""
-
-
-def fingerprint(row: Record) -> tuple[Any, ...]:
-    """What a row must hold again wherever it is measured, and no time."""
-    return (
-        *(row.cell.name, row.replicate, row.drawn_seed, row.status),
-        *(row.weights_sha256, row.data_sha256, row.losses, row.final_loss, row.test_accuracy),
-    )
+from shared_runs import ASKED, HELD, fingerprint, held_runs, hold
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -140,13 +107,11 @@ def test_an_array_measures_every_record_once_though_a_task_is_preempted(
 ) -> None:
     held = faulty("held", HELD)
     run = ("run", "--impl", str(held), *map(str, ASKED))
-    (held.parent / "go").touch()
+    hold(held.parent, sizes=())
     assert main([*run, "--out", str(tmp_path / "one")]) == 0
     one = sorted(map(fingerprint, read(tmp_path / "one")))
     assert len(one) == 8
-    for name in ("go", *(f"worker-{number}" for number in range(1, 9))):
-        (held.parent / name).unlink()
-
+    hold(held.parent, free=2)  # two contenders, so a first cohort ends
     out = tmp_path / "out of two"
     # both nodes are this machine, where exclusive jobs would exclude each other
     nodes = ("--cpus", str(os.cpu_count()), "--on", "each", "red", "blue")
@@ -158,7 +123,7 @@ def test_an_array_measures_every_record_once_though_a_task_is_preempted(
         "merges them into " + str(out / "merged"),
     ]
 
-    assert eventually((held.parent / "held").exists, 300)
+    assert eventually(lambda: held_runs(held.parent) == 2, 300)
     running = slurm.ask("squeue", "--noheader", "--states=R", "--format=%i %N").splitlines()
     [task] = [line.split()[0] for line in running if line.endswith("node1")]
     red = out / "red" / f"part-{task.split('_')[1]}"
