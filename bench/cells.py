@@ -1,7 +1,8 @@
 """What is measured: a cell, the executable that it runs, and why it may not run here."""
 
+import sys
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -354,6 +355,12 @@ def unsupported(of: Cell | Executable) -> str | None:
 
 def installed(package: str) -> str | None:
     """The installed version of a distribution, without importing it; None where it is absent."""
+    return _installed(package, tuple(sys.path))
+
+
+@cache
+def _installed(package: str, path: tuple[str, ...]) -> str | None:
+    """It reads files of each package on the path, which a plan of many cells would do for each."""
     for name in (package, *SUBSTITUTES.get(package, ())):
         try:
             return version(name)

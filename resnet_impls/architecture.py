@@ -110,7 +110,7 @@ class Architecture:
             for statistic in ("mean", "variance")
         }
 
-    @property
+    @cached_property
     def parameter_count(self) -> int:
         """Number of trainable parameters."""
         return sum(prod(shape) for shape in self.parameters.values())
@@ -120,12 +120,17 @@ class Architecture:
         """Every layer in order of execution, with output shape, parameters and FLOPs."""
         return tuple(self._layers())
 
-    @property
+    @cached_property
+    def output_elements(self) -> int:
+        """Elements that the convolutions and the dense layer write for one image."""
+        return sum(prod(layer.output) for layer in self.layers if layer.flops)
+
+    @cached_property
     def forward_flops(self) -> int:
         """FLOPs of one image's forward pass: convolutions and dense layer, two per multiply-add."""
         return sum(layer.flops for layer in self.layers)
 
-    @property
+    @cached_property
     def training_flops(self) -> int:
         """FLOPs of one image's training step: forward, and the gradients of weights and inputs.
 

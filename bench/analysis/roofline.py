@@ -8,7 +8,6 @@ memory sooner, never later.
 """
 
 from dataclasses import dataclass
-from math import prod
 
 from bench.cells import TRAINING, Cell
 from bench.records.run import Peak
@@ -59,7 +58,6 @@ def image_bytes(
     architecture: Architecture, workload: str, precision: str, batch_size: int
 ) -> float:
     """Bytes that the model above moves per image."""
-    outputs = sum(prod(row.output) for row in architecture.layers if row.flops)
     images = architecture.image_size**2 * 3
-    elements = 2 * outputs + images + architecture.parameter_count / batch_size
+    elements = 2 * architecture.output_elements + images + architecture.parameter_count / batch_size
     return PASSES[workload] * elements * ELEMENT_BYTES.get(precision, 4)

@@ -17,6 +17,7 @@ Where several are equally near, the geometric mean counts. Another backend says 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bench.analysis.roofline import image_bytes, roofline
 from bench.cells import TRAINING, Cell
@@ -55,37 +56,69 @@ class Estimator:
         self.here = here
         self.own = list(own)
         self.published = list(published)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what was worked out of the observations so far."""
+        self._costs: dict[Cell, Costs | None] = {}
+        self._alike: dict[tuple[str, str], list[Sight]] = {}  # by backend and device
+        self._near: dict[tuple[str | bool, ...], list[Sight]] = {}  # by what a contender is
 
     def learn(self, found: Iterable[Observed]) -> None:
         """Take in what was just measured here, in place of what was known of the same runs."""
         fresh = list(found)
         runs = {each.run_id for each in fresh}
         self.own = [each for each in self.own if each.run_id not in runs] + fresh
+        self._forget()
 
     def costs(self, cell: Cell) -> Costs | None:
         """What one process of a cell costs; None where nothing is known that is like it."""
+        if cell not in self._costs:
+            self._costs[cell] = self._worked_out(cell)
+        return self._costs[cell]
+
+    def _worked_out(self, cell: Cell) -> Costs | None:
         if cell.batch_size < 1 or cell.model not in ARCHITECTURES:
             return None
-        alike = [
-            (each, here)
-            for here, group in ((True, self.own), (False, self.published))
-            for each in group
-            if each.backend == cell.backend
-            and each.device == cell.device
-            and each.model in ARCHITECTURES
-        ]
-        if not alike:
+        found = self._nearest(cell, same_mode=False)
+        if not found:
             return None
-        found = _nearest(cell, alike)
         costs = self._scaled(cell, found)
         if found[0][0].mode == cell.mode:
             return costs
         # To compile is what a mode does, so another implementation's first step says more
-        same_mode = [pair for pair in alike if pair[0].mode == cell.mode]
+        same_mode = self._nearest(cell, same_mode=True)
         if not same_mode:
             return costs
-        begun = self._scaled(cell, _nearest(cell, same_mode))
+        begun = self._scaled(cell, same_mode)
         return replace(costs, first_step_s=begun.first_step_s)
+
+    def _nearest(self, cell: Cell, *, same_mode: bool) -> list[Sight]:
+        """Those that are equally near and nearest, five at most.
+
+        In two steps, since a plan has many cells that differ only in what comes last in a distance.
+        """
+        training = cell.workload in TRAINING
+        key = (
+            *(cell.backend, cell.device, cell.implementation, cell.mode, training, cell.model),
+            *(cell.precision, cell.workload, same_mode),
+        )
+        if key not in self._near:
+            alike = self._like(cell.backend, cell.device)
+            among = [each for each in alike if each[0].mode == cell.mode] if same_mode else alike
+            self._near[key] = _first(among, partial(_contender_distance, cell))
+        return _first(self._near[key], partial(_load_distance, cell))[-5:]
+
+    def _like(self, backend: str, device: str) -> list[Sight]:
+        """What was observed of a backend on a device, that of this machine first."""
+        if (backend, device) not in self._alike:
+            self._alike[backend, device] = [
+                (each, here)
+                for here, group in ((True, self.own), (False, self.published))
+                for each in group
+                if each.backend == backend and each.device == device and each.model in ARCHITECTURES
+            ]
+        return self._alike[backend, device]
 
     def of(self, cells: Iterable[Cell]) -> dict[Cell, Costs | None]:
         """The costs of all cells."""
@@ -198,16 +231,16 @@ def assumed(cell: Cell) -> Costs:
     return Costs(ASSUMED_START_S, 0.5, step_s, step_s, None, None, None, "assumed")
 
 
-def _nearest(cell: Cell, alike: Sequence[Sight]) -> list[Sight]:
-    """Those that are equally near and nearest, five at most."""
+def _first(among: Iterable[Sight], distance: Callable[[Observed, bool], Distance]) -> list[Sight]:
+    """Those that are equally near and nearest, in their order."""
     by_distance: dict[Distance, list[Sight]] = {}
-    for each, here in alike:
-        by_distance.setdefault(_distance(cell, each, here), []).append((each, here))
-    return by_distance[min(by_distance)][-5:]
+    for each, here in among:
+        by_distance.setdefault(distance(each, here), []).append((each, here))
+    return by_distance[min(by_distance)] if by_distance else []
 
 
-def _distance(cell: Cell, seen: Observed, here: bool) -> Distance:
-    """The smaller the nearer; compared field by field."""
+def _contender_distance(cell: Cell, seen: Observed, here: bool) -> Distance:
+    """The smaller the nearer; compared field by field, and before that of the load."""
     return (
         seen.implementation != cell.implementation,
         seen.mode != cell.mode,
@@ -216,6 +249,11 @@ def _distance(cell: Cell, seen: Observed, here: bool) -> Distance:
         seen.precision != cell.precision,
         not here,
         seen.workload != cell.workload,
+    )
+
+
+def _load_distance(cell: Cell, seen: Observed, here: bool) -> Distance:
+    return (
         abs(math.log(seen.batch_size / cell.batch_size)),
         (seen.threads or cell.threads) != cell.threads,
         cell.target_accuracy is not None and seen.target_accuracy != cell.target_accuracy,
