@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+
+from clusters import Slurm
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 # cred_expire is also how long a requeued job waits
@@ -39,18 +40,6 @@ NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs={cpus
 NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs={cpus} Feature=blue
 PartitionName=main Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP
 """
-
-
-class Slurm(NamedTuple):
-    """A cluster of two nodes: node1 has the feature red, node2 blue."""
-
-    variables: dict[str, str]  # that its commands and ours need
-
-    def ask(self, *words: str) -> str:
-        """What one of its commands prints."""
-        return subprocess.run(
-            words, env=self.variables, capture_output=True, text=True, check=True, timeout=60
-        ).stdout
 
 
 @pytest.fixture(scope="session")

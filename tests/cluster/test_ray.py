@@ -17,7 +17,7 @@ from bench.cli.main import main
 from bench.cluster.node import PROGRAM
 from bench.records.reading import read
 from bench.records.record import Record
-from shared_runs import ASKED, HELD, fingerprint, held_runs, hold
+from clusters import ASKED, HELD, fingerprint, held_runs, hold
 
 RUN = ("run", "--engine", "ray")
 

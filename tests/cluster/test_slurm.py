@@ -13,8 +13,7 @@ import pytest
 from bench.cli.main import main
 from bench.records.folder import RunFolder
 from bench.records.reading import read
-from conftest import Slurm  # type: ignore[attr-defined]
-from shared_runs import ASKED, HELD, fingerprint, held_runs, hold
+from clusters import ASKED, HELD, Slurm, fingerprint, held_runs, hold
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: object) -> str:

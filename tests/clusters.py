@@ -1,9 +1,10 @@
-"""A run that the tests of all engines measure, and what each of its rows must hold."""
+"""What the tests of all engines share: a run, what its rows must hold, and a cluster's type."""
 
 import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.records.record import Record
 
@@ -56,3 +57,15 @@ def hold(folder: Path, sizes: Sequence[int] = (32, 64), free: int = 0) -> None:
 def held_runs(folder: Path) -> int:
     """How many runs have a worker that waits, or has."""
     return len(list(folder.glob("held-*")))
+
+
+class Slurm(NamedTuple):
+    """A cluster of two nodes: node1 has the feature red, node2 blue."""
+
+    variables: dict[str, str]  # that its commands and ours need
+
+    def ask(self, *words: str) -> str:
+        """What one of its commands prints."""
+        return subprocess.run(
+            words, env=self.variables, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
