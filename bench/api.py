@@ -54,10 +54,11 @@ def run(
 
     `out`: None is `results/` with the time and the profile. What the request leaves open is filled
     in by the profile and this machine. `shard`: the number, from 1, and the count of the parts of
-    the plan, of which only that one is measured; `load` puts them together. `wait`: for the end of another measurement on this machine,
-    which else is a UsageError, as is a request that cannot be met. `progress` is called between
-    measurements, never while a worker measures. Raises KeyboardInterrupt after an interrupt: what
-    was measured by then is kept, and `resnet-bench run --resume` goes on.
+    the plan, of which only that one is measured; `load` puts them together. `wait`: for the end of
+    another measurement on this machine, which else is a UsageError, as is a request that cannot be
+    met. `progress` is called between measurements, never while a worker measures. Raises
+    KeyboardInterrupt after an interrupt: what was measured by then is kept, and `resnet-bench run
+    --resume` goes on.
     """
     began = datetime.now(UTC)
     path = Path(out) if out else Path("results") / f"{began:%Y%m%d-%H%M%S}-{profile}"
