@@ -69,7 +69,11 @@ def _settled(own: Sequence[float], others: Sequence[Sequence[float]]) -> bool | 
 
 
 def taken_cores(record: Record) -> list[float]:
-    """Processors that others had during each block: other processes and the hypervisor."""
+    """Processors that others had during each block: other processes and the hypervisor; none where
+    the former are unknown.
+    """
+    if not record.block_other_cores:
+        return []
     stolen = record.block_stolen_cores or (0.0,) * len(record.block_other_cores)
     return [sum(pair) for pair in zip(record.block_other_cores, stolen, strict=True)]
 

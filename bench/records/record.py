@@ -136,6 +136,7 @@ class Record:
 
 FIELDS = tuple(f.name for f in fields(Record))
 _CELL = tuple(f.name for f in fields(Cell))
+BLOCKS = tuple(name for name in FIELDS if name.startswith("block_") and name != "block_s")
 SEQUENCES = tuple(f.name for f in fields(Record) if f.default == ())
 
 
@@ -156,8 +157,10 @@ def from_json(line: bytes | str) -> Record:
         raise
     if record.schema > SCHEMA:
         raise ValueError(_newer(record.schema))
-    if len(record.block_s) != len(record.block_steps):
-        raise ValueError("block_s and block_steps are not of one length")
+    for name in BLOCKS:
+        known = getattr(record, name) or name == "block_steps"
+        if known and len(getattr(record, name)) != len(record.block_s):
+            raise ValueError(f"block_s and {name} are not of one length")
     if record.workload == "train" and record.recipe is None:
         return replace(record, recipe="constant")  # there was no other before the field
     return record

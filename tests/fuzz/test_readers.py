@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bench.data import images
 from bench.errors import UsageError
+from bench.records.record import BLOCKS
 from bench.validation import plain
 from documents import as_json
 from readers import READERS, ROWS, RUN, Check, toml
@@ -77,6 +78,13 @@ def changed(document: Any, **changes: Any) -> bytes:
 SEEDS: list[tuple[str, Any]] = [
     ("a record", changed(ROWS[-1], accuracies=[])),  # an evaluation took time, and told nothing
     ("a record", changed(ROWS[0], busy=True, steady=False, block_s=[1.0], block_steps=[10])),
+    ("a record", changed(ROWS[0], busy=True, block_stolen_cores=[0.0] * len(ROWS[0].block_s))),
+    *(
+        ("a record", changed(row, busy=True, steady=False, **{name: [0.5] * count}))
+        for row in (ROWS[0], ROWS[3])
+        for name in BLOCKS
+        for count in (1, 9)
+    ),
     ("run.json", changed(RUN, options={})),
     ("run.json", changed(RUN, options=plain(RUN.options) | {"replicates": 10**9})),
     ("run.json", changed(RUN, options=plain(RUN.options) | {"steps": 10**17})),
