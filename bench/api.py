@@ -23,7 +23,8 @@ from bench.reports.write import write_reports
 from bench.request.profiles import PROFILES
 from bench.request.request import Request
 from bench.run.check import filled
-from bench.run.run import OpenDisplay, begin
+from bench.run.going_on import OpenDisplay
+from bench.run.run import begin
 
 __all__ = ["Progress", "Report", "Request", "compare", "load", "run"]
 

@@ -1,9 +1,7 @@
-"""What is measured: a cell, the executable that it runs, and why it may not run here."""
+"""What is measured: a cell, and the executable that it runs."""
 
-import sys
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,10 +28,6 @@ LARGEST = 0  # the batch size of a cell whose largest one is still to be found
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05, "adamw": 1e-3}
 WEIGHT_DECAYS = {"sgd": None, "adamw": 0.01}  # of optimizers that have one -> where none is named
 BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}  # as people write them
-SUBSTITUTES = {  # distributions of the same module
-    "onnxruntime": ("onnxruntime-gpu",),
-    "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
-}
 
 # Input pipeline, a file of `bench/data/feeds/` -> the distributions that it needs
 INPUTS: dict[str, tuple[str, ...]] = {
@@ -316,54 +310,3 @@ def exact_precision(of: Executable) -> str:
     """The most exact precision that an engine computes in on a device: it proves the semantics."""
     exact = backend(of).exact
     return exact if KINDS[of.device].float64 or exact != "fp64" else "fp32"
-
-
-def obstacle(
-    of: Cell | Executable,
-) -> tuple[Literal["unsupported", "unavailable"], str] | None:
-    """Why it cannot run here, as (status, reason); None where nothing is known to forbid it."""
-    if reason := unsupported(of):
-        return "unsupported", reason
-    pipeline = INPUTS.get(of.input or "", ()) if isinstance(of, Cell) else ()
-    needed = (*backend(of).packages, *pipeline)
-    missing = [package for package in needed if installed(package) is None]
-    if missing:
-        return "unavailable", f"not installed: {', '.join(missing)}"
-    return None
-
-
-def unsupported(of: Cell | Executable) -> str | None:
-    """Why it can run nowhere, whatever is installed; None where nothing is known to forbid it."""
-    row, engine = implementation(of.implementation), backend(of)
-    workload = [("workload", of.workload, row.workloads)] if isinstance(of, Cell) else []
-    for what, given, allowed in (
-        *workload,
-        ("model", of.model, row.models),
-        ("device", of.device, engine.devices),
-        ("precision", of.precision, engine.precisions),
-        ("mode", of.mode, engine.modes),
-    ):
-        if given not in allowed:
-            return f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
-    if isinstance(of, Cell) and of.streams and of.device != "cpu":
-        return "infer-streams runs on CPUs alone: it divides their cores among its streams"
-    for given in (of.precision, of.mode):
-        if given in lacking(engine, of.device):
-            return KINDS[of.device].lacks[given]
-    return None
-
-
-def installed(package: str) -> str | None:
-    """The installed version of a distribution, without importing it; None where it is absent."""
-    return _installed(package, tuple(sys.path))
-
-
-@cache
-def _installed(package: str, path: tuple[str, ...]) -> str | None:
-    """It reads files of each package on the path, which a plan of many cells would do for each."""
-    for name in (package, *SUBSTITUTES.get(package, ())):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None

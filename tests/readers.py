@@ -15,7 +15,6 @@ from bench import cache
 from bench.analysis.precision import standings
 from bench.calibrate import largest
 from bench.calibrate.noise import Differences
-from bench.cells import obstacle
 from bench.cli import standing
 from bench.cli.main import parser
 from bench.cli.request import request_of
@@ -25,6 +24,7 @@ from bench.compare.sides import side
 from bench.data import images
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate, Half
+from bench.obstacles import obstacle
 from bench.parent.outcome import Outcome
 from bench.plan import times
 from bench.plan.observed import observed

@@ -15,10 +15,11 @@ import bench
 import resnet_impls
 from bench import cache, processes
 from bench.calibrate.dependencies import Sources, fingerprint, module_file, sources, versions
-from bench.cells import Cell, Executable, backend, exact_precision, implementation, obstacle
+from bench.cells import Cell, Executable, backend, exact_precision, implementation
 from bench.errors import UsageError
 from bench.identity.certificate import Certificate, Half
 from bench.machine.facts import this_machine
+from bench.obstacles import obstacle
 from bench.parent.at_once import answers
 from bench.parent.child import Failure
 from bench.temporary import TemporaryFolder

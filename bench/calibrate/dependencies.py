@@ -14,8 +14,8 @@ from types import ModuleType
 
 import bench
 import resnet_impls
-from bench.cells import installed
 from bench.machine.devices import DEVICES
+from bench.obstacles import installed
 
 # Beginnings of the names of packages that compute on a GPU for those that are named: CUDA's
 # libraries as cuDNN and cuBLAS, JAX's plugin, PyTorch's compiler

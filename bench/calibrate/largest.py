@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cells import LARGEST, Cell, obstacle
+from bench.cells import LARGEST, Cell
 from bench.data.sharing import open_folder
+from bench.obstacles import obstacle
 from bench.parent.child import Failure, one_worker
 from bench.parent.memory_budget import for_workers
 from bench.request.request import Request

@@ -19,10 +19,11 @@ from msgspec import Meta
 
 from bench import cache
 from bench.analysis.statistics import noise_floor
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
 from bench.machine import cpus, devices, facts
+from bench.obstacles import obstacle
 from bench.parent.child import Failure
 from bench.parent.outcome import Outcome
 from bench.parent.schedule import Schedule

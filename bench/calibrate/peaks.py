@@ -15,8 +15,9 @@ from pathlib import Path
 
 from bench import cache
 from bench.calibrate.dependencies import versions
-from bench.cells import PRECISIONS, Cell, obstacle
+from bench.cells import PRECISIONS, Cell
 from bench.machine import cpus, devices, facts
+from bench.obstacles import obstacle
 from bench.parent.child import Failure, one_worker
 from bench.records.run import Peak, peak_key
 from bench.request.matrix import cells_of

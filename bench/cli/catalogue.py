@@ -61,7 +61,7 @@ def _listed() -> Listed:
 
 
 def _offers() -> Iterator[Offer]:
-    from bench.cells import installed
+    from bench.obstacles import installed
     from resnet_impls.catalogue import CATALOGUE
 
     for row in CATALOGUE.values():

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cells import Executable, obstacle
+from bench.cells import Executable
 from bench.cli.arguments import executable_arguments, training_of, wait_argument
 from bench.identity.certificate import Certificate
+from bench.obstacles import obstacle
 from bench.request.matrix import named
 from bench.request.profiles import PROFILES
 from bench.request.request import Request

@@ -9,10 +9,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from bench.cells import obstacle
 from bench.cli import standing
 from bench.cli.terminal import Terminal, status_text
 from bench.machine import cpus
+from bench.obstacles import obstacle
 from bench.parent.outcome import Task
 from bench.parent.schedule import by_contest
 from bench.plan.estimate import Estimator

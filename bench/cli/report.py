@@ -1,19 +1,17 @@
-"""`resnet-bench report`: the reports of runs made again, of each or merged; an index of many.
-
-A folder that holds `run.json` or `records.jsonl` is a run. Any other stands for all runs below it.
-"""
+"""`resnet-bench report`: the reports of runs made again, of each or merged; an index of many."""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError, unknown
 from bench.files import write
-from bench.records import Record, Run, manifest
+from bench.records import manifest
+from bench.records.finding import SIGNS, Found, Source, find
 from bench.records.folder import RunFolder, check_free
 from bench.records.merging import merge
 from bench.records.shards import check_one_plan, united
@@ -23,23 +21,6 @@ if TYPE_CHECKING:  # imported where it is used, so that `--help` answers at once
     from bench.reports.report import Report
 
 EXPORTS = ("bencher", "github-action-benchmark", "parquet", "pytest-benchmark")
-SIGNS = ("run.json", "records.jsonl")  # of a run's folder
-Source = tuple[Run, Sequence[Record]]
-
-
-@dataclass
-class Found:
-    """A folder that was given, and the runs that it stands for."""
-
-    path: Path
-    alone: bool  # it is a run itself
-    runs: list[tuple[RunFolder, list[Record]]] = field(default_factory=list)
-    unreadable: dict[Path, str] = field(default_factory=dict)  # and why
-
-    @property
-    def sources(self) -> list[Source]:
-        """The runs as `merge` takes them."""
-        return [(folder.run, rows) for folder, rows in self.runs]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     from bench.reports.formats import markdown
     from bench.run.here import differences
 
-    found = [_find(path) for path in options.folders]
+    found = [find(path) for path in options.folders]
     check_one_plan(source for each in found if each.alone for source in each.sources)
     if options.history:
         write_history(options, [run for each in found for run in each.runs])
@@ -184,38 +165,6 @@ def _annotated(report: "Report", options: argparse.Namespace) -> "Report":
 
 def _annotated_like(other: "Report", report: "Report") -> "Report":
     return replace(report, baseline=other.baseline, rates=other.rates)
-
-
-def _find(path: Path) -> Found:
-    """The runs of a folder. Raises UsageError where it is none and holds none."""
-    if _is_run(path) or not os.path.isdir(path):
-        folder = RunFolder.open(path)
-        return Found(path, True, [(folder, folder.records())])
-    found = Found(path, False)
-    for below in _runs_below(path):
-        try:
-            folder = RunFolder.open(below)
-            found.runs.append((folder, folder.records()))
-        except UsageError as error:
-            found.unreadable[below] = str(error)
-    if not found.runs and not found.unreadable:
-        raise UsageError(f"{path}: holds no run, nor does any folder below it (no {SIGNS[0]})")
-    return found
-
-
-def _is_run(path: Path) -> bool:
-    return any(os.path.exists(path / sign) for sign in SIGNS)  # not Path: a name may be too long
-
-
-def _runs_below(path: Path) -> Iterator[Path]:
-    """The runs below a folder, in the order of their names; not what lies within a run."""
-    for at, folders, _ in os.walk(path):
-        here = Path(at)
-        if here != path and _is_run(here):
-            folders.clear()
-            yield here
-        else:
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
 
 
 def _without_effect(options: argparse.Namespace, reports: Iterable["Report"]) -> list[str]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bench.parent.outcome import Task
     from bench.plan.estimate import Estimator
     from bench.records.folder import RunFolder
-    from bench.run.run import Ended, OpenDisplay, Say
+    from bench.run.going_on import OpenDisplay, Say
+    from bench.run.run import Ended
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from bench import processes
-from bench.cells import LARGEST, Cell, obstacle
+from bench.cells import LARGEST, Cell
 from bench.data.datasets import ARRAYS, Dataset, load
 from bench.errors import UsageError
+from bench.obstacles import obstacle
 from bench.temporary import TemporaryFolder
 from bench.validation import parse, plain
 from resnet_impls.architecture import ARCHITECTURES

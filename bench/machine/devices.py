@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.cells import installed
 from bench.errors import UsageError
 from bench.machine import amd, gpu
 from bench.machine.chip import Chip
+from bench.obstacles import installed
 
 
 def _none() -> tuple[Chip, ...]:

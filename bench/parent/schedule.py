@@ -20,9 +20,10 @@ from typing import Any
 from bench import signals
 from bench.analysis.latency import latency_rounds
 from bench.analysis.steadiness import settled
-from bench.cells import TRAINING, Cell, obstacle
+from bench.cells import TRAINING, Cell
 from bench.machine import cpus
 from bench.machine.devices import DEVICES
+from bench.obstacles import obstacle
 from bench.parent import to_target
 from bench.parent.child import Child
 from bench.parent.measurement import (

@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 
 from bench.calibrate import certify, peaks
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
 from bench.machine import cpus, memory
+from bench.obstacles import obstacle
 from bench.parent.memory_budget import for_workers
 from bench.parent.outcome import Task
 from bench.parent.schedule import by_contest

@@ -16,8 +16,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from bench.cells import LARGEST, Cell, unsupported
+from bench.cells import LARGEST, Cell
 from bench.errors import UsageError
+from bench.obstacles import unsupported
 from bench.parent.outcome import Task
 from bench.parent.schedule import by_contest
 from bench.plan.estimate import Estimator, Here

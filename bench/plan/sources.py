@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
 from bench.errors import UsageError
 from bench.machine import facts
+from bench.obstacles import obstacle
 from bench.plan import times
 from bench.plan.estimate import Estimator, Here
 from bench.plan.observed import Observed, observed

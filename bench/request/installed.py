@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from bench.cells import installed
 from bench.errors import UsageError
+from bench.obstacles import installed
 from bench.request.request import Request
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation
 

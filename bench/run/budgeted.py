@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from bench.calibrate import peaks
 from bench.calibrate.certify import missing
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
 from bench.machine import cpus
+from bench.obstacles import obstacle
 from bench.parent.measurement import Task
 from bench.parent.schedule import by_contest
 from bench.plan import parts, times

@@ -11,7 +11,8 @@ from itertools import chain
 
 from bench.analysis.attempts import disturbed
 from bench.analysis.precision import standings
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
+from bench.obstacles import obstacle
 from bench.parent.measurement import Task
 from bench.parent.schedule import by_contest
 from bench.records import Record, Run

@@ -8,12 +8,13 @@ from time import perf_counter
 import numpy as np
 import psutil
 
-from bench.cells import TRAINING, Cell, Training, backend, installed
+from bench.cells import TRAINING, Cell, Training, backend
 from bench.data import recipes
 from bench.data.augmentation import Batch, augmented
 from bench.data.sharing import open_folder
 from bench.machine.devices import ACCELERATORS
 from bench.machine.state import own_cpu_s
+from bench.obstacles import installed
 from bench.worker import device_context, fed, implementations, memory, settings
 from bench.worker.audit import Audit
 from bench.worker.protocol import (

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells import installed
 from bench.machine import memory
 from bench.machine.devices import DEVICES
+from bench.obstacles import installed
 from bench.worker.memory import finds
 from bench.worker.protocol import PeaksProbed
 from resnet_impls.devices import DEVICES as KINDS

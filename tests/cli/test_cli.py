@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench import __version__
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
 from bench.cli.main import COMMANDS, main, parser
 from bench.cli.request import request_of
+from bench.obstacles import obstacle
 
 # Should one of them be taken after all, it does not take long
 RUN = ("run", "--impl", "torch_module", "--no-certify", "--profile", "smoke", "--workload", "train")

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
 from bench.identity import article, problem
 from bench.identity.article import Effect
 from bench.identity.certificate import Half
 from bench.identity.checks import relative
+from bench.obstacles import obstacle
 from bench.request.matrix import contenders
 from bench.worker.environment import Environment
 from builders import record, report_md

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cells import obstacle
 from bench.identity.certificate import Half
+from bench.obstacles import obstacle
 from bench.parent.child import Child, Failure
 from bench.records.reading import read
 from bench.request.matrix import cells_of

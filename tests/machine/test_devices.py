@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from bench.cells import Cell, exact_precision, obstacle
+from bench.cells import Cell, exact_precision
 from bench.errors import UsageError
 from bench.machine import amd, devices, gpu
 from bench.machine.chip import Chip, HeldDown
 from bench.machine.devices import DEVICES
 from bench.machine.gpu import Gpu
+from bench.obstacles import obstacle
 from bench.parent.measurement import MIN_BLOCKS
 from bench.parent.schedule import _blocks
 from bench.request.matrix import cells_of

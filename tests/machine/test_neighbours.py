@@ -15,7 +15,7 @@ from bench.machine.chip import Chip
 from bench.machine.neighbours import Look
 from bench.records.folder import RunFolder
 from bench.records.run import Neighbour
-from bench.run import run
+from bench.run import going_on
 from builders import report_md, section, timed
 from builders import run as described
 
@@ -113,12 +113,12 @@ def test_they_are_told_before_measuring_and_kept_beside_those_of_earlier_parts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "NAMED", 10_000)
+    monkeypatch.setattr(going_on, "NAMED", 10_000)
     earlier = Neighbour(name="earlier", pid=7, cores=0.5)
     folder = RunFolder.create(tmp_path / "run", described(neighbours=[earlier]))
     look, told = Look(["cpu"]), list[str]()
     assert eventually(took(stranger, 0.05))
-    run._name_neighbours(folder, look, told.append)
+    going_on._name_neighbours(folder, look, told.append)
     (line,) = told
     assert line.startswith("others use this machine, which may make results worse: ")
     assert f"(pid {stranger.pid}, " in line

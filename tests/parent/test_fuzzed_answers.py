@@ -30,7 +30,7 @@ from bench.plan.observed import observed
 from bench.records import Run
 from bench.records.folder import RunFolder
 from bench.request.request import Request
-from bench.run.run import _measure
+from bench.run.going_on import _measure
 from bench.run.stopping import Round
 from bench.worker.channel import Channel
 from bench.worker.protocol import WorkerRequest

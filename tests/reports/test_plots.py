@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bench.analysis.contests import contests_of
-from bench.cells import installed
 from bench.cli import main as cli
+from bench.obstacles import installed
 from bench.records.folder import RunFolder
 from bench.reports.formats import html
 from bench.reports.plots import render

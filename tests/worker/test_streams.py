@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cells import Cell, obstacle
+from bench.cells import Cell
 from bench.cli.main import main, parser
 from bench.cli.request import request_of
+from bench.obstacles import obstacle
 from bench.request.matrix import cells_of
 from bench.worker.measured import MeasuredCell
 from builders import report_md, timed

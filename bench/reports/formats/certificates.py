@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.cells import Executable, backend, installed
+from bench.cells import Executable, backend
 from bench.errors import UsageError
 from bench.files import write_named
 from bench.identity.certificate import Certificate, Half
+from bench.obstacles import installed
 from bench.reports.text import table
 
 # Checks as timed, in few words; the others go without saying

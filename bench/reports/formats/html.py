@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from bench.analysis.contests import Summary
 from bench.analysis.statistics import Estimate
-from bench.cells import installed
+from bench.obstacles import installed
 from bench.reports.answer import Answer, achieved, answers, topic
 from bench.reports.plots import forms
 from bench.reports.plots.across import of_all

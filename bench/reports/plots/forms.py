@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import cache as entries
-from bench.cells import installed
 from bench.errors import UsageError
+from bench.obstacles import installed
 from bench.reports.plots import charts
 from bench.reports.plots.series import Figure
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from bench import cache
-from bench.cells import installed
 from bench.errors import UsageError
 from bench.files import write
+from bench.obstacles import installed
 from bench.processes import command, environment
 from bench.reports.formats import html
 from bench.reports.history.page import HistoryPage
