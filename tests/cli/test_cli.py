@@ -46,7 +46,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*RUN, "--impl", "torch_modul"), "'torch_modul'"),
     ((*RUN, "--steps", "10000001"), "10000001 steps: choose at most 10,000,000"),
     ((*RUN, "--batch-size", "8", "10000001"), "10000001 images in a batch"),
-    ((*RUN, "--replicates", "1000000"), "1,000,000 for each of 2 cells"),
+    ((*RUN, "--replicates", "1000001"), "1,000,001 for each of 1 cells"),
     ((*RUN, "--impl", "nowhere.py"), "nowhere.py"),
     ((*RUN, "--impl", "empty.py/"), "'empty.py/'"),
     ((*RUN, "--impl", "n" * 300 + ".py"), "n" * 300),
