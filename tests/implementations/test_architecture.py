@@ -40,7 +40,9 @@ def test_training_flops_leave_out_the_gradient_of_the_images() -> None:
 @every_architecture
 def test_depth_in_the_name_counts_the_layers_off_the_shortcuts(architecture: Architecture) -> None:
     residual = sum(len(block.residual) for block in architecture.blocks)
-    assert architecture.name == f"resnet{1 + residual + 1}"
+    name, _, classes = architecture.name.partition("-")
+    assert name == f"resnet{1 + residual + 1}"
+    assert int(classes or 10) == architecture.classes or not classes
 
 
 @every_architecture
