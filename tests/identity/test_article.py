@@ -105,7 +105,9 @@ def test_what_is_opt_in_runs_where_it_is_named_only(make_cell: MakeCell) -> None
     assert found[0] == "unsupported"
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(
+    "backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.long), "torch"]
+)
 def test_the_reference_with_keras_choices_is_the_articles_keras_model(
     backend: str, make_cell: MakeCell
 ) -> None:

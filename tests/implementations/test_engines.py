@@ -69,7 +69,7 @@ def test_it_does_so_with_all_that_the_family_has(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "precision", "epsilon", "passing"),
     [
-        ("torch_export", "fp64", 1e-5, CHECKS),
+        pytest.param("torch_export", "fp64", 1e-5, CHECKS, marks=pytest.mark.long),
         ("litert_engine", "fp32", 1e-5, CHECKS),
         ("litert_engine", "fp32", 1.01e-5, CHECKS[:-1]),
     ],

@@ -252,7 +252,10 @@ def test_nothing_compiles_after_the_first_step(
             ("keras_functional", backend, "train", "0")
             for backend in ("tensorflow", "jax", "torch")
         ),
-        *(("keras_fused", backend, "train", "0") for backend in ("tensorflow", "torch")),
+        *(
+            pytest.param("keras_fused", backend, "train", "0", marks=pytest.mark.long)
+            for backend in ("tensorflow", "torch")
+        ),
     ],
 )
 def test_keras_computes_in_fp16_and_skips_no_step(
