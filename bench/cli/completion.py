@@ -27,7 +27,7 @@ class PrintCompletion(argparse.Action):
                 "--print-completion needs shtab, which is not installed: pip install shtab"
             ) from None
         _name_paths(parser, shtab.FILE)
-        print(shtab.complete(parser, shell=str(values)))
+        print(shtab.complete(parser, str(values)))
         parser.exit()
 
 

@@ -20,6 +20,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 RESNET14 = ARCHITECTURES["resnet14"]
 
 
+@pytest.mark.long
 def test_what_one_framework_learnt_another_evaluates_alike(
     resnet_bench: Run, tmp_path: Path
 ) -> None:

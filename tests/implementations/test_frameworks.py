@@ -226,7 +226,7 @@ print(found)
     ("name", "backend", "mode"),
     [row for row in TRAINERS if row in DISTINCT and row[2] != "eager"],  # which compiles nothing
 )
-@pytest.mark.parametrize("workload", ["train", "infer"])
+@pytest.mark.parametrize("workload", ["train", pytest.param("infer", marks=pytest.mark.long)])
 def test_nothing_compiles_after_the_first_step(
     workload: str,
     name: str,

@@ -112,6 +112,7 @@ def test_the_seed_decides_the_losses(fake: Path, resnet_bench: Run, tmp_path: Pa
     assert losses["first"] != losses["other"]
 
 
+@pytest.mark.long
 def test_pytorch_learns_the_digits(resnet_bench: Run, tmp_path: Path) -> None:
     arguments = "run --impl torch_module --workload train --steps 60 --replicates 1 --device cpu"
     finished = resnet_bench(
