@@ -114,7 +114,8 @@ def test_the_glossary_has_its_words() -> None:
 def test_the_readmes_ranking_is_that_of_the_run_it_names() -> None:
     readme = read("README.md")
     [report] = set(re.findall(r"\]\((results/[\w-]+/report\.md)\)", readme))
-    measured = read(report).splitlines()
+    cells = [line.split("|") for line in read(report).splitlines()]
+    measured = ["|".join([*row[:2], *row[3:]]) for row in cells]  # but for the catalogue's names
     rows = [line for line in readme.splitlines() if re.search(r"\| \d+ \[", line)]
     assert len(rows) == 5
     assert [row for row in rows if not any(line.startswith(row) for line in measured)] == []

@@ -3,8 +3,8 @@
 `python tests/benchmarks/plan_accuracy.py [RESULTS]` estimates each run in the folder from all
 others (leave-one-out): never from its own records. Of the run itself it takes what a plan knows
 beforehand: its cells, its number of processes, which of them cannot run, and the machine's peaks.
-Whether certificates were in the cache is not kept; a run that spent over 20 s between its peaks
-and its first process is taken for one that worked out all of them.
+Whether certificates were in the cache is not kept: a run that spent over 20 s on them, or between
+its peaks and its first process where it does not say, is taken for one that worked out all of them.
 
 A run took from its beginning to its last record; reports came after.
 """
@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.calibrate.certify import halves
+from bench.cells import Cell
 from bench.plan.estimate import Estimator, Here
 from bench.plan.observed import observed
-from bench.plan.parts import halves_s, measuring_s, peaks_s
+from bench.plan.parts import certificates_s, halves_s, measuring_s, peaks_s
 from bench.plan.published import runs_in
 from bench.records import Record
 from bench.records.run import Peak, Run
@@ -56,18 +57,29 @@ def line(run: Run, rows: list[Record], estimator: Estimator) -> str:
     peaks = peaks_s(len(times))
     measuring = measuring_s(estimator, tasks, processors=2)
     assert measuring is not None
-    first = before_measuring(rows)
-    certificates = 0.0
-    if first is not None and first - settled > FRESH_S:
-        wanted = halves(dict.fromkeys(cell.executable for cell in cells))
-        each_s = halves_s(estimator, cells, wanted, measured={})
-        certificates = sum(each_s.values())  # these runs worked them out one after the other
+    certificates = certified_s(run, rows, settled, estimator, cells)
     total = peaks + certificates + measuring
     took = seconds(rows[-1].utc) - began
     return (
         f"{run.run_id:24} {peaks:6.0f} {certificates:8.0f} {measuring:10.0f} {total:7.0f} "
         f"{took:7.0f}  {total / took - 1:+.0%}"
     )
+
+
+def certified_s(
+    run: Run, rows: list[Record], settled: float, estimator: Estimator, cells: list[Cell]
+) -> float:
+    """The estimate for the certificates that a run had to work out."""
+    first = before_measuring(rows)
+    told = (run.spent_s or {}).get("certificates")
+    spent = told if told is not None else first - settled if first is not None else 0.0
+    if spent <= FRESH_S:
+        return 0.0
+    wanted = halves(dict.fromkeys(cell.executable for cell in cells))
+    if told is None:  # these worked them out one after the other
+        return sum(halves_s(estimator, cells, wanted, measured={}).values())
+    problems = len({(each.model, each.training) for each in wanted})
+    return certificates_s(estimator, cells, wanted, problems=problems, measured={}, processors=2)
 
 
 def peaks_of(run: Run) -> list[Peak]:
