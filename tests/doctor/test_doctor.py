@@ -79,6 +79,7 @@ def any_rule(faulty: MakeFaulty) -> Path:
     )
 
 
+@pytest.mark.long
 def test_a_noise_floor_is_measured_kept_and_taken_over_by_runs(
     cache: Path, any_rule: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

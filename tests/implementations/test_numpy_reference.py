@@ -274,8 +274,12 @@ def test_twenty_steps_agree_with_pytorch(optimizer: str) -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "size"),
-    [(ARCHITECTURES["resnet20"], 8), (SHRUNKEN, 8)]
-    + [(ARCHITECTURES[name], 2) for name in ("resnet18", "resnet50")],
+    [
+        (ARCHITECTURES["resnet20"], 8),
+        (SHRUNKEN, 8),
+        (ARCHITECTURES["resnet18"], 2),
+        pytest.param(ARCHITECTURES["resnet50"], 2, marks=pytest.mark.long),
+    ],
     ids=lambda value: getattr(value, "name", f"batch{value}"),
 )
 def test_a_step_agrees_with_pytorch(architecture: Architecture, size: int) -> None:

@@ -45,6 +45,7 @@ def ran(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> tu
     return told.out, told.err
 
 
+@pytest.mark.long
 def test_all_shards_together_are_the_run_that_one_machine_would_have_given(
     fake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
