@@ -151,7 +151,7 @@ def test_everything_that_is_imported_is_declared() -> None:
             for path in files
             for name in imported(path, everywhere=bool(extras))
             if name not in (*sys.stdlib_module_names, *PACKAGES, *OFFERED, "pytest_resnet_bench")
-            and not known & {canonicalize_name(each) for each in distributions.get(name, ())}
+            and not known & {canonicalize_name(each) for each in distributions.get(name, (name,))}
         }
         assert undeclared == set()
 
