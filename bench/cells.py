@@ -185,6 +185,10 @@ class Cell:
 
     def contest_label_without(self, *names: str) -> str:
         """`contest_label` but for what the fields `names` say."""
+        return " ".join(self.contest_words_without(*names))
+
+    def contest_words_without(self, *names: str) -> list[str]:
+        """The same, one text for each field that says something."""
         aim = f"target {self.target_accuracy} tested every {self.evaluate_every} of"
         words = {
             "workload": self.workload,
@@ -206,7 +210,7 @@ class Cell:
             "steps": f"{self.steps} steps",
             "seed": self.seed and f"seed {self.seed}",
         }
-        return " ".join(text for name, text in words.items() if text and name not in names)
+        return [str(text) for name, text in words.items() if text and name not in names]
 
     @property
     def name(self) -> str:

@@ -68,11 +68,11 @@ def answer(contest: Contest, report: Report) -> Answer:
 
 
 def topic(contest: Contest, report: Report) -> str:
-    """`Training, batch 8`: the workload, and what else tells the contest from the others."""
+    """`Training, batch 8, fp32`: the workload, and what else tells the contest from the others."""
     workload = contest.cell.workload
-    told = contest.cell.contest_label_without(*(report.alike[workload] - {"batch_size"}))
-    parts = [WORKLOADS[workload], told]
-    return ", ".join([*filter(None, parts), *[f"on {contest.place}"] * report.several_places])
+    told = contest.cell.contest_words_without(*(report.alike[workload] - {"batch_size"}))
+    place = [f"on {contest.place}"] * report.several_places
+    return ", ".join([WORKLOADS[workload], *told, *place])
 
 
 def _headline(contest: Contest, measured: Sequence[Summary]) -> str:

@@ -43,7 +43,7 @@ def again(
         if not tasks or len(rows) == known:  # what could be measured before is gone
             return
         known = len(rows)
-        say(f"the machine was busy: {plural(len(tasks), 'process')} are measured again")
+        say(f"the machine was busy: {plural(len(tasks), 'process')} to be measured again")
         yield Round(tasks, attempt)
 
 

@@ -138,7 +138,7 @@ def test_only_what_fits_is_measured_again() -> None:
 
     (one, *_) = again(described, lambda: rows, told.append, first)
     assert {index for _, index in one.tasks} == {0}
-    assert told[0] == "the machine was busy: 2 processes are measured again"
+    assert told[0] == "the machine was busy: 2 processes to be measured again"
     assert list(again(described, lambda: rows, told.append, lambda groups: [])) == []
 
 
@@ -201,7 +201,7 @@ def test_a_run_beside_a_busy_process_measures_again_and_goes_on_where_it_was_kil
     asked = ("--impl", disturbed_impl, fake, *WORDS, "--replicates", 1, "--remeasure-busy", 1)
     done = resnet_bench("run", *asked, "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the machine was busy: 2 processes are measured again" in done.stdout
+    assert "the machine was busy: 2 processes to be measured again" in done.stdout
     names = {"disturbed", "fake_implementation"}
     assert {row[:3] for row in rows_of(out)} == {(name, 0, n) for name in names for n in (0, 1)}
     assert ("disturbed", 0, 0, True) in rows_of(out)
@@ -216,7 +216,7 @@ def test_a_run_beside_a_busy_process_measures_again_and_goes_on_where_it_was_kil
     done = resnet_bench("run", "--resume", out)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 to measure" in done.stdout
-    assert "the machine was busy: 2 processes are measured again" in done.stdout
+    assert "the machine was busy: 2 processes to be measured again" in done.stdout
     assert [row[2] for row in rows_of(out)] == [0, 0, 1, 2, 2]
     assert {row.attempt for row in counted(read(out))} == {2}
     before = records.read_bytes()
