@@ -1,32 +1,20 @@
-"""What is measured: a cell, and the executable that it runs."""
+"""What is measured: a cell."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bench.errors import UsageError, check_text, unknown
+from bench.executables import LEARNING_RATES, Executable, Training, implementation, label
 from bench.words import plural
-from resnet_impls.catalogue import CATALOGUE, TRAINED, Backend, Implementation
-from resnet_impls.devices import DEVICES as KINDS
+from resnet_impls.catalogue import CATALOGUE
 
 Workload = Literal["train", "infer", "infer-streams", "train+input", "train-to"]
 WORKLOADS: tuple[str, ...] = get_args(Workload)
 TRAINING = ("train", "train+input", "train-to")
-DEVICES = tuple(KINDS)
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-MODES = (
-    *("eager", "graph", "compiled", "reduce-overhead", "max-autotune"),
-    *("cuda-graph", "cuda-graph-compiled"),
-)
-OPTIMIZERS = ("adam", "sgd", "adamw")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "synthetic")
 BUILT_IN = ("digits", "synthetic")  # datasets that need no file
-RECIPES = ("constant", "article", "augmented")
-SCHEDULES = ("constant", "cosine", "one-cycle")
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
-LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05, "adamw": 1e-3}
-WEIGHT_DECAYS = {"sgd": None, "adamw": 0.01}  # of optimizers that have one -> where none is named
 BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}  # as people write them
 
 # Input pipeline, a file of `bench/data/feeds/` -> the distributions that it needs
@@ -36,71 +24,6 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "tensorflow": ("tensorflow",),
 }
 NATIVE_INPUTS = {"torch": "torch", "tensorflow": "tensorflow"}  # by backend; all others: numpy
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained: all that the reference has to know of it."""
-
-    optimizer: str
-    recipe: str = "constant"
-    schedule: str | None = None
-    weight_decay: float | None = None
-    label_smoothing: float | None = None
-
-    @property
-    def label(self) -> str:
-        """`sgd decay 0.0005 one-cycle smoothing 0.1`, without what it has not."""
-        words = (
-            self.optimizer,
-            self.weight_decay is not None and f"decay {self.weight_decay:g}",
-            self.schedule,
-            self.label_smoothing is not None and f"smoothing {self.label_smoothing:g}",
-        )
-        return " ".join(word for word in words if word)
-
-
-@dataclass(frozen=True)
-class Executable:
-    """A program that computes the network, whatever it is fed: what a certificate is about."""
-
-    implementation: str  # a name of the catalogue, or the path of a Python file
-    backend: str
-    mode: str
-    model: str
-    device: str
-    precision: str
-    optimizer: str | None  # None of what only infers
-    recipe: str | None  # how rate and images change while training; None of what only infers
-    schedule: str | None = None  # how the rate changes; None: as the recipe says
-    weight_decay: float | None = None  # of kernels; None: none
-    label_smoothing: float | None = None  # part of the target that all classes share; None: none
-
-    @property
-    def label(self) -> str:
-        """`keras_functional[jax] compiled`."""
-        return _label(self)
-
-    @property
-    def name(self) -> str:
-        """`keras_functional[jax] compiled fp32 resnet14 adam`: all that a message needs."""
-        return f"{self.label} {self.precision} {self.model} {self.trained}"
-
-    @property
-    def trained(self) -> str:
-        """`adam`, or `infer` of what only infers."""
-        return self.training.label if self.optimizer else "infer"
-
-    @property
-    def training(self) -> Training:
-        """How it trains; what only infers is compared with a network that Adam may train."""
-        return Training(
-            self.optimizer or "adam",
-            self.recipe or "constant",
-            self.schedule,
-            self.weight_decay,
-            self.label_smoothing,
-        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +61,7 @@ class Cell:
     @cached_property
     def label(self) -> str:
         """`keras_functional[jax] compiled`: how reports call the contender."""
-        return _label(self) + (f" + {self.input} input" if self.input else "")
+        return label(self) + (f" + {self.input} input" if self.input else "")
 
     @property
     def known_as(self) -> str:
@@ -265,52 +188,3 @@ class Cell:
 
 CONTENDER = ("implementation", "backend", "mode", "input")
 CONTEST = tuple(field.name for field in fields(Cell) if field.name not in CONTENDER)
-
-
-def _label(of: Cell | Executable) -> str:
-    row = CATALOGUE.get(of.implementation)  # a row of a merged run may be gone here
-    engine = f"[{of.backend}]" if row and len(row.backends) > 1 else ""
-    return f"{Path(of.implementation).stem}{engine} {of.mode}"
-
-
-def implementation(name: str) -> Implementation:
-    """The catalogue's row of `name`, or a row made for the user's own Python file.
-
-    Raises UsageError where there is neither.
-    """
-    if name in CATALOGUE:
-        return CATALOGUE[name]
-    if name.endswith(".py"):
-        path = Path(name)
-        try:
-            found = path.is_file()
-        except OSError:  # such as a name that is too long
-            found = False
-        if not found:
-            raise UsageError(f"--impl {name}: there is no such file")
-        path = path.absolute()  # and no link followed: it keeps the name that it was given
-        check_text(str(path))
-        anyway = ("fp16",)  # whose author may know better
-        own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, anyway)
-        workloads = (*TRAINED, "infer-streams")
-        return Implementation(path.stem, path.stem, (own,), str(path), workloads=workloads)
-    raise UsageError(
-        unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
-        "with a class Implementation"
-    )
-
-
-def backend(of: Cell | Executable) -> Backend:
-    """The catalogue's row of the engine that a cell or an executable computes on."""
-    return next(b for b in implementation(of.implementation).backends if b.name == of.backend)
-
-
-def lacking(engine: Backend, device: str) -> set[str]:
-    """The modes and precisions that an engine has elsewhere, but not on a kind of device."""
-    return KINDS[device].lacks.keys() - set(engine.anyway)
-
-
-def exact_precision(of: Executable) -> str:
-    """The most exact precision that an engine computes in on a device: it proves the semantics."""
-    exact = backend(of).exact
-    return exact if KINDS[of.device].float64 or exact != "fp64" else "fp32"

@@ -2,10 +2,10 @@
 
 import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from bench.cells import INPUTS, Cell, Executable, backend, implementation, lacking
+from bench.cells import INPUTS, Cell
+from bench.executables import Executable, backend, implementation, lacking
 from resnet_impls.devices import DEVICES as KINDS
 
 SUBSTITUTES = {  # distributions of the same module
@@ -57,6 +57,8 @@ def installed(package: str) -> str | None:
 @cache
 def _installed(package: str, path: tuple[str, ...]) -> str | None:
     """It reads files of each package on the path, which a plan of many cells would do for each."""
+    from importlib.metadata import PackageNotFoundError, version  # itself slow to import
+
     for name in (package, *SUBSTITUTES.get(package, ())):
         try:
             return version(name)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench.cells import Cell, backend, implementation
+from bench.cells import Cell
 from bench.errors import UsageError
+from bench.executables import backend, implementation
 from bench.obstacles import obstacle
 from bench.request.matrix import cells_of, contenders
 from bench.request.request import Request

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.contests import Contest, Summary, floor_of
+from bench.analysis.contests import Contest, Summary
 from bench.analysis.groups import judged_together
+from bench.analysis.ranking import floor_of
 from bench.analysis.statistics import Comparison
 from bench.analysis.unpaired import speed_ratio
 from bench.cells import CONTEST, Cell

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from bench.analysis.ranks import mann_whitney, theil_sen
+from bench.analysis.rank_tests import mann_whitney, theil_sen
 from bench.records import Record
 
 FEWEST = 8  # blocks, for a test to tell anything: 4 before and 4 after

@@ -15,8 +15,9 @@ import bench
 import resnet_impls
 from bench import cache, processes
 from bench.calibrate.dependencies import Sources, fingerprint, module_file, sources, versions
-from bench.cells import Cell, Executable, backend, exact_precision, implementation
+from bench.cells import Cell
 from bench.errors import UsageError
+from bench.executables import Executable, backend, exact_precision, implementation
 from bench.identity.certificate import Certificate, Half
 from bench.machine.facts import this_machine
 from bench.obstacles import obstacle

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from bench.cells import Cell, Executable
+from bench.cells import Cell
+from bench.executables import Executable
 from bench.obstacles import obstacle
 from bench.parent.child import Failure, one_worker
 from bench.records.record import Status

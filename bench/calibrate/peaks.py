@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bench import cache
 from bench.calibrate.dependencies import versions
-from bench.cells import PRECISIONS, Cell
+from bench.cells import Cell
+from bench.executables import PRECISIONS
 from bench.machine import cpus, devices, facts
 from bench.obstacles import obstacle
 from bench.parent.child import Failure, one_worker

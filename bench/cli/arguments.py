@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any
 
-from bench.cells import DEVICES, MODES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
+from bench.executables import DEVICES, MODES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES
 
 IMPLEMENTATIONS = (
     "a name that `list` shows, one of its backends as in keras_functional[jax], the path of a "

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cells import Executable
 from bench.cli.arguments import executable_arguments, training_of, wait_argument
+from bench.executables import Executable
 from bench.identity.certificate import Certificate
 from bench.obstacles import obstacle
 from bench.request.matrix import named

@@ -26,8 +26,11 @@ class PrintCompletion(argparse.Action):
             raise UsageError(
                 "--print-completion needs shtab, which is not installed: pip install shtab"
             ) from None
-        _name_paths(parser, shtab.FILE)
-        print(shtab.complete(parser, str(values)))
+        from bench.cli.main import parser as whole  # `parser` has the arguments of no command
+
+        commands = whole()
+        _name_paths(commands, shtab.FILE)
+        print(shtab.complete(commands, str(values)))
         parser.exit()
 
 

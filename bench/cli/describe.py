@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.cells import Cell, Executable
+from bench.cells import Cell
 from bench.cli.arguments import IMPLEMENTATIONS, wait_argument
 from bench.errors import UsageError, unknown
+from bench.executables import Executable
 from bench.request.matrix import cells_of
 from bench.request.request import Request
 from resnet_impls.architecture import ARCHITECTURES, Architecture, Layer, Shape

@@ -4,9 +4,9 @@ import argparse
 import math
 from time import monotonic
 
-from bench.cells import DEVICES
 from bench.cli.arguments import wait_argument
 from bench.errors import UsageError
+from bench.executables import DEVICES
 from bench.request.profiles import PROFILES
 
 STYLES = {"passed": "green", "failed": "bold red"}  # not run: as it is

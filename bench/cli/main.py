@@ -3,46 +3,30 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
 
 from bench import __version__
-from bench.cli import (
-    archive,
-    catalogue,
-    certify,
-    check,
-    cluster,
-    compare,
-    completion,
-    describe,
-    doctor,
-    last_resort,
-    machine,
-    outlets,
-    report,
-    rerun,
-    run,
-)
+from bench.cli import completion, last_resort, outlets
 from bench.errors import UsageError, check_text
 from bench.words import printable
 
-# Each module has `add_arguments(parser)` and `run(options) -> exit code`. What takes long to
-# import, they import there, so that `--help` and `list` answer at once.
-COMMANDS: dict[str, tuple[ModuleType, str]] = {
-    "list": (catalogue, "show the implementations and models, and what is installed"),
-    "run": (run, "measure, and write a report"),
-    "cluster": (cluster, "have a run measured by the nodes of a cluster, a shard on each"),
-    "rerun": (rerun, "measure rows of an earlier run again, as they were"),
-    "report": (report, "write the reports of runs again, of each or of all merged"),
-    "check": (check, "say whether runs are fit to be published"),
-    "archive": (archive, "pack a run for its reviewers, with the SHA-256 of each file"),
-    "compare": (compare, "compare runs with a base; fails where a cell is worse than allowed"),
-    "certify": (certify, "prove implementations identical to the reference, anew"),
-    "describe": (describe, "show a model's layers, or how each implementation builds them"),
-    "doctor": (doctor, "plant faults, and see that they are caught"),
-    "machine": (machine, "show what this machine is, as JSON"),
+# Each is a module of this folder, with `add_arguments(parser)` and `run(options) -> exit code`
+COMMANDS = {
+    "list": "show the implementations and models, and what is installed",
+    "run": "measure, and write a report",
+    "cluster": "have a run measured by the nodes of a cluster, a shard on each",
+    "rerun": "measure rows of an earlier run again, as they were",
+    "report": "write the reports of runs again, of each or of all merged",
+    "check": "say whether runs are fit to be published",
+    "archive": "pack a run for its reviewers, with the SHA-256 of each file",
+    "compare": "compare runs with a base; fails where a cell is worse than allowed",
+    "certify": "prove implementations identical to the reference, anew",
+    "describe": "show a model's layers, or how each implementation builds them",
+    "doctor": "plant faults, and see that they are caught",
+    "machine": "show what this machine is, as JSON",
 }
 UNFORESEEN = 70  # the exit code of a fault of this program, EX_SOFTWARE of sysexits.h
 
@@ -54,8 +38,10 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def parser() -> Parser:
-    """The command line of `resnet-bench`."""
+def parser(commands: Collection[str] = tuple(COMMANDS)) -> Parser:
+    """The command line of `resnet-bench`. Only `commands` get their arguments, since others need
+    not be imported: `--help` and `list` answer at once.
+    """
     top = Parser(
         prog="resnet-bench",
         description="Compare deep-learning frameworks and hardware on one ResNet, side by side.",
@@ -68,10 +54,16 @@ def parser() -> Parser:
         metavar="SHELL",
         help=f"print what this shell needs to complete commands: {', '.join(completion.SHELLS)}",
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, summary) in COMMANDS.items():
-        module.add_arguments(commands.add_parser(name, help=summary))
+    offered = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = offered.add_parser(name, help=summary)
+        if name in commands:
+            _module(name).add_arguments(command)
     return top
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"bench.cli.{command}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,9 +86,9 @@ def _answer(words: Sequence[str]) -> int:
         for word in words:
             check_text(word)
         _check_place()
-        options = parser().parse_args(words)
+        options = parser(words[:1]).parse_args(words)
         options.words = words
-        return int(COMMANDS[options.command][0].run(options))
+        return int(_module(options.command).run(options))
     except UsageError as error:
         _say(str(error))
         return 2

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.fitness import Finding
-from bench.cli.catalogue import Listed
 from bench.cli.certify import Certified
 from bench.cli.describe import Described
+from bench.cli.list import Listed
 from bench.compare.summary import Compared
 from bench.files import write
 from bench.plan.plan import Plan

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bench.analysis.contests import Contest, Summary, contests_of
+from bench.analysis.contests import Contest, Summary
+from bench.analysis.ranking import contests_of
 from bench.analysis.statistics import Estimate
 from bench.cells import Cell
 from bench.cli.plan import minutes

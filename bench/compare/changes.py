@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from bench.analysis.contests import floor_of
 from bench.analysis.groups import judged_together
+from bench.analysis.ranking import floor_of
 from bench.analysis.statistics import Floor, throughput
 from bench.analysis.unpaired import accuracy_difference, difference, trimmed_mean
 from bench.compare.sides import Pair, Side

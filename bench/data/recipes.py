@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from bench.cells import Training
+from bench.executables import Training
 from resnet_impls.contract import Options
 
 

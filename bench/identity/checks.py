@@ -14,8 +14,8 @@ from typing import Protocol, Unpack
 
 import numpy as np
 
-from bench.cells import Training
 from bench.data import recipes
+from bench.executables import Training
 from bench.identity.limits import LIMITS, ROUNDING_ROOM
 from bench.identity.problem import STEPS, Problem, Solution, learning_rates
 from resnet_impls.contract import Implementation, Options, skipped_steps

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench.cells import LEARNING_RATES, Training
 from bench.data import recipes
+from bench.executables import LEARNING_RATES, Training
 from bench.validation import parse
 from resnet_impls.architecture import ARCHITECTURES, Architecture, Conv
 from resnet_impls.numpy_reference import Backward, Pass, Reference, softmax_cross_entropy

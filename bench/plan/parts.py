@@ -9,9 +9,10 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.cells import TRAINING, Cell, Executable
+from bench.cells import TRAINING, Cell
 from bench.data.datasets import check, synthetic_counts
 from bench.errors import UsageError
+from bench.executables import Executable
 from bench.plan.costs import START_S, Costs
 from bench.plan.estimate import Estimator, assumed
 from resnet_impls.architecture import ARCHITECTURES

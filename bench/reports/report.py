@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from bench.analysis.contests import Contest, contests_of
+from bench.analysis.contests import Contest
+from bench.analysis.ranking import contests_of
 from bench.cells import CONTEST
 from bench.records import Record, Run
 from bench.reports.rates import Rate

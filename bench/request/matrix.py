@@ -4,26 +4,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import TypeVar
 
-from bench.cells import (
-    DATASETS,
+from bench.cells import DATASETS, INPUTS, LARGEST, NATIVE_INPUTS, TRAINING, WORKLOADS, Cell
+from bench.errors import UsageError, unknown
+from bench.executables import (
     DEVICES,
-    INPUTS,
-    LARGEST,
     MODES,
-    NATIVE_INPUTS,
     OPTIMIZERS,
     PRECISIONS,
     RECIPES,
     SCHEDULES,
-    TRAINING,
     WEIGHT_DECAYS,
-    WORKLOADS,
-    Cell,
     Executable,
     implementation,
     lacking,
 )
-from bench.errors import UsageError, unknown
 from bench.request.request import Request
 from resnet_impls.architecture import ARCHITECTURES
 from resnet_impls.catalogue import CATALOGUE, Backend, Implementation

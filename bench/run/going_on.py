@@ -11,7 +11,8 @@ from typing import Protocol
 
 from bench.calibrate import largest
 from bench.calibrate.peaks import probe
-from bench.cells import Cell, Executable
+from bench.cells import Cell
+from bench.executables import Executable
 from bench.identity.certificate import Certificate
 from bench.machine import cpus, neighbours
 from bench.parent.measurement import Task

@@ -5,7 +5,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cells import Cell, Executable
+from bench.cells import Cell
+from bench.executables import Executable
 from bench.identity.certificate import Certificate
 from bench.parent.measurement import OnRequest
 from bench.parent.outcome import Task

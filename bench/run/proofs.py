@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.calibrate.certify import certified, missing
-from bench.cells import Cell, Executable
+from bench.cells import Cell
+from bench.executables import Executable
 from bench.identity.certificate import Certificate
 from bench.machine import cpus
 from bench.plan import times

@@ -7,7 +7,8 @@ from typing import cast
 
 from bench.analysis import effective, energy, latency, statistics
 from bench.analysis.steadiness import busy, leak
-from bench.cells import Cell, Workload, implementation
+from bench.cells import Cell, Workload
+from bench.executables import implementation
 from bench.identity.certificate import Certificate
 from bench.parent.outcome import Outcome, Task
 from bench.records.record import Record, Status, from_json

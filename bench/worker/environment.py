@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bench import guardian
 from bench.analysis.effective import COMPILERS, PRECISIONS
-from bench.cells import Cell, Executable
+from bench.cells import Cell
+from bench.executables import Executable
 from bench.machine import cpus, devices, exclusive
 from resnet_impls.devices import DEVICES
 

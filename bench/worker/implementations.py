@@ -11,7 +11,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from bench.cells import Cell, Executable, implementation
+from bench.cells import Cell
+from bench.executables import Executable, implementation
 from bench.worker import memory
 from resnet_impls.architecture import Architecture
 from resnet_impls.contract import Implementation, Options

@@ -8,10 +8,11 @@ from time import perf_counter
 import numpy as np
 import psutil
 
-from bench.cells import TRAINING, Cell, Training, backend
+from bench.cells import TRAINING, Cell
 from bench.data import recipes
 from bench.data.augmentation import Batch, augmented
 from bench.data.sharing import open_folder
+from bench.executables import Training, backend
 from bench.machine.devices import ACCELERATORS
 from bench.machine.state import own_cpu_s
 from bench.obstacles import installed

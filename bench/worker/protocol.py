@@ -10,7 +10,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from bench.cells import Cell, Executable
+from bench.cells import Cell
+from bench.executables import Executable
 from bench.identity.certificate import Check
 from bench.validation import Count, NotNegative, Positive, PositiveInt, parse
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import assert_never
 
 from bench import cache
-from bench.cells import Executable
+from bench.executables import Executable
 from bench.worker import implementations
 from bench.worker.measured import MeasuredCell
 from bench.worker.protocol import (

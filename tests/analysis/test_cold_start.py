@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bench.analysis.cold_start import ColdStart, against_first, break_even, cold_start, overtakings
-from bench.analysis.contests import Contest, contests_of
+from bench.analysis.contests import Contest
+from bench.analysis.ranking import contests_of
 from bench.analysis.statistics import Estimate
 from bench.records import Record
 from bench.reports.formats import csv as tables

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.analysis.statistics import Estimate, estimate
 from bench.records import Record
 from builders import JAX, TENSORFLOW, processes, record, run, timed

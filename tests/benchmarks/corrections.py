@@ -21,8 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis.statistics import estimate
-from bench.cells import DEVICES, Cell
+from bench.cells import Cell
 from bench.data.sharing import shared_data
+from bench.executables import DEVICES
 from bench.request.matrix import cells_of
 from bench.request.request import Request
 from bench.worker.environment import Environment

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.statistics import estimate
-from bench.cells import DEVICES, Cell
+from bench.cells import Cell
+from bench.executables import DEVICES
 from bench.request.matrix import cells_of, contenders
 from bench.request.request import Request
 from bench.worker.environment import Environment

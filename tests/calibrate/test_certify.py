@@ -12,8 +12,9 @@ import bench
 import resnet_impls
 from bench import cache
 from bench.calibrate import certify, dependencies
-from bench.cells import Cell, Executable
+from bench.cells import Cell
 from bench.cli.main import main
+from bench.executables import Executable
 from bench.identity.certificate import Half
 from bench.parent.child import Failure
 from bench.worker.protocol import Certified

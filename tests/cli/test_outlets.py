@@ -157,7 +157,7 @@ def test_a_fault_of_the_program_is_one_line_and_a_traceback_in_a_file(
         raise error
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("bench.cli.catalogue.run", fail)
+    monkeypatch.setattr("bench.cli.list.run", fail)
     assert main(["list"]) == 70
     [line] = capsys.readouterr().err.splitlines()
     [file] = tmp_path.iterdir()
@@ -173,7 +173,7 @@ def test_a_full_disk_is_no_fault_of_the_program(
     def fail(options: object) -> int:
         raise OSError(28, "No space left on device", "/somewhere")
 
-    monkeypatch.setattr("bench.cli.catalogue.run", fail)
+    monkeypatch.setattr("bench.cli.list.run", fail)
     assert main(["list"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("resnet-bench: /somewhere: No space left on device: free some")

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from bench.cells import Cell, Training
+from bench.cells import Cell
 from bench.data import images as data
 from bench.data.datasets import ARRAYS, Dataset, load
 from bench.data.images import cifar10, cifar100, svhn
 from bench.data.published import PUBLISHED, unpickled
 from bench.errors import UsageError
+from bench.executables import Training
 from bench.identity import checks, problem
 from bench.worker import implementations
 from bench.worker.measured import MeasuredCell

@@ -5,9 +5,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from bench.cells import Training
 from bench.data.augmentation import SHIFT, augmented
 from bench.data.recipes import RECIPES, SCHEDULES, learning_rates, stretches
+from bench.executables import Training
 
 IMAGES = np.random.default_rng(0).standard_normal((10, 16, 16, 3), np.float32)
 LABELS = np.arange(10, dtype=np.int32)

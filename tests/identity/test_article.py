@@ -116,7 +116,7 @@ def test_the_reference_with_keras_choices_is_the_articles_keras_model(
 import json
 import keras
 import numpy as np
-from bench.cells import Training
+from bench.executables import Training
 from bench.identity import problem
 from bench.identity.checks import flat, relative
 from resnet_impls.article_keras import Implementation

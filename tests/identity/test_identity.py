@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import deviations
-from bench.cells import Training
+from bench.executables import Training
 from bench.identity import checks as identity
 from bench.identity import problem
 from bench.identity.certificate import Half

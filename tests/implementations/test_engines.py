@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from bench.cells import Training
+from bench.executables import Training
 from bench.identity import inference, problem
 from bench.identity.checks import Check
 from bench.identity.limits import LIMITS
@@ -78,7 +78,7 @@ def test_what_needs_a_whole_framework_computes_it_too(
     name: str, precision: str, epsilon: float, passing: list[str]
 ) -> None:
     program = f"""
-from bench.cells import Training
+from bench.executables import Training
 from bench.identity import inference, problem
 from networks import MIXED
 from resnet_impls import {name}

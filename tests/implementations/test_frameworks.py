@@ -12,7 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.cells import Cell, Training
+from bench.cells import Cell
+from bench.executables import Training
 from bench.identity import problem
 from bench.identity.limits import LIMITS
 from bench.parent.child import one_worker
@@ -102,7 +103,7 @@ import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from bench.cells import Training
+from bench.executables import Training
 from bench.identity import checks as identity, problem
 from networks import MIXED
 

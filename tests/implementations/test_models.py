@@ -16,7 +16,8 @@ import sys
 from functools import partial
 from pathlib import Path
 import numpy as np
-from bench.cells import Cell, Training
+from bench.cells import Cell
+from bench.executables import Training
 from bench.data.datasets import ARRAYS, load
 from bench.identity import checks, problem
 from bench.worker import implementations

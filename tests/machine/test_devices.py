@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.cells import Cell, exact_precision
+from bench.cells import Cell
 from bench.errors import UsageError
+from bench.executables import exact_precision
 from bench.machine import amd, devices, gpu
 from bench.machine.chip import Chip, HeldDown
 from bench.machine.devices import DEVICES

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.cells import Cell
 from bench.cli.display import Display
 from bench.cli.terminal import Terminal

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.cli.main import main
 from bench.records.merging import merge
 from bench.reports.formats import html

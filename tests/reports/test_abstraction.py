@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.records import Record
 from bench.reports.sections import abstraction
 from builders import processes, report_md, run

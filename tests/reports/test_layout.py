@@ -1,6 +1,6 @@
 """A report stays readable: many contests are answered together, what is long is folded."""
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.reports.answer import brief
 from builders import JAX, TENSORFLOW, processes, record, report_md, section, timed
 

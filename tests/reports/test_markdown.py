@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.analysis.statistics import estimate
 from bench.reports.formats import csv as tables
 from bench.reports.formats import terminal

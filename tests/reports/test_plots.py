@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.cli import main as cli
 from bench.obstacles import installed
 from bench.records.folder import RunFolder

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.analysis.statistics import seconds_to_target
 from bench.records import Record
 from bench.reports.formats import html, terminal

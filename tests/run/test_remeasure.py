@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bench.analysis.attempts import counted, disturbed
-from bench.analysis.contests import contests_of
 from bench.analysis.fitness import findings
+from bench.analysis.ranking import contests_of
 from bench.analysis.statistics import speed_ratios
 from bench.parent.measurement import Task
 from bench.records import Record

@@ -4,7 +4,8 @@ from typing import Any, get_args
 
 import pytest
 
-from bench.cells import Cell, Executable
+from bench.cells import Cell
+from bench.executables import Executable
 from bench.worker import protocol
 from bench.worker.protocol import (
     ANSWERS,

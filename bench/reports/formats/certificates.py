@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.cells import Executable, backend
 from bench.errors import UsageError
+from bench.executables import Executable, backend
 from bench.files import write_named
 from bench.identity.certificate import Certificate, Half
 from bench.obstacles import installed

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, theilslopes
 
-from bench.analysis.ranks import mann_whitney, theil_sen
+from bench.analysis.rank_tests import mann_whitney, theil_sen
 
 SIZES = [(4, 4), (4, 5), (8, 9), (9, 9), (20, 21)]
 

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _listed() -> Listed:
-    from bench.cells import OPTIMIZERS, SCHEDULES
+    from bench.executables import OPTIMIZERS, SCHEDULES
     from bench.machine.devices import DEVICES
     from bench.request.suite import ready
     from resnet_impls.architecture import ARCHITECTURES

@@ -1,0 +1,149 @@
+"""An executable: a program that computes the network; and what the catalogue says of its engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bench.errors import UsageError, check_text, unknown
+from resnet_impls.catalogue import CATALOGUE, TRAINED, Backend, Implementation
+from resnet_impls.devices import DEVICES as KINDS
+
+DEVICES = tuple(KINDS)
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+MODES = (
+    *("eager", "graph", "compiled", "reduce-overhead", "max-autotune"),
+    *("cuda-graph", "cuda-graph-compiled"),
+)
+OPTIMIZERS = ("adam", "sgd", "adamw")
+RECIPES = ("constant", "article", "augmented")
+SCHEDULES = ("constant", "cosine", "one-cycle")
+LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05, "adamw": 1e-3}
+WEIGHT_DECAYS = {"sgd": None, "adamw": 0.01}  # of optimizers that have one -> where none is named
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained: all that the reference has to know of it."""
+
+    optimizer: str
+    recipe: str = "constant"
+    schedule: str | None = None
+    weight_decay: float | None = None
+    label_smoothing: float | None = None
+
+    @property
+    def label(self) -> str:
+        """`sgd decay 0.0005 one-cycle smoothing 0.1`, without what it has not."""
+        words = (
+            self.optimizer,
+            self.weight_decay is not None and f"decay {self.weight_decay:g}",
+            self.schedule,
+            self.label_smoothing is not None and f"smoothing {self.label_smoothing:g}",
+        )
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A program that computes the network, whatever it is fed: what a certificate is about."""
+
+    implementation: str  # a name of the catalogue, or the path of a Python file
+    backend: str
+    mode: str
+    model: str
+    device: str
+    precision: str
+    optimizer: str | None  # None of what only infers
+    recipe: str | None  # how rate and images change while training; None of what only infers
+    schedule: str | None = None  # how the rate changes; None: as the recipe says
+    weight_decay: float | None = None  # of kernels; None: none
+    label_smoothing: float | None = None  # part of the target that all classes share; None: none
+
+    @property
+    def label(self) -> str:
+        """`keras_functional[jax] compiled`."""
+        return label(self)
+
+    @property
+    def name(self) -> str:
+        """`keras_functional[jax] compiled fp32 resnet14 adam`: all that a message needs."""
+        return f"{self.label} {self.precision} {self.model} {self.trained}"
+
+    @property
+    def trained(self) -> str:
+        """`adam`, or `infer` of what only infers."""
+        return self.training.label if self.optimizer else "infer"
+
+    @property
+    def training(self) -> Training:
+        """How it trains; what only infers is compared with a network that Adam may train."""
+        return Training(
+            self.optimizer or "adam",
+            self.recipe or "constant",
+            self.schedule,
+            self.weight_decay,
+            self.label_smoothing,
+        )
+
+
+class Contender(Protocol):
+    """Who competes, a cell's or an executable's: an implementation on a backend, in a mode."""
+
+    @property
+    def implementation(self) -> str: ...
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def mode(self) -> str: ...
+
+
+def label(of: Contender) -> str:
+    """`keras_functional[jax] compiled`."""
+    row = CATALOGUE.get(of.implementation)  # a row of a merged run may be gone here
+    engine = f"[{of.backend}]" if row and len(row.backends) > 1 else ""
+    return f"{Path(of.implementation).stem}{engine} {of.mode}"
+
+
+def implementation(name: str) -> Implementation:
+    """The catalogue's row of `name`, or a row made for the user's own Python file.
+
+    Raises UsageError where there is neither.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    if name.endswith(".py"):
+        path = Path(name)
+        try:
+            found = path.is_file()
+        except OSError:  # such as a name that is too long
+            found = False
+        if not found:
+            raise UsageError(f"--impl {name}: there is no such file")
+        path = path.absolute()  # and no link followed: it keeps the name that it was given
+        check_text(str(path))
+        anyway = ("fp16",)  # whose author may know better
+        own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, anyway)
+        workloads = (*TRAINED, "infer-streams")
+        return Implementation(path.stem, path.stem, (own,), str(path), workloads=workloads)
+    raise UsageError(
+        unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
+        "with a class Implementation"
+    )
+
+
+def backend(of: Contender) -> Backend:
+    """The catalogue's row of the engine that a cell or an executable computes on."""
+    return next(b for b in implementation(of.implementation).backends if b.name == of.backend)
+
+
+def lacking(engine: Backend, device: str) -> set[str]:
+    """The modes and precisions that an engine has elsewhere, but not on a kind of device."""
+    return KINDS[device].lacks.keys() - set(engine.anyway)
+
+
+def exact_precision(of: Executable) -> str:
+    """The most exact precision that an engine computes in on a device: it proves the semantics."""
+    exact = backend(of).exact
+    return exact if KINDS[of.device].float64 or exact != "fp64" else "fp32"
