@@ -1,8 +1,6 @@
 """What a cell costs on this machine, by the nearest cell that was observed, here or elsewhere.
 
-The nearest shares most of what the time of a step depends on: first the contender, then the
-network and the precision, the machine, the workload, the batch size and the threads. What differs
-is scaled:
+What differs from the nearest is scaled:
 
 - another batch, network or workload: a step by its images and by what the machine's roofline allows
   each (without peaks by its FLOPs), memory by the elements that it holds;
@@ -11,24 +9,21 @@ is scaled:
   since both bound parts of a network. Of three published machines this ratio is 1.35 and 0.84 to
   the first, and that of their steps 1.66 and 0.83. Without peaks, nothing is scaled.
 
-Where several are equally near, the geometric mean counts. Another backend says nothing.
+Where several are equally near, the geometric mean counts.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from bench.analysis.roofline import image_bytes, roofline
 from bench.cells import TRAINING, Cell
 from bench.machine.devices import ACCELERATORS, DEVICES
 from bench.plan.costs import Costs, task_s
+from bench.plan.nearest import Observations, Sight
 from bench.plan.observed import Observed
 from bench.records.run import Peak, peak_key
 from resnet_impls.architecture import ARCHITECTURES
-
-Distance = tuple[bool | float, ...]
-Sight = tuple[Observed, bool]  # and whether it was made on this machine
 
 # Of a cell of which nothing is known: only for `--budget`, which must begin with something
 ASSUMED_START_S = 2.0
@@ -54,22 +49,13 @@ class Estimator:
         self, here: Here, own: Iterable[Observed], published: Iterable[Observed] = ()
     ) -> None:
         self.here = here
-        self.own = list(own)
-        self.published = list(published)
-        self._forget()
-
-    def _forget(self) -> None:
-        """Drop what was worked out of the observations so far."""
+        self.observations = Observations(own, published)
         self._costs: dict[Cell, Costs | None] = {}
-        self._alike: dict[tuple[str, str], list[Sight]] = {}  # by backend and device
-        self._near: dict[tuple[str | bool, ...], list[Sight]] = {}  # by what a contender is
 
     def learn(self, found: Iterable[Observed]) -> None:
         """Take in what was just measured here, in place of what was known of the same runs."""
-        fresh = list(found)
-        runs = {each.run_id for each in fresh}
-        self.own = [each for each in self.own if each.run_id not in runs] + fresh
-        self._forget()
+        self.observations = self.observations.with_own(found)
+        self._costs = {}
 
     def costs(self, cell: Cell) -> Costs | None:
         """What one process of a cell costs; None where nothing is known that is like it."""
@@ -80,45 +66,18 @@ class Estimator:
     def _worked_out(self, cell: Cell) -> Costs | None:
         if cell.batch_size < 1 or cell.model not in ARCHITECTURES:
             return None
-        found = self._nearest(cell, same_mode=False)
+        found = self.observations.nearest(cell, same_mode=False)
         if not found:
             return None
         costs = self._scaled(cell, found)
         if found[0][0].mode == cell.mode:
             return costs
         # To compile is what a mode does, so another implementation's first step says more
-        same_mode = self._nearest(cell, same_mode=True)
+        same_mode = self.observations.nearest(cell, same_mode=True)
         if not same_mode:
             return costs
         begun = self._scaled(cell, same_mode)
         return replace(costs, first_step_s=begun.first_step_s)
-
-    def _nearest(self, cell: Cell, *, same_mode: bool) -> list[Sight]:
-        """Those that are equally near and nearest, five at most.
-
-        In two steps, since a plan has many cells that differ only in what comes last in a distance.
-        """
-        training = cell.workload in TRAINING
-        key = (
-            *(cell.backend, cell.device, cell.implementation, cell.mode, training, cell.model),
-            *(cell.precision, cell.workload, same_mode),
-        )
-        if key not in self._near:
-            alike = self._like(cell.backend, cell.device)
-            among = [each for each in alike if each[0].mode == cell.mode] if same_mode else alike
-            self._near[key] = _first(among, partial(_contender_distance, cell))
-        return _first(self._near[key], partial(_load_distance, cell))[-5:]
-
-    def _like(self, backend: str, device: str) -> list[Sight]:
-        """What was observed of a backend on a device, that of this machine first."""
-        if (backend, device) not in self._alike:
-            self._alike[backend, device] = [
-                (each, here)
-                for here, group in ((True, self.own), (False, self.published))
-                for each in group
-                if each.backend == backend and each.device == device and each.model in ARCHITECTURES
-            ]
-        return self._alike[backend, device]
 
     def of(self, cells: Iterable[Cell]) -> dict[Cell, Costs | None]:
         """The costs of all cells."""
@@ -207,7 +166,7 @@ class Estimator:
             return None
         alike = [
             each
-            for each in (*self.own, *self.published)
+            for each in (*self.observations.own, *self.observations.published)
             if (each.model, each.dataset, each.optimizer, each.batch_size)
             == (cell.model, cell.dataset, cell.optimizer, cell.batch_size)
         ]
@@ -229,35 +188,6 @@ def assumed(cell: Cell) -> Costs:
     gflop = _image_flops(cell) * size / 1e9
     step_s = gflop / DEVICES[cell.device].assumed_gflop_per_s
     return Costs(ASSUMED_START_S, 0.5, step_s, step_s, None, None, None, "assumed")
-
-
-def _first(among: Iterable[Sight], distance: Callable[[Observed, bool], Distance]) -> list[Sight]:
-    """Those that are equally near and nearest, in their order."""
-    by_distance: dict[Distance, list[Sight]] = {}
-    for each, here in among:
-        by_distance.setdefault(distance(each, here), []).append((each, here))
-    return by_distance[min(by_distance)] if by_distance else []
-
-
-def _contender_distance(cell: Cell, seen: Observed, here: bool) -> Distance:
-    """The smaller the nearer; compared field by field, and before that of the load."""
-    return (
-        seen.implementation != cell.implementation,
-        seen.mode != cell.mode,
-        (seen.workload in TRAINING) != (cell.workload in TRAINING),
-        seen.model != cell.model,
-        seen.precision != cell.precision,
-        not here,
-        seen.workload != cell.workload,
-    )
-
-
-def _load_distance(cell: Cell, seen: Observed, here: bool) -> Distance:
-    return (
-        abs(math.log(seen.batch_size / cell.batch_size)),
-        (seen.threads or cell.threads) != cell.threads,
-        cell.target_accuracy is not None and seen.target_accuracy != cell.target_accuracy,
-    )
 
 
 def _basis(cell: Cell, seen: Observed, *, here: bool) -> str:

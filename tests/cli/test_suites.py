@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main, parser
-from bench.cli.suite import of_run, requested, written
+from bench.cli.suite import requested, written
+from bench.records.asked import of_run
 from bench.records.folder import RunFolder
 from bench.request.matrix import cells_of
 from bench.request.request import Request
@@ -26,6 +27,7 @@ ASKED = [
     "--precision-target 1% --max-replicates 40 --replicates 4 --optimizer adam sgd",
     "--model resnet18 --dataset synthetic --batch-size max --recipe article --device cpu",
     "--optimizer sgd adamw --weight-decay 5e-4 --schedule one-cycle --label-smoothing 0.1",
+    "--workload infer-streams --streams 2 4 --impl onnxruntime_engine",
     "--precision fp32 bf16 --timeout 30 --out here --machine-name desk",
 ]
 

@@ -4,9 +4,20 @@ To add a kind, write a function that returns its chart, and name it in `KINDS`. 
 `rows`: the rows of a Figure.
 """
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bench.reports.plots.encodings import (
+    color,
+    curves,
+    data,
+    faded,
+    few,
+    pick,
+    rows,
+    tooltips,
+    whole,
+)
 
 if TYPE_CHECKING:  # slow to import, so only the process that renders does
     import altair as alt
@@ -26,13 +37,13 @@ def throughput() -> "alt.LayerChart":
             range=["#0f8a5f", "#4aa3df", "#e07b39", "#8a8f98"],
         ),
     )
-    tips = _tips(["label:N", "verdict:N", "against:N"], ["value", "low", "high"], ",.4r")
+    tips = tooltips(["label:N", "verdict:N", "against:N"], ["value", "low", "high"], ",.4r")
     zero = alt.Scale(zero=True)
-    intervals = _rows().mark_rule(strokeWidth=3, opacity=0.55)
-    points = _rows().mark_point(filled=True, size=90, opacity=1)
+    intervals = rows().mark_rule(strokeWidth=3, opacity=0.55)
+    points = rows().mark_point(filled=True, size=90, opacity=1)
     return intervals.encode(
-        x=alt.X("low:Q", title=SPEED, scale=zero, axis=_few()), x2="high:Q", color=verdict
-    ) + points.encode(x=alt.X("value:Q", title=SPEED, axis=_few()), color=verdict, tooltip=tips)
+        x=alt.X("low:Q", title=SPEED, scale=zero, axis=few()), x2="high:Q", color=verdict
+    ) + points.encode(x=alt.X("value:Q", title=SPEED, axis=few()), color=verdict, tooltip=tips)
 
 
 def losses() -> "alt.Chart":
@@ -40,14 +51,14 @@ def losses() -> "alt.Chart":
     import altair as alt
 
     return (
-        _curves()
+        curves()
         .mark_line(strokeWidth=1.8)
         .encode(
-            x=alt.X("step:Q", title="optimizer step", axis=_whole()),
+            x=alt.X("step:Q", title="optimizer step", axis=whole()),
             y=alt.Y("loss:Q", title="training loss"),
-            tooltip=_tips(["label:N", "step:Q"], ["loss"], ".4f"),
+            tooltip=tooltips(["label:N", "step:Q"], ["loss"], ".4f"),
         )
-        .add_params(_pick())
+        .add_params(pick())
     )
 
 
@@ -56,15 +67,15 @@ def blocks() -> "alt.Chart":
     import altair as alt
 
     return (
-        _curves()
+        curves()
         .mark_line(strokeWidth=1.2, point=alt.OverlayMarkDef(size=14))
         .encode(
-            x=alt.X("round:Q", title="round of the run", axis=_whole()),
+            x=alt.X("round:Q", title="round of the run", axis=whole()),
             y=alt.Y("ms:Q", title="ms per step", scale=alt.Scale(type="log", nice=False)),
             detail="process:N",
-            tooltip=_tips(["label:N", "process:N", "round:Q"], ["ms"], ",.2f"),
+            tooltip=tooltips(["label:N", "process:N", "round:Q"], ["ms"], ",.2f"),
         )
-        .add_params(_pick())
+        .add_params(pick())
     )
 
 
@@ -72,24 +83,24 @@ def latency() -> "alt.LayerChart":
     """A box for each cell; where a percentile is unknown, its whisker has no length."""
     import altair as alt
 
-    tips = _tips(["label:N", "steps:Q"], ["p5", "p25", "median", "p75", "p95", "p99"], ",.2f")
+    tips = tooltips(["label:N", "steps:Q"], ["p5", "p25", "median", "p75", "p95", "p99"], ",.2f")
     scale = alt.Scale(type="log", nice=False, padding=12)
-    time = alt.X("low:Q", title="milliseconds per step", scale=scale, axis=_few())
+    time = alt.X("low:Q", title="milliseconds per step", scale=scale, axis=few())
     ink = alt.value("#2f7fc1")
     known = "isValid(datum.{0}) ? datum.{0} : datum.{1}"
     whiskers = (
-        _rows()
+        rows()
         .transform_calculate(low=known.format("p5", "p25"), high=known.format("p95", "p75"))
         .mark_rule()
         .encode(x=time, x2="high:Q", color=ink, tooltip=tips)
     )
-    boxes = _rows().mark_bar(size=12).encode(x="p25:Q", x2="p75:Q", color=ink, tooltip=tips)
+    boxes = rows().mark_bar(size=12).encode(x="p25:Q", x2="p75:Q", color=ink, tooltip=tips)
     medians = (
-        _rows().mark_tick(color="white", thickness=2, size=12).encode(x="median:Q", tooltip=tips)
+        rows().mark_tick(color="white", thickness=2, size=12).encode(x="median:Q", tooltip=tips)
     )
     shown = alt.when("isValid(datum.p99)").then(alt.value(1)).otherwise(alt.value(0))
     dots = (
-        _rows()
+        rows()
         .transform_calculate(far=known.format("p99", "median"))
         .mark_point(filled=True, size=28)
         .encode(x="far:Q", color=ink, opacity=shown, tooltip=tips)
@@ -108,13 +119,13 @@ def memory() -> "alt.Chart":
         scale=alt.Scale(range=["#9ab4cc", "#2f7fc1", "#8a5fb5"]),
     )
     return (
-        _rows()
+        rows()
         .mark_bar(size=14)
         .encode(
-            x=alt.X("mib:Q", title="MiB", axis=_few()),
+            x=alt.X("mib:Q", title="MiB", axis=few()),
             color=part,
             order="order:Q",
-            tooltip=_tips(["label:N", "part:N"], ["mib"], ",.0f"),
+            tooltip=tooltips(["label:N", "part:N"], ["mib"], ",.0f"),
         )
     )
 
@@ -124,15 +135,15 @@ def scaling() -> "alt.LayerChart":
     import altair as alt
 
     batch = alt.X("batch:Q", title="batch size", scale=alt.Scale(type="log", base=2))
-    tips = _tips(["label:N", "batch:Q"], ["value", "low", "high"], ",.0f")
+    tips = tooltips(["label:N", "batch:Q"], ["value", "low", "high"], ",.0f")
     lines = (
-        _curves()
+        curves()
         .mark_line(point=True, strokeWidth=1.8)
         .encode(x=batch, y=alt.Y("value:Q", title=SPEED), tooltip=tips)
-        .add_params(_pick())
+        .add_params(pick())
     )
     intervals = (
-        _curves()
+        curves()
         .mark_rule(strokeWidth=1.5)
         .encode(x=batch, y=alt.Y("low:Q", title=SPEED), y2="high")
     )
@@ -146,16 +157,16 @@ def history() -> "alt.LayerChart":
     order = alt.EncodingSortField(field="place", op="min", order="ascending")
     run = alt.X("run:N", title="run", sort=order, axis=alt.Axis(labelAngle=-40, labelLimit=160))
     ratio = alt.Y("value:Q", title="speed over the control's", scale=alt.Scale(zero=False))
-    tips = _tips(["label:N", "shown:N", "run:N"], ["value", "low", "high"], ".3f")
+    tips = tooltips(["label:N", "shown:N", "run:N"], ["value", "low", "high"], ".3f")
     lines = (
-        _curves()
+        curves()
         .mark_line(strokeWidth=1.8, point=True)
         .encode(x=run, y=ratio, order="place:Q", tooltip=tips)
-        .add_params(_pick())
+        .add_params(pick())
     )
-    intervals = _curves().mark_rule(strokeWidth=1.5).encode(x=run, y="low:Q", y2="high")
+    intervals = curves().mark_rule(strokeWidth=1.5).encode(x=run, y="low:Q", y2="high")
     changes = (
-        _curves()
+        curves()
         .transform_filter("datum.changed == 'yes'")
         .mark_point(shape="diamond", size=260, strokeWidth=2.5, filled=False)
         .encode(x=run, y=ratio, tooltip=tips)
@@ -169,9 +180,9 @@ def roofline() -> "alt.LayerChart":
 
     log = alt.Scale(type="log", nice=False)
     rate = alt.Y("gflops:Q", title="GFLOP/s", scale=log)
-    tips = _tips(["label:N", "contest:N"], ["gflops", "flop_per_byte"], ",.1f")
+    tips = tooltips(["label:N", "contest:N"], ["gflops", "flop_per_byte"], ",.1f")
     tips.append(alt.Tooltip("of_roof:Q", format=".0%"))
-    chart = alt.Chart(_data(), height=300)
+    chart = alt.Chart(data(), height=300)
     roof = (
         chart.transform_filter("isValid(datum.roof)")
         .mark_line(color="#8a8f98", strokeWidth=2)
@@ -183,12 +194,12 @@ def roofline() -> "alt.LayerChart":
         .encode(
             x=alt.X("flop_per_byte:Q", title="FLOP per byte"),
             y=rate,
-            color=_color(),
-            opacity=_faded(),
+            color=color(),
+            opacity=faded(),
             shape=alt.Shape("workload:N", title=None),
             tooltip=tips,
         )
-        .add_params(_pick())
+        .add_params(pick())
     )
     return roof + cells
 
@@ -203,71 +214,3 @@ KINDS: "dict[str, Callable[[], alt.Chart | alt.LayerChart]]" = {
     "roofline": roofline,
     "history": history,
 }
-
-# What several kinds share
-
-
-@cache  # one object, which Altair gives to a chart as a whole and not to each layer
-def _data() -> "alt.NamedData":
-    import altair as alt
-
-    return alt.NamedData("rows")
-
-
-def _rows() -> "alt.Chart":
-    """A chart with one row for each cell."""
-    import altair as alt
-
-    axis = alt.Axis(labelLimit=300, grid=False)
-    label = alt.Y("label:N", sort=None, title=None, axis=axis)
-    return alt.Chart(_data(), height=alt.Step(26)).encode(y=label)
-
-
-def _curves() -> "alt.Chart":
-    """A chart with one colour for each cell; those that are not picked are faded."""
-    import altair as alt
-
-    return alt.Chart(_data(), height=300).encode(color=_color(), opacity=_faded())
-
-
-def _color() -> "alt.Color":
-    import altair as alt
-
-    return alt.Color("label:N", sort=None, title=None, scale=alt.Scale(scheme="tableau20"))
-
-
-def _pick() -> "alt.Parameter":
-    """What a click on the legend picks."""
-    import altair as alt
-
-    return alt.selection_point(name="pick", fields=["label"], bind="legend")
-
-
-def _faded() -> Any:
-    import altair as alt
-
-    return alt.when(_pick()).then(alt.value(0.9)).otherwise(alt.value(0.08))
-
-
-def _few() -> "alt.Axis":
-    """An axis of thousands, which would run into each other."""
-    import altair as alt
-
-    return alt.Axis(tickCount=8, labelSeparation=6)
-
-
-def _whole() -> "alt.Axis":
-    """An axis of whole numbers: there is no step 1.5."""
-    import altair as alt
-
-    return alt.Axis(tickMinStep=1, labelSeparation=6)
-
-
-def _tips(exact: Sequence[str], measured: Sequence[str], form: str) -> "list[alt.Tooltip]":
-    """What is shown of a mark when it is pointed at."""
-    import altair as alt
-
-    return [
-        *(alt.Tooltip(field) for field in exact),
-        *(alt.Tooltip(f"{field}:Q", format=form) for field in measured),
-    ]

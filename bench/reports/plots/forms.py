@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench import cache as entries
 from bench.errors import UsageError
 from bench.obstacles import installed
-from bench.reports.plots import charts
+from bench.reports.plots import charts, encodings
 from bench.reports.plots.series import Figure
 
 if TYPE_CHECKING:  # slow to import, so only the process that renders does
@@ -29,7 +29,8 @@ def forms() -> dict[str, Specification]:
 
     Remembered in a file, since Altair takes a second to import.
     """
-    source = hashlib.sha256(Path(charts.__file__).read_bytes()).hexdigest()[:16]
+    sources = (Path(file).read_bytes() for file in (charts.__file__, encodings.__file__))
+    source = hashlib.sha256(b"".join(sources)).hexdigest()[:16]
     name = f"plots-{installed('altair')}-{source}.json"
     if known := entries.read_as(name, dict[str, Specification]):
         return known
