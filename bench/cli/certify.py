@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="write the certificates to this file, as a Markdown table",
+        help="write the certificates to this file, as a Markdown table; a table that is there "
+        "keeps its other rows",
     )
     parser.add_argument("--json", action="store_true", help="print them as JSON, for programs")
     wait_argument(parser)
@@ -49,8 +50,10 @@ def run(options: argparse.Namespace) -> int:
     from bench.machine.exclusive import alone
     from bench.reports.formats.certificates import save
     from bench.run.check import cells_here
+    from bench.run.here import code_version
     from bench.worker.environment import withheld
 
+    by = code_version()
     request = _request(options)
     executables = list(dict.fromkeys(cell.executable for cell in cells_here(request)))
     obtained: dict[Executable, Certificate] = {}
@@ -59,13 +62,14 @@ def run(options: argparse.Namespace) -> int:
         console().print(line, soft_wrap=True)
     for each, (status, reason) in () if options.json else obstacles.items():
         console().print(f"{each.name}: {status}: {reason}", soft_wrap=True)
-    save(options.out, obtained)  # a path that cannot be written is known at once
+    save(options.out, obtained, by)  # a path that cannot be written is known at once
     with alone(wait=options.wait, say=notice):
         for each, certificate in certify(executables, timeout_s=options.timeout, remembered=False):
             if not options.json:
                 console().print(_table(each, certificate))
             obtained[each] = certificate
-            save(options.out, {each: obtained[each] for each in executables if each in obtained})
+            done = {each: obtained[each] for each in executables if each in obtained}
+            save(options.out, done, by)
     if options.json:
         _print_json(obtained, obstacles)
     elif article.of_the_pair(each.implementation for each in executables):

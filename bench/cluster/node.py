@@ -10,10 +10,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import __version__, processes
+from bench import processes
 from bench.machine import cpus, packages
 from bench.machine.facts import this_machine
-from bench.run.here import commit
+from bench.run.here import code_version
 from bench.temporary import TemporaryFolder
 
 PROGRAM = str(Path(processes.ROOT) / "bench" / "__main__.py")
@@ -64,9 +64,8 @@ def facts() -> Facts:
 
 
 def code() -> str:
-    """The version of resnet-bench, and its commit where there is one."""
-    here = commit()
-    return f"{__version__} (commit {here})" if here else __version__
+    """What this node runs, which all must have alike."""
+    return code_version()
 
 
 def measure(shard: Shard) -> Measured:

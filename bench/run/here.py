@@ -29,6 +29,12 @@ def commit() -> str | None:
         return None
 
 
+def code_version() -> str:
+    """`0.1.0 (commit 8eec895f1c2a)`, or without the commit where nobody tells it."""
+    here = commit()
+    return f"{__version__} (commit {here})" if here else __version__
+
+
 def differences(run: Run, records: Iterable[Record]) -> list[str]:
     """`torch 2.15.0, here 2.14.1`, for all that is known of a run with these records and is not the
     same here: code, machine and installed packages.

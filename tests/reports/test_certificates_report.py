@@ -18,7 +18,7 @@ TIMED = Half((("tensors", 0.0, 0.0), ("loss of step 1", 1.5e-7, 1e-6)))
 
 
 def row(certificate: Certificate) -> str:
-    return certificates.render({EXECUTABLE: certificate}).splitlines()[-1]
+    return certificates.render({EXECUTABLE: certificate}, "0.1.0").splitlines()[-1]
 
 
 def test_a_row_states_both_halves_and_the_versions() -> None:
@@ -50,6 +50,20 @@ def test_a_row_of_what_only_infers_states_its_logits_and_what_stood_in_for_float
 
 def test_what_cannot_be_written_is_a_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
-        certificates.save(tmp_path / "missing" / "certificates.md", {})
-    certificates.save(tmp_path / "certificates.md", {EXECUTABLE: Certificate(FLOAT64, TIMED)})
-    assert "resnet14" in (tmp_path / "certificates.md").read_text(encoding="utf-8")
+        certificates.save(tmp_path / "missing" / "certificates.md", {}, "0.1.0")
+
+
+def test_a_table_that_is_there_keeps_its_other_rows(tmp_path: Path) -> None:
+    file = tmp_path / "certificates.md"
+    file.write_text("What I thought of it.")
+    other = replace(EXECUTABLE, model="resnet18")
+    passed, failed = Certificate(FLOAT64, TIMED), Certificate(FLOAT64, Half(failure="crashed"))
+    certificates.save(file, {EXECUTABLE: failed, other: failed}, "0.1.0 (commit 1)")
+    certificates.save(file, {EXECUTABLE: passed}, "0.1.0 (commit 2)")
+    first, second = file.read_text(encoding="utf-8").splitlines()[-2:]
+    assert "| resnet14 |" in first
+    assert "| passed |" in first
+    assert "(commit 2), 2" in first
+    assert "| resnet18 |" in second
+    assert "crashed" in second
+    assert "(commit 1), 2" in second

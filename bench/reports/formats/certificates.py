@@ -1,6 +1,7 @@
 """A certificate per row: what was compared with the reference, and how far apart they were."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.errors import UsageError
@@ -8,7 +9,13 @@ from bench.executables import Executable, backend
 from bench.files import write_named
 from bench.identity.certificate import Certificate, Half
 from bench.obstacles import installed
-from bench.reports.text import table
+from bench.reports.text import table, table_row
+
+HEADER = (
+    *("implementation", "model", "device", "precision", "optimizer"),
+    *("float64, after 20 steps", "as timed: error / limit", "verdict", "versions", "certified by"),
+)
+OF = 5  # columns that say what a row is about
 
 # Checks as timed, in few words; the others go without saying
 SHORT = {
@@ -20,13 +27,19 @@ SHORT = {
 }
 
 
-def render(certificates: Mapping[Executable, Certificate]) -> str:
-    """Markdown: one row per executable, with the errors of both halves of its certificate."""
-    rows = [_row(executable, certificate) for executable, certificate in certificates.items()]
-    header = (
-        *("implementation", "model", "device", "precision", "optimizer"),
-        *("float64, after 20 steps", "as timed: error / limit", "verdict", "versions"),
-    )
+def render(
+    certificates: Mapping[Executable, Certificate], by: str, kept: Iterable[str] = ()
+) -> str:
+    """Markdown: one row per executable, with the errors of both halves of its certificate.
+
+    `by`: the version of resnet-bench. `kept`: lines of an earlier table; one of these executables
+    is replaced in its place.
+    """
+    by = f"{by}, {datetime.now(UTC):%Y-%m-%d}"
+    rows = [(*_row(executable, each), by) for executable, each in certificates.items()]
+    head, rule, *lines = table(HEADER, rows).splitlines()
+    new = {_about(line): line for line in lines}
+    old = {_about(line): line for line in kept}
     return f"""# Certificates
 
 Relative errors against `resnet_impls/numpy_reference.py`, by `resnet-bench certify`. The float64
@@ -34,12 +47,13 @@ column is the largest of parameters, statistics and losses of 20 optimizer steps
 what only infers; where an engine computes in no float64, the logits of its most exact
 precision. `as timed` repeats the comparison in the mode and precision that are timed.
 
-{table(header, rows)}
+{chr(10).join([head, rule, *(old | new).values()])}
 """
 
 
-def save(path: Path | None, certificates: Mapping[Executable, Certificate]) -> None:
-    """Write them to `path`, if there is one: after each, since all of them may take hours.
+def save(path: Path | None, certificates: Mapping[Executable, Certificate], by: str) -> None:
+    """Write them to `path`, if there is one: after each, since all of them may take hours. A table
+    that is there keeps its other rows.
 
     Raises UsageError where it cannot be written.
     """
@@ -47,12 +61,26 @@ def save(path: Path | None, certificates: Mapping[Executable, Certificate]) -> N
         return
     try:
         if certificates:
-            write_named(path, render(certificates))
+            write_named(path, render(certificates, by, _rows(path)))
         elif path.is_file() or not path.exists():
             with path.open("a", encoding="utf-8"):
                 pass  # it can be written; until there is something to write, it keeps what it has
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from None
+
+
+def _rows(path: Path) -> list[str]:
+    """The lines of the table in a file that `render` made; none of any other file."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return lines[lines.index(table_row(HEADER)) + 2 :]
+    except (FileNotFoundError, ValueError):  # UnicodeDecodeError is one, too
+        return []
+
+
+def _about(line: str) -> tuple[str, ...]:
+    """What a row is about: its first columns."""
+    return tuple(line.split(" | ")[:OF])
 
 
 def _row(executable: Executable, certificate: Certificate) -> tuple[str, ...]:
