@@ -61,7 +61,7 @@ def _say(line: str) -> None:
 
 def _resumed(options: argparse.Namespace) -> "Campaign":
     """What an earlier run was to measure, at its address or another."""
-    from bench.cli.run import check_resumable
+    from bench.cli.resuming import check_resumable
     from bench.cluster import campaign
 
     check_resumable(options, ("engine", "address"))

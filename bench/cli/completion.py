@@ -1,7 +1,7 @@
 """`--print-completion SHELL`: what a shell needs to complete our commands, by shtab."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,16 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 class PrintCompletion(argparse.Action):
-    """Prints the script of a shell and ends, as `--help` does; imports shtab only then."""
+    """Prints the script of a shell and ends, as `--help` does; imports shtab only then.
+
+    `whole` makes a parser that has the arguments of every command, which that of a call has not.
+    """
+
+    def __init__(
+        self, *given: Any, whole: Callable[[], argparse.ArgumentParser], **named: Any
+    ) -> None:
+        super().__init__(*given, **named)
+        self.whole = whole
 
     def __call__(
         self,
@@ -26,9 +35,7 @@ class PrintCompletion(argparse.Action):
             raise UsageError(
                 "--print-completion needs shtab, which is not installed: pip install shtab"
             ) from None
-        from bench.cli.main import parser as whole  # `parser` has the arguments of no command
-
-        commands = whole()
+        commands = self.whole()
         _name_paths(commands, shtab.FILE)
         print(shtab.complete(commands, str(values)))
         parser.exit()

@@ -1,15 +1,12 @@
-"""How `resnet-bench run` ends: its reports, its rankings, its exit code, and how to go on."""
+"""How `resnet-bench run` ends: its reports, its rankings and its exit code."""
 
-import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
+from bench.cli.resuming import resumable
 
 if TYPE_CHECKING:
     from bench.run.run import Ended
@@ -24,20 +21,6 @@ def conclude(ended: "Ended") -> int:
         remedy = f"resnet-bench report {shlex.quote(str(ended.folder.path))}"
         print(f"interrupted before the report was whole; complete it by: {remedy}", file=sys.stderr)
         return 130
-
-
-@contextmanager
-def resumable(path: Path) -> Iterator[None]:
-    """Have an error that nobody foresaw say how to go on with the run in `path`."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except Exception as error:
-        if os.path.exists(path / "run.json"):
-            words = f"resnet-bench run --resume {shlex.quote(str(path))}"
-            error.add_note(f"the records so far are kept: go on by: {words}")
-        raise
 
 
 def over_budget(ended: "Ended") -> list[str]:

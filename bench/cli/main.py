@@ -50,6 +50,7 @@ def parser(commands: Collection[str] = tuple(COMMANDS)) -> Parser:
     top.add_argument(
         "--print-completion",
         action=completion.PrintCompletion,
+        whole=parser,
         choices=completion.SHELLS,
         metavar="SHELL",
         help=f"print what this shell needs to complete commands: {', '.join(completion.SHELLS)}",

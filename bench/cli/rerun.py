@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Say what differs between then and now, measure again, and compare; exit codes as `run`'s."""
-    from bench.cli.ending import conclude, resumable
+    from bench.cli.ending import conclude
+    from bench.cli.resuming import resumable
     from bench.cli.run import watched
     from bench.records.folder import RunFolder
     from bench.records.run import Rerun

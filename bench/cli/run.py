@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.arguments import duration, shard, wait_argument
-from bench.cli.ending import conclude, resumable
+from bench.cli.ending import conclude
 from bench.cli.request import request_arguments
+from bench.cli.resuming import check_resumable, resumable
 from bench.errors import UsageError
 from bench.request.request import Request
 
@@ -210,15 +211,3 @@ def show_plan(options: argparse.Namespace, request: Request) -> int:
     check_data(able(cells), request.data_dir)
     show(plan(request, cells, own=own), as_json=options.json)
     return 0
-
-
-def check_resumable(options: argparse.Namespace, also: Sequence[str] = ()) -> None:
-    """Raises UsageError where options would change what an earlier run was asked for; those of
-    `also` do not.
-    """
-    bare = vars(options.parser.parse_args([]))
-    given = [name for name, value in bare.items() if getattr(options, name) != value]
-    changing = [name for name in given if name not in ("timeout", "resume", "wait", *also)]
-    if changing:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
-        raise UsageError(f"--resume goes on with what the run was asked for: leave out {flags}")
