@@ -26,12 +26,17 @@ def _in_train(statement: str) -> str:
     return f"def train(self, steps): {statement}"
 
 
+def _says(statement: str) -> str:
+    """It says so and waits, or the worker's own answer would come as a second one."""
+    return _in_train(f"{statement}; time.sleep(600)")
+
+
 def _answers(change: str) -> str:
-    return _in_train(f"say(**{{**{WARM}, {change}}}); return super().train(steps)")
+    return _says(f"say(**{{**{WARM}, {change}}})")
 
 
 def _line(line: str) -> str:
-    return _in_train(f"os.write(CHANNEL, {line}); return super().train(steps)")
+    return _says(f"os.write(CHANNEL, {line})")
 
 
 def _well(statement: str) -> str:
@@ -50,7 +55,7 @@ KINDS: dict[str, tuple[str, str, str | None]] = {
     "negative_time": (_answers("'first_step_s': -1.0"), "crashed", GARBAGE),
     "unknown_key": (_answers("'shoe_size': 43"), "crashed", "unknown field shoe_size"),
     "warmup_s_missing": (
-        _in_train("say(answer='warmed_up', first_step_s=1.0, host_mib=9.0, settings={})"),
+        _says("say(answer='warmed_up', first_step_s=1.0, host_mib=9.0, settings={})"),
         "crashed",
         "missing required field warmup_s",
     ),
@@ -66,11 +71,11 @@ KINDS: dict[str, tuple[str, str, str | None]] = {
         "missing required field cpu_s",
     ),
     "splendid_status": (
-        _in_train("say(answer='failed', status='splendid', reason='all is well')"),
+        _says("say(answer='failed', status='splendid', reason='all is well')"),
         "crashed",
         "Invalid enum value 'splendid'",
     ),
-    "another_answer": (_in_train("say(answer='audited', faults=[])"), "crashed", GARBAGE),
+    "another_answer": (_says("say(answer='audited', faults=[])"), "crashed", GARBAGE),
     "two_answers": (
         _in_train(f"os.write(CHANNEL, 2 * (json.dumps({WARM}).encode() + b'\\n'))"),
         "crashed",
@@ -85,7 +90,7 @@ KINDS: dict[str, tuple[str, str, str | None]] = {
         "a line of more than 64 MiB",
     ),
     "long_reason": (
-        _in_train("say(answer='failed', status='oom', reason='\\x1b[31m \\n' + 'a ' * 10**6)"),
+        _says("say(answer='failed', status='oom', reason='\\x1b[31m \\n' + 'a ' * 10**6)"),
         "oom",
         "?[31m a a a",
     ),
