@@ -11,7 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from bench.cells import Cell
-    from bench.pytest_plugin import Asked
+    from bench.pytest_plugin import Asked, Measured
     from bench.records import Record
 
 ASKED: "pytest.StashKey[Asked]" = pytest.StashKey()
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def _resnet_bench_records(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> "dict[Cell, list[Record]]":
+) -> "Measured":
     """The records of all selected cells, measured side by side when the first is needed."""
     from bench.pytest_plugin import records_of
 
@@ -77,19 +77,17 @@ def _resnet_bench_records(
 
 
 @pytest.fixture
-def measured(
-    request: pytest.FixtureRequest, _resnet_bench_records: "dict[Cell, list[Record]]"
-) -> "list[Record]":
+def measured(request: pytest.FixtureRequest, _resnet_bench_records: "Measured") -> "list[Record]":
     """The records of one cell, one per process, their values in the benchmark's `extra_info`.
 
     A cell that failed fails its test; one that cannot run here is skipped, unless it was named.
     """
     from bench.pytest_plugin import check, inform
 
-    records = _resnet_bench_records[request.param]
+    records = _resnet_bench_records.records[request.param]
     check(records, by_name=request.param in _asked(request.config).named)
     benchmark = request.getfixturevalue("benchmark")  # not before: it warns where it is not used
-    inform(benchmark, request.param, records)
+    inform(benchmark, request.param, _resnet_bench_records)
     return records
 
 

@@ -26,9 +26,11 @@ from bench.cli.main import parser
 from bench.cli.suite import requested
 from bench.data.sharing import shared_data
 from bench.errors import UsageError
+from bench.machine import neighbours
 from bench.machine.exclusive import alone
 from bench.plan.observed import timed_steps
 from bench.records import EXPECTED, Record
+from bench.records.run import Neighbour
 from bench.request.matrix import named
 from bench.request.request import Request
 from bench.run.check import cells_here, check_weights
@@ -72,6 +74,14 @@ class Asked:
     timeout_s: float
     machine_name: str | None
     wait: bool  # for the end of another measurement on the machine
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured for a session of pytest, and who else used the machine before that."""
+
+    records: dict[Cell, list[Record]]
+    neighbours: tuple[Neighbour, ...]
 
 
 class Replay:
@@ -135,8 +145,10 @@ def cell_id(cell: Cell) -> str:
 
 def records_of(
     asked: Asked, chosen: Sequence[Cell], logs: Path, say: Callable[[str], object]
-) -> dict[Cell, list[Record]]:
-    """The records of all `chosen` cells, measured side by side; `say` is told of a wait."""
+) -> Measured:
+    """The records of all `chosen` cells, measured side by side; `say` is told of a wait, and of
+    others who use the machine.
+    """
     selected: dict[Cell, list[Record]] = {cell: [] for cell in chosen}
     replicates = range(asked.request.replicates or 1)
     tasks = [(cell, index) for cell in selected for index in replicates]
@@ -148,9 +160,13 @@ def records_of(
             alone(wait=asked.wait, say=say),
             shared_data(selected, data_dir) as data_folders,
         ):
+            look = neighbours.Look(asked.request.devices)
             certificates = {}
             if asked.request.certify:
                 certificates = certified(selected, asked.timeout_s, lambda line: None)
+            others = look.end()
+            if line := neighbours.told(others):
+                say(line)
             records = measure(
                 run,
                 tasks,
@@ -164,7 +180,7 @@ def records_of(
                     selected[record.cell].append(record)
     except UsageError as error:
         pytest.exit(f"--resnet-bench: {error}", returncode=2)
-    return selected
+    return Measured(selected, others)
 
 
 def check(records: Sequence[Record], by_name: bool) -> None:
@@ -178,10 +194,12 @@ def check(records: Sequence[Record], by_name: bool) -> None:
         pytest.skip("the target was reached by the first step, which is not timed")
 
 
-def inform(benchmark: Any, cell: Cell, records: Sequence[Record]) -> None:
+def inform(benchmark: Any, cell: Cell, found: Measured) -> None:
     """Tell pytest-benchmark of a cell what is not time."""
+    records = found.records[cell]
     benchmark.group = cell.contest_label
     benchmark.extra_info |= cell.as_dict()
+    benchmark.extra_info["neighbours"] = [each.described for each in found.neighbours]
     for name in EXTRA:
         values = [value for record in records if (value := getattr(record, name)) is not None]
         if values:

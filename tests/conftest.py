@@ -17,8 +17,9 @@ import pytest
 
 from bench.cells import Cell
 from bench.data.sharing import prepare
-from bench.machine import exclusive
+from bench.machine import exclusive, neighbours
 from bench.parent.child import Child
+from bench.records.run import Neighbour
 from bench.worker.environment import Environment
 from bench.worker.protocol import (
     Block,
@@ -32,6 +33,7 @@ from bench.worker.protocol import (
     WarmedUp,
     WarmUp,
 )
+from strangers import computing, took
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and all that it starts too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -193,6 +195,32 @@ def eventually() -> Callable[[Callable[[], bool]], bool]:
         return True
 
     return poll
+
+
+@pytest.fixture
+def stranger() -> Iterator[psutil.Process]:
+    """A process of another program, which computes."""
+    with computing() as process:
+        yield process
+
+
+@pytest.fixture
+def seen_stranger(
+    stranger: psutil.Process,
+    eventually: Callable[[Callable[[], bool]], bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> psutil.Process:
+    """The same, which each look at the machine sees, however busy that is."""
+
+    class Patient(neighbours.Look):
+        def end(self) -> tuple[Neighbour, ...]:
+            assert eventually(took(stranger, 0.05))
+            return super().end()
+
+    monkeypatch.setattr(neighbours, "Look", Patient)
+    monkeypatch.setattr(neighbours, "LEAST_CORES", 1e-4)
+    monkeypatch.setattr(neighbours, "NAMED", 10_000)
+    return stranger
 
 
 @pytest.fixture

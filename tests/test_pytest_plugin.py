@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -18,12 +19,27 @@ ONLY = "--benchmark-only"
 # A pytest that is run here is no worker of the one that runs this, and loads its own plugins
 OUTSIDE = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
+TOGETHER = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+
 MakeFaulty = Callable[[str, str], Path]
 Pytest = Callable[..., subprocess.CompletedProcess[str]]
 
-# Keeps what was measured, and by whom, beside the benchmarks
+# Keeps what was measured beside the benchmarks; a look at the machine sees the process STRANGER
 CONFTEST = """
-import dataclasses, json, pytest
+import os, time
+import psutil, pytest
+from bench.machine import neighbours
+from strangers import took
+
+class Patient(neighbours.Look):
+    def end(self):
+        seen = took(psutil.Process(int(os.environ["STRANGER"])), 0.05)
+        while not seen():
+            time.sleep(0.01)
+        return super().end()
+
+if "STRANGER" in os.environ:
+    neighbours.Look, neighbours.LEAST_CORES, neighbours.NAMED = Patient, 1e-4, 10_000
 
 @pytest.fixture(autouse=True)
 def keep(request):
@@ -43,7 +59,7 @@ def run_pytest(tmp_path: Path) -> Pytest:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_plain.py").write_text("def test_plain() -> None: pass\n")
 
-    def run(cells: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def run(cells: str, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-p", "bench.pytest_plugin"),
@@ -51,7 +67,7 @@ def run_pytest(tmp_path: Path) -> Pytest:
                 *(f"--resnet-bench={cells}", *options),
             ],
             cwd=folder,
-            env=OUTSIDE,
+            env=OUTSIDE | {"PYTHONPATH": TOGETHER} | more,
             capture_output=True,
             text=True,
             timeout=300,
@@ -79,11 +95,14 @@ def noted(faulty: MakeFaulty) -> Path:
 
 
 def test_every_block_is_a_round_and_every_result_extra_info(
-    noted: Path, run_pytest: Pytest, tmp_path: Path
+    noted: Path, run_pytest: Pytest, stranger: psutil.Process, tmp_path: Path
 ) -> None:
     cells = options(noted) + " --mode eager graph --replicates 2"
-    finished = run_pytest(cells, ONLY, "--benchmark-json=result.json")
+    other = {"STRANGER": str(stranger.pid)}
+    finished = run_pytest(cells, ONLY, "--benchmark-json=result.json", **other)
     assert finished.returncode == 0, finished.stdout
+    [told] = [line for line in finished.stdout.splitlines() if "others use this machine" in line]
+    assert f"(pid {stranger.pid}, " in told
     assert noted.with_name("modes").read_text().split().count("eager") == 2
 
     folder = tmp_path / "copy"
@@ -93,6 +112,7 @@ def test_every_block_is_a_round_and_every_result_extra_info(
     assert len(benchmarks) == 2
     for benchmark in benchmarks:
         extra = benchmark["extra_info"]
+        assert any(f"(pid {stranger.pid}, " in each for each in extra["neighbours"])
         ours = [row for row in rows if row["mode"] == extra["mode"]]
         blocks = [
             seconds / steps

@@ -27,7 +27,7 @@ from bench.obstacles import obstacle
 from bench.parent.child import Failure
 from bench.parent.outcome import Outcome
 from bench.parent.schedule import Schedule
-from bench.records.run import Machine, NoiseFloor
+from bench.records.run import Machine, Neighbour, NoiseFloor
 from bench.request.matrix import cells_of
 from bench.request.profiles import PROFILES
 from bench.request.request import Request
@@ -50,6 +50,7 @@ class Differences:
         tuple[Annotated[float, Meta(ge=-LARGEST_LOG, le=LARGEST_LOG)], ...], Meta(min_length=1)
     ]
     utc: str
+    neighbours: tuple[Neighbour, ...] | None = None  # seen before; None: nobody looked
 
 
 def cell(impl: str | None, device: str | None) -> Cell:
@@ -107,14 +108,16 @@ def log_ratios(cell: Cell) -> Iterator[float]:
             waiting = None
 
 
-def remember(cell: Cell, logs: Sequence[float]) -> Path:
-    """Keep what was measured of this machine, in place of what was known of the device."""
+def remember(cell: Cell, logs: Sequence[float], found: Sequence[Neighbour]) -> Path:
+    """Keep what was measured of this machine, in place of what was known of the device; `found`:
+    who else used it.
+    """
     name = _entry(facts.this_machine())
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    measured = Differences(cell.label, cell.contest_label, tuple(logs), now)
+    measured = Differences(cell.label, cell.contest_label, tuple(logs), now, tuple(found))
     with cache.updating(name):
-        found = _read(name) | {cell.device: measured}
-        return cache.keep(name, json.dumps(plain(found), indent=2) + "\n")
+        known = _read(name) | {cell.device: measured}
+        return cache.keep(name, json.dumps(plain(known), indent=2) + "\n")
 
 
 def known(devices: Iterable[str], replicates: int, machine: Machine) -> dict[str, NoiseFloor]:
@@ -130,6 +133,7 @@ def known(devices: Iterable[str], replicates: int, machine: Machine) -> dict[str
             contest=found[device].contest,
             log_ratios=found[device].log_ratios,
             utc=found[device].utc,
+            neighbours=found[device].neighbours,
         )
         for device in devices
         if device in found

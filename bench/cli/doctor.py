@@ -69,6 +69,7 @@ def _noise(options: argparse.Namespace) -> int:
     from bench.analysis.statistics import noise_floor
     from bench.calibrate import noise
     from bench.cli.terminal import console, notice
+    from bench.machine import neighbours
     from bench.machine.exclusive import alone
     from bench.parent.child import Failure
 
@@ -81,6 +82,9 @@ def _noise(options: argparse.Namespace) -> int:
                 "processes; a minute or three",
                 soft_wrap=True,
             )
+            found = neighbours.Look([cell.device]).end()
+            if line := neighbours.told(found):
+                console().print(line, soft_wrap=True)
             for log in noise.log_ratios(cell):
                 logs.append(log)
                 console().print(f"pair {len(logs)}: {math.expm1(abs(log)):.2%} apart")
@@ -96,6 +100,7 @@ def _noise(options: argparse.Namespace) -> int:
             f"  {floor:.2%} with {profile.replicates} processes per cell (--profile {name})"
         )
     console().print(
-        f"kept in {noise.remember(cell, logs)}; runs on this machine take it over", soft_wrap=True
+        f"kept in {noise.remember(cell, logs, found)}; runs on this machine take it over",
+        soft_wrap=True,
     )
     return 0

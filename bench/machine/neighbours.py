@@ -7,7 +7,7 @@ others take together, without names.
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import psutil
@@ -15,6 +15,7 @@ import psutil
 from bench.machine import cpus, devices
 from bench.records.run import Neighbour
 
+NAMED = 5  # of them in a line
 LEAST_CORES = 0.05
 LEAST_S = 0.3  # of a look: processor time is counted in steps of 10 ms
 
@@ -65,6 +66,15 @@ class Look:
             for pid in cores.keys() | chips_mib.keys()
         ]
         return tuple(sorted(found, key=lambda each: (-(each.cores or 0.0), each.pid)))
+
+
+def told(found: Sequence[Neighbour]) -> str | None:
+    """One line that names them; None where there is none."""
+    if not found:
+        return None
+    first = ", ".join(each.described for each in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"others use this machine, which may make results worse: {first}{more}"
 
 
 def _processor_s() -> Processor:

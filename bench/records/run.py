@@ -73,36 +73,13 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseFloor:
-    """The difference up to which comparisons on a device are ties (0.01: 1 %), and its origin."""
-
-    value: float  # of comparisons of `replicates` processes per cell
-    replicates: PositiveInt | None = None
-    contender: str | None = None  # what was compared with itself
-    contest: str | None = None
-    log_ratios: tuple[float, ...] = ()  # of the speeds of each pair
-    utc: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peak:
-    """The fastest matrix product and copy that a device was seen to do."""
-
-    gflop_per_s: Positive
-    library: str
-    copy_gb_per_s: Positive
-    utc: str | None = None
-    sustained_gflop_per_s: Positive | None = None  # over a second, when warm
-
-
-@dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """Another program's process that used the machine while a run prepared to measure."""
+    """Another program's process that used the machine just before something was measured."""
 
     name: str
     pid: Count
     cores: NotNegative | None = None  # processors that it kept busy, on average; None: not known
-    on_device: bool = False  # it held the GPU that the run uses
+    on_device: bool = False  # it held the GPU that is measured
     device_mib: NotNegative | None = None  # memory of that GPU; None: not known
     utc: str | None = None  # when it was seen
 
@@ -116,6 +93,30 @@ class Neighbour:
             known = self.device_mib is not None
             parts.append(f"{self.device_mib:.0f} MiB of the GPU" if known else "on the GPU")
         return f"{self.name} ({', '.join(parts)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFloor:
+    """The difference up to which comparisons on a device are ties (0.01: 1 %), and its origin."""
+
+    value: float  # of comparisons of `replicates` processes per cell
+    replicates: PositiveInt | None = None
+    contender: str | None = None  # what was compared with itself
+    contest: str | None = None
+    log_ratios: tuple[float, ...] = ()  # of the speeds of each pair
+    utc: str | None = None
+    neighbours: tuple[Neighbour, ...] | None = None  # seen before; None: nobody looked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The fastest matrix product and copy that a device was seen to do."""
+
+    gflop_per_s: Positive
+    library: str
+    copy_gb_per_s: Positive
+    utc: str | None = None
+    sustained_gflop_per_s: Positive | None = None  # over a second, when warm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,6 @@ from bench.run.proofs import proofs
 from bench.run.stopping import Round, rounds
 from bench.worker.environment import withheld
 
-NAMED = 5  # other processes in a line
-
 Say = Callable[[str], None]  # is given one line after the other
 
 
@@ -97,10 +95,8 @@ def _name_neighbours(folder: RunFolder, look: neighbours.Look, say: Say) -> None
     """Say who else uses the machine, and keep it beside those of an earlier part of the run."""
     found = look.end()
     folder.note(neighbours=(*(folder.run.neighbours or ()), *found))
-    if found:
-        told = ", ".join(each.described for each in found[:NAMED])
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        say(f"others use this machine, which may make results worse: {told}{more}")
+    if line := neighbours.told(found):
+        say(line)
 
 
 def _budgeted(

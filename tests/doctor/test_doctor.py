@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from bench.analysis.statistics import noise_floor
@@ -16,6 +17,7 @@ from bench.doctor import examination
 from bench.doctor.examination import EARLY, FAULTS, Fault
 from bench.machine.facts import gpus, this_machine
 from bench.records.reading import read
+from bench.records.run import Neighbour
 
 MakeFaulty = Callable[[str, str], Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -110,11 +112,14 @@ def test_a_file_that_cannot_be_read_is_no_floor_and_is_written_anew(
     text: str, cache: Path, any_rule: Path
 ) -> None:
     cell = noise.cell(str(any_rule), "cpu")
-    file = noise.remember(cell, [0.01])
-    assert noise.known(["cpu", "cuda"], 1, this_machine()).keys() == {"cpu"}
+    other = Neighbour(name="other", pid=7, cores=0.5)
+    file = noise.remember(cell, [0.01], [other])
+    found = noise.known(["cpu", "cuda"], 1, this_machine())
+    assert found.keys() == {"cpu"}
+    assert found["cpu"].neighbours == (other,)
     file.write_text(text)
     assert noise.known(["cpu"], 3, this_machine()) == {}
-    assert noise.remember(cell, [0.02]) == file
+    assert noise.remember(cell, [0.02], []) == file
     assert noise.known(["cpu"], 3, this_machine())["cpu"].log_ratios == (0.02,)
 
 
@@ -148,10 +153,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert streams.out == ""
 
 
-def test_a_pair_that_fails_is_told(
-    cache: Path, faulty: MakeFaulty, capsys: pytest.CaptureFixture[str]
+def test_a_pair_that_fails_is_told_and_before_it_who_else_uses_the_machine(
+    cache: Path,
+    faulty: MakeFaulty,
+    seen_stranger: psutil.Process,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = faulty("broken", "def place(self, images, labels): raise RuntimeError('no kernel')")
     assert main(["doctor", "--aa", "--impl", str(path), "--device", "cpu"]) == 1
-    assert "unsupported: no adam in fp32 on cpu here" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "others use this machine, which may make results worse: " in shown
+    assert f"(pid {seen_stranger.pid}, " in shown
+    assert "unsupported: no adam in fp32 on cpu here" in shown
     assert not cache.exists()

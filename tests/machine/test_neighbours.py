@@ -18,22 +18,9 @@ from bench.records.run import Neighbour
 from bench.run import going_on
 from builders import report_md, section, timed
 from builders import run as described
+from strangers import SPIN, took
 
-# Computes for about a third of the time
-SPIN = "import time\nwhile True:\n    sum(range(100_000))\n    time.sleep(0.005)"
 Eventually = Callable[[Callable[[], bool]], bool]
-
-
-@pytest.fixture
-def stranger() -> Iterator[psutil.Process]:
-    """A process that computes, and that nothing of ours has started: its parent is gone."""
-    start = "import subprocess, sys; w = [sys.executable, '-c', sys.argv[1]]"
-    start += "; print(subprocess.Popen(w, stdout=subprocess.DEVNULL).pid)"
-    words = [sys.executable, "-c", start, SPIN]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-    process = psutil.Process(int(done.stdout))
-    yield process
-    process.kill()
 
 
 @pytest.fixture
@@ -48,11 +35,6 @@ def offspring() -> Iterator[psutil.Process]:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy this machine is, who computes at all is seen."""
     monkeypatch.setattr(neighbours, "LEAST_CORES", 1e-4)
-
-
-def took(process: psutil.Process, seconds: float) -> Callable[[], bool]:
-    until_s = sum(process.cpu_times()[:2]) + seconds
-    return lambda: sum(process.cpu_times()[:2]) >= until_s
 
 
 def test_who_computes_is_named_with_its_share(
@@ -113,7 +95,7 @@ def test_they_are_told_before_measuring_and_kept_beside_those_of_earlier_parts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(going_on, "NAMED", 10_000)
+    monkeypatch.setattr(neighbours, "NAMED", 10_000)
     earlier = Neighbour(name="earlier", pid=7, cores=0.5)
     folder = RunFolder.create(tmp_path / "run", described(neighbours=[earlier]))
     look, told = Look(["cpu"]), list[str]()

@@ -42,12 +42,17 @@ def test_a_run_without_a_target_has_no_such_section() -> None:
 
 
 def test_the_noise_floor_in_use_is_stated_for_each_device() -> None:
-    floors = {"cpu": {"value": 0.0123}, "cuda": {"value": 0.001}}
+    floors: dict[str, Any] = {"cpu": {"value": 0.0123}, "cuda": {"value": 0.001}}
     text = section("Noise floor", *processes(QUIET), noise_floor=floors)
-    assert text.splitlines() == [
+    said = (
         "- desk, cpu: 1.23%: as much as a cell differs from itself on this machine; smaller "
         "differences are ties"
-    ]
+    )
+    assert text.splitlines() == [said]
+    floors["cpu"]["neighbours"] = [{"name": "<b>make", "pid": 7, "cores": 0.5}]
+    text = section("Noise floor", *processes(QUIET), noise_floor=floors)
+    others = r"since others used the machine then: \<b\>make (pid 7, 0.50 of a core)"
+    assert text.splitlines() == [f"{said}; it may be too large, {others}"]
 
 
 def test_where_no_noise_floor_was_measured_the_report_says_how_to() -> None:

@@ -5,6 +5,8 @@ from bench.reports.report import Report
 from bench.reports.text import escape
 from bench.words import plural
 
+NAMED = 5  # other processes that are listed
+
 
 def section(report: Report) -> str:
     """One line for each machine and device; empty where the runs are not known."""
@@ -27,7 +29,9 @@ def _measured(floor: NoiseFloor) -> str:
     """The floor, and the number of processes that it holds for."""
     count = floor.replicates
     with_so_many = f" with {plural(count, 'process')} per cell and less with more" if count else ""
+    others = ", ".join(escape(each.described) for each in (floor.neighbours or ())[:NAMED])
+    disturbed = f"; it may be too large, since others used the machine then: {others}"
     return (
         f"{floor.value:.2%}{with_so_many}: as much as a cell differs from itself on this machine; "
-        "smaller differences are ties"
+        f"smaller differences are ties{disturbed if others else ''}"
     )
