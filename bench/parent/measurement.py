@@ -55,6 +55,7 @@ class Measurement:
         self.blocks: list[BlockSeen] = []
         self.evaluations: list[Evaluated] = []
         self.finished: Finished | None = None
+        self.weights_file: Path | None = None  # where the trained weights are
         self.latency_ms: list[float] = []
         self.machine_state = MachineState()
         self.steady: bool | None = None
@@ -108,6 +109,7 @@ class Measurement:
         with self._asking(request):
             self.machine_state = self.watch.summary()
             self.finished = self.child.ask(request, self.timeout_s)
+            self.weights_file = weights_file
         return self.failure is None
 
     def latency(self, steps: int) -> bool:
@@ -217,6 +219,7 @@ class Measurement:
             blocks=tuple(self.blocks),
             approach=approach,
             finished=self.finished,
+            weights_file=self.weights_file,
             latency_ms=tuple(self.latency_ms),
             machine_state=self.machine_state,
             steady=self.steady,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.cells import Cell
 from bench.machine.state import AroundBlock, MachineState
@@ -40,6 +41,7 @@ class Outcome:
     blocks: tuple[BlockSeen, ...] = ()
     approach: Approach | None = None  # to a target accuracy, where there is one
     finished: Finished | None = None
+    weights_file: Path | None = None  # the trained weights, where they were saved
     latency_ms: tuple[float, ...] = ()
     machine_state: MachineState = field(default_factory=MachineState)
     steady: bool | None = None

@@ -60,6 +60,7 @@ class Schedule:
     seed: int
     on_request: OnRequest = lambda task, name, steps: None
     weights: Path | None = None  # the folder that trained weights are saved in
+    attempt: int = 0  # above 0: all is measured again, and what the attempts before left stays
     host_mib: dict[Cell, float] = field(default_factory=dict)  # of an earlier process, or estimated
 
     def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
@@ -152,7 +153,7 @@ class Schedule:
         at_once = 1 if replicate == 0 else first.threads or len(cpus.allowed())
         batch, began_s = [], monotonic()
         for cell, replicate in pending[: min(most, at_once)]:
-            log = self.logs / f"{_slug(cell)}-{replicate}.log"
+            log = self.logs / f"{self._name((cell, replicate))}.log"
             with signals.held():
                 child = Child(Environment.of(cell), log)
                 ending.callback(child.end)
@@ -169,10 +170,15 @@ class Schedule:
         return batch
 
     def _weights_file(self, task: Task) -> Path | None:
-        cell, replicate = task
-        if self.weights is None or cell.workload not in TRAINING:
+        if self.weights is None or task[0].workload not in TRAINING:
             return None
-        return self.weights.absolute() / f"{_slug(cell)}-{replicate}.safetensors"
+        return self.weights.absolute() / f"{self._name(task)}.safetensors"
+
+    def _name(self, task: Task) -> str:
+        """Of the files of a task: no other attempt at it has the same."""
+        cell, replicate = task
+        again = f"-attempt-{self.attempt}" if self.attempt else ""
+        return f"{_slug(cell)}-{replicate}{again}"
 
 
 def _block(measurement: Measurement, steps: int) -> bool:

@@ -224,7 +224,8 @@ def _remarks(request: Request, known: Estimator, cells: Sequence[Cell]) -> list[
         found.append("--precision-target adds processes to these until intervals are narrow")
     if most := request.remeasure_busy:
         times = "once more" if most == 1 else f"up to {most} times more"
-        found.append(f"--remeasure-busy measures what a busy machine disturbs {times}")
+        kept = ", and keeps the weights of each time" if request.save_weights else ""
+        found.append(f"--remeasure-busy measures what a busy machine disturbs {times}{kept}")
     if any(cell.batch_size < 1 for cell in cells):
         found.append("--batch-size max: the search takes about ten processes for each contender")
     if any(cell.target_accuracy for cell in cells):

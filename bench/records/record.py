@@ -99,6 +99,7 @@ class Record:
     power_capped_s: Number | None = None  # of block_s: the limit of power held the clock down
     compilations_while_timed: Count | None = None
 
+    saved_weights: str | None = None  # the file of the trained weights, from the run's folder
     weights_sha256: str | None = None
     data_sha256: str | None = None
     block_steps: tuple[PositiveInt, ...] = ()

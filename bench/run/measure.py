@@ -43,6 +43,7 @@ def measure(
         run.options.seed,
         on_request,
         weights,
+        attempt,
         dict(expected_mib or {}),
     )
     outcomes = schedule.run(tasks)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 from bench.analysis import effective, energy, latency, statistics
@@ -131,6 +132,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         # what the steps led to
         losses=finished.losses if finished else (),
         final_loss=finished.final_loss if finished else None,
+        saved_weights=_in_folder(outcome.weights_file),
         test_accuracy=finished.test_accuracy if finished else None,
         host_peak_mib=finished.host_peak_mib if finished else None,
         device_peak_mib=finished.device_peak_mib if finished else None,
@@ -170,6 +172,11 @@ def _status(
         reasons = [outcome.reason, *failed]
         return "uncertified", "; ".join(reason for reason in reasons if reason)
     return outcome.status, outcome.reason
+
+
+def _in_folder(weights_file: Path | None) -> str | None:
+    """`weights/NAME.safetensors`, as it is found from the folder of the run."""
+    return f"{weights_file.parent.name}/{weights_file.name}" if weights_file else None
 
 
 def _known(values: Iterable[float | None]) -> tuple[float, ...]:

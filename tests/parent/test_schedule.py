@@ -203,10 +203,12 @@ def test_a_long_name_of_the_weights_that_a_cell_begins_with_makes_no_file_too_lo
     save(file, initial_weights(ARCHITECTURES["resnet14"], 1))
     cells = [make_cell(weights=str(file), mode=mode, steps=1) for mode in MODES]
     tasks = [(cell, 0) for cell in cells]
-    outcomes = list(make_schedule(tasks, weights=tmp_path).run(tasks))
+    outcomes = list(make_schedule(tasks, weights=tmp_path, attempt=2).run(tasks))
     assert [outcome.status for _, outcome in outcomes] == ["ok"] * 3
-    assert len(list((tmp_path / "logs").iterdir())) == 3
-    assert len(list(tmp_path.glob("*.safetensors"))) == 1 + 3
+    saved = {path for _, outcome in outcomes if (path := outcome.weights_file)}
+    assert saved == set(tmp_path.glob("*-0-attempt-2.safetensors"))
+    assert {log.stem for log in (tmp_path / "logs").iterdir()} == {path.stem for path in saved}
+    assert len(saved) == 3
 
 
 def test_cohorts_of_a_resumed_run_are_not_those_it_had_before(

@@ -3,11 +3,13 @@ rows: decided on simulated records, then by runs beside a process that computes.
 """
 
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.analysis.attempts import counted, disturbed
@@ -164,11 +166,21 @@ def test_attempts_are_no_contradiction_where_runs_are_merged() -> None:
     assert merged.remarks == ["4 rows of first were given more than once, and count once"]
 
 
+# The first process of it computes beside another in its timed blocks. Each waits to be killed where
+# the run has as many rows as the file `hold` says.
 DISTURBED = """
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.calls, self.first = 0, not (HERE / "begun").exists()
         (HERE / "begun").touch()
+
+    def hold(self):
+        hold, records = HERE / "hold", HERE.parent / "run" / "records.jsonl"
+        while records.exists() and hold.exists():
+            if records.read_bytes().count(b"\\n") != int(hold.read_text()):
+                return
+            (HERE / "held").touch()
+            time.sleep(0.01)
 
     def train(self, steps):
         self.calls += 1
@@ -181,44 +193,81 @@ DISTURBED = """
                 time.sleep(0.01)
             other.kill()
             spin.poll()  # no child that was waited for: its time is not the worker's
-        return super().train(steps)
+        losses = super().train(steps)
+        if self.calls > 2:
+            self.hold()
+        return losses
+
+    def predict(self, images):
+        self.hold()
+        return super().predict(images)
 """
 WORDS = ("--no-certify", "--workload", "train", "--optimizer", "sgd", "--steps", 10)
 
 
-def rows_of(out: Path) -> list[tuple[str, int, int, bool | None]]:
-    return [(Path(r.implementation).stem, r.replicate, r.attempt, r.busy) for r in read(out)]
+def rows_of(out: Path) -> list[tuple[str, int, int]]:
+    return [(Path(r.implementation).stem, r.replicate, r.attempt) for r in read(out)]
 
 
 @pytest.mark.long
 def test_a_run_beside_a_busy_process_measures_again_and_goes_on_where_it_was_killed(
     faulty: Callable[[str, str], Path],
-    fake: Path,
     resnet_bench: Callable[..., subprocess.CompletedProcess[str]],
+    eventually: Callable[[Callable[[], bool]], bool],
+    survivors: Callable[[list[psutil.Process]], list[psutil.Process]],
     tmp_path: Path,
 ) -> None:
-    out, disturbed_impl = tmp_path / "run", faulty("disturbed", DISTURBED)
-    asked = ("--impl", disturbed_impl, fake, *WORDS, "--replicates", 1, "--remeasure-busy", 1)
-    done = resnet_bench("run", *asked, "--out", out)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "the machine was busy: 2 processes to be measured again" in done.stdout
-    names = {"disturbed", "fake_implementation"}
-    assert {row[:3] for row in rows_of(out)} == {(name, 0, n) for name in names for n in (0, 1)}
-    assert ("disturbed", 0, 0, True) in rows_of(out)
-    assert "Measured again, since the machine was busy" in (out / "report.md").read_text("utf-8")
-    steps = {(row.attempt, len(row.losses), row.losses) for row in read(out)}
-    assert len(steps) == 2  # the same steps from the same weights
-    assert {length for _, length, _ in steps} == {10}
+    out, names = tmp_path / "run", ("disturbed", "twin")
+    paths = [faulty(name, DISTURBED) for name in names]
+    records, hold, held = (
+        out / "records.jsonl",
+        *(paths[0].with_name(n) for n in ("hold", "held")),
+    )
+    asked = ("--impl", *paths, *WORDS, "--replicates", 1, "--remeasure-busy", 1, "--save-weights")
+    both = [(name, 0) for name in names]
 
-    records = out / "records.jsonl"
-    lines = records.read_bytes().splitlines(keepends=True)
-    records.write_bytes(b"".join(lines[:3]) + lines[3][:100])  # killed in the midst of it
+    def killed_with(rows: int, *words: object) -> dict[Path, int]:
+        """Measure on until there are so many rows, and a worker is at work; then kill -9. Returns
+        when each file of weights that a row names was written.
+        """
+        hold.write_text(str(rows))
+        with subprocess.Popen([sys.executable, "-m", "bench", "run", *map(str, words)]) as process:
+            assert eventually(held.exists)
+            started = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+        assert survivors(started) == []
+        held.unlink()
+        files = [out / str(row.saved_weights) for row in read(out)]
+        assert len(set(files)) == rows
+        return {file: file.stat().st_mtime_ns for file in files}
+
+    # in a block of the second attempt, of which there is no row yet
+    kept = killed_with(2, *asked, "--out", out)
+    lines = records.read_bytes()
+    assert rows_of(out) == [*((*each, 0) for each in both)]
+    # and where the second attempt has the row of one cell
+    kept |= killed_with(3, "--resume", out)
+    assert records.read_bytes().startswith(lines)
+    lines = records.read_bytes()
+    assert [row[2] for row in rows_of(out)] == [0, 0, 1]
+    hold.unlink()
+
     done = resnet_bench("run", "--resume", out)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 to measure" in done.stdout
     assert "the machine was busy: 2 processes to be measured again" in done.stdout
-    assert [row[2] for row in rows_of(out)] == [0, 0, 1, 2, 2]
-    assert {row.attempt for row in counted(read(out))} == {2}
+    assert records.read_bytes().startswith(lines)
+    rows = read(out)
+    assert [row.attempt for row in rows] == [0, 0, 1, 2, 2]
+    assert len(set(rows_of(out))) == 5
+    assert rows[0].busy or rows[1].busy
+    assert {(len(row.losses), row.losses) for row in rows} == {(10, rows[0].losses)}
+    assert {row.attempt for row in counted(rows)} == {2}
+    assert "Measured again, since the machine was busy" in (out / "report.md").read_text("utf-8")
+    files = [out / str(row.saved_weights) for row in rows]
+    assert set(files) == set((out / "weights").iterdir())
+    assert len(set(files)) == 5
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
     before = records.read_bytes()
     assert resnet_bench("run", "--resume", out).returncode == 0
     assert records.read_bytes() == before
