@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -196,12 +197,12 @@ def show_plan(options: argparse.Namespace, request: Request) -> int:
     from bench.plan.shards import cut
     from bench.plan.sources import able
     from bench.records.folder import check_free
+    from bench.run.budgeted import within
     from bench.run.check import cells_here, check_weights
 
     if options.resume:
         raise UsageError("--plan is for a new run: leave out --resume, or --plan")
-    if options.budget:
-        raise UsageError("--plan says how long all would take: leave out --budget, or --plan")
+    check_budget(options, request)
     cells = cells_here(request)
     number, of = options.shard or (1, 1)
     own = cut(request, cells, of)[number - 1] if options.shard else None
@@ -209,5 +210,10 @@ def show_plan(options: argparse.Namespace, request: Request) -> int:
     if options.out:
         check_free(options.out)
     check_data(able(cells), request.data_dir)
-    show(plan(request, cells, own=own), as_json=options.json)
+    told: list[str] = []
+    if options.budget:
+        request, cells, _ = within(request, cells, options.budget, told.append)
+        told.append("the time that is left then goes to more processes, in whole rounds")
+    found = plan(request, cells, own=own)
+    show(replace(found, remarks=(*found.remarks, *told)), as_json=options.json)
     return 0

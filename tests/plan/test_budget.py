@@ -14,10 +14,12 @@ import pytest
 
 from bench.cells import Cell
 from bench.cli.arguments import duration
+from bench.cli.main import main
 from bench.errors import UsageError
 from bench.plan.budget import Fit, fit
 from bench.plan.estimate import Estimator, Here
 from bench.plan.observed import Observed, observed
+from bench.plan.plan import Plan
 from bench.records import Record
 from bench.records.reading import read
 from bench.records.run import LeftOut
@@ -25,6 +27,7 @@ from bench.reports.formats import markdown
 from bench.reports.report import Report
 from bench.request.request import Request
 from bench.run.budgeted import Budget
+from bench.validation import parse
 from builders import JAX, TENSORFLOW, processes, run
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -114,7 +117,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         (("--budget", "5m", "--precision-target", "1%"), "--precision-target"),
         (("--budget", "5m", "--batch-size", "max"), "--batch-size max"),
         (("--budget", "5m", "--workload", "train-to", "--target-accuracy", "0.9"), "train-to"),
-        (("--budget", "5m", "--plan"), "--plan"),
+        (("--budget", "5m", "--plan", "--steps", "10"), "--steps"),
         (("--budget", "1s", "--impl", "torch_module", "--no-certify"), "or more"),
     ],
 )
@@ -125,6 +128,26 @@ def test_contradictions_are_one_line(
     assert finished.returncode == 2
     [line] = finished.stderr.splitlines()
     assert told in line
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_plan_shows_what_a_budget_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where nothing is known
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "--plan", "--json", "--workload", "train", "--device", "cpu"]
+    words += ["--impl", "torch_module", "keras_functional"]
+    assert main([*words, "--budget", "90s"]) == 0
+    found = parse(capsys.readouterr().out, Plan)
+    assert found.total_s is not None
+    assert found.total_s < 90
+    left_out = [line for line in found.remarks if line.startswith("left out: keras_functional[")]
+    assert found.cells + len(left_out) == 4
+    assert left_out
+    assert found.processes == 3 * found.cells
+    assert "budget 90 s" in found.remarks[-2]
+    assert "more processes" in found.remarks[-1]
     assert not (tmp_path / "results").exists()
 
 
