@@ -3,14 +3,15 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from bench.cli.main import parser
-from bench.records import FIELDS, schema
+from bench.records import FIELDS, Run, schema
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -22,6 +23,11 @@ LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def part(text: str, heading: str) -> str:
+    """What stands below a heading of a document."""
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -47,14 +53,20 @@ def anchors(text: str) -> set[str]:
     return slugs
 
 
-def test_every_field_of_a_record_is_explained() -> None:
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [("A record, schema 1", FIELDS), ("`run.json`", [each.name for each in fields(Run)])],
+)
+def test_every_field_of_a_record_and_of_a_run_is_explained(
+    heading: str, names: Sequence[str]
+) -> None:
     explained = {
         name
-        for line in read("results/README.md").splitlines()
+        for line in part(read("results/README.md"), heading).splitlines()
         if line.startswith("| ")
         for name in line.split("|")[1].replace(",", " ").split()
     }
-    assert set(FIELDS) - explained == set()
+    assert set(names) - explained == set()
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
@@ -106,8 +118,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_glossary_has_its_words() -> None:
-    section = read("README.md").partition("\n## Glossary\n")[2].partition("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("|")]
+    rows = [line for line in part(read("README.md"), "Glossary").splitlines() if line[:1] == "|"]
     assert [row.split("|")[1].strip() for row in rows[2:]] == GLOSSARY
 
 
