@@ -60,12 +60,13 @@ class Cell:
 
     @cached_property
     def label(self) -> str:
-        """`keras_functional[jax] compiled`: how reports call the contender."""
+        """`keras_functional[jax] compiled`: how commands and files call the contender."""
         return label(self) + (f" + {self.input} input" if self.input else "")
 
     @property
     def known_as(self) -> str:
-        """`Keras functional on JAX`: the contender by the name that people use.
+        """`Keras functional on JAX`: the contender by the name that people use, and so reports; in
+        a ranking the catalogue's name stands beside it.
 
         The default mode of Keras and of compilers goes without saying. A user's own file keeps its
         ending, so that it has nobody else's name.

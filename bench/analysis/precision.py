@@ -78,9 +78,9 @@ def _standing(
     if not reached:
         obstacle = ended
         if obstacle is None and speed_reached and fastest_ended:
-            obstacle = f"{fastest.cell.label}, the fastest, {fastest_ended}"
+            obstacle = f"{fastest.cell.known_as}, the fastest, {fastest_ended}"
         if obstacle is None and speed_reached and ratio is None:
-            obstacle = f"never ran beside {fastest.cell.label}, the fastest"
+            obstacle = f"never ran beside {fastest.cell.known_as}, the fastest"
     return Standing(summary.cell, processes, speed, ratio, reached, ended, obstacle)
 
 
@@ -102,7 +102,7 @@ def unreached(records: Iterable[Record], run: Run) -> list[Standing]:
 
 
 def shortfall(standing: Standing) -> str:
-    """`torch_module eager, infer …: ±2.31% in images/s …`: how far it got, and why no further."""
+    """`PyTorch eager, infer …: ±2.31% in images/s …`: how far it got, and why no further."""
     widths = {"in images/s": standing.speed}
     if standing.ratio != 0:  # which the fastest itself has
         widths["against the fastest"] = standing.ratio
@@ -112,6 +112,6 @@ def shortfall(standing: Standing) -> str:
     ]
     why = standing.obstacle or "interrupted: --resume goes on"
     return (
-        f"{standing.cell.label}, {standing.cell.contest_label}: {', '.join(stated)} "
+        f"{standing.cell.known_as}, {standing.cell.contest_label}: {', '.join(stated)} "
         f"after {standing.processes} good processes ({why})"
     )

@@ -120,9 +120,9 @@ def test_reports_say_when() -> None:
     slower = starting(12.0, [0.3, 0.31, 0.32], **JAX)
     records = [*eager, *compiled, *slower]
     text = report_md(*records).split("## Cold start")[1]
-    expected = r"torch_module compiled overtakes torch_module eager after 16\d \[16\d, 17\d\] steps"
+    expected = r"PyTorch compiled overtakes PyTorch eager after 16\d \[16\d, 17\d\] steps"
     assert re.search(expected, text)
-    assert "keras_functional[jax] compiled never overtakes torch_module eager" in text
+    assert "Keras functional on JAX never overtakes PyTorch eager" in text
     rows = {
         r["mode"] + r["backend"]: r
         for r in csv.DictReader(io.StringIO(tables.summary(report(*records))))
@@ -135,7 +135,7 @@ def test_reports_say_when() -> None:
 def test_a_tie_per_step_says_from_when_at_the_earliest() -> None:
     eager, compiled = starting(1.0, [0.1, 0.11, 0.1]), starting(2.0, [0.11, 0.1, 0.101], **COMPILED)
     text = report_md(*eager, *compiled).split("## Cold start")[1]
-    assert "is not seen to overtake torch_module eager: after" in text
+    assert "is not seen to overtake PyTorch eager: after" in text
 
 
 def test_old_records_that_tell_nothing_have_no_section() -> None:

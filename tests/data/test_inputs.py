@@ -196,7 +196,7 @@ def test_the_ratio_is_of_the_same_rounds_and_the_waiting_a_part_of_the_blocks() 
     spent = {"block_wait_s": (1.0, 0.5), "block_place_s": (0.1, 0.1)}
     rows = [timed([2.0, 4.0]), timed([4.0, 8.0], **changes | spent)]
     table = inputs.section(report(*rows)).splitlines()[-1]
-    assert table.startswith("| torch_module eager + torch input |")
+    assert table.startswith("| PyTorch eager + torch input |")
     assert table.endswith("| 0.50 | 12.5% | 1.7% |")
     assert "| – | – | 12.5% |" in inputs.section(report(*rows[1:]))
     assert inputs.section(report(*rows[:1])) == ""

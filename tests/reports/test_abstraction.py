@@ -79,7 +79,7 @@ def test_the_report_states_it_where_a_run_has_both_and_only_there() -> None:
     raw, above = processes([1.0, 1.01, 0.99]), processes([1.5, 1.52, 1.48], **KERAS)
     text = report_md(*raw, *above)
     assert "## The price of abstraction" in text
-    assert "| keras_functional[torch] eager | torch_module eager | 1.50 [" in text
+    assert "| Keras functional on PyTorch | PyTorch eager | 1.50 [" in text
     assert "| costs time |" in text
     assert "price of abstraction" not in report_md(*raw)
 

@@ -43,7 +43,7 @@ def test_a_busy_machine_is_named_with_the_cells_that_it_concerns() -> None:
     taken = {"busy": True, "block_other_cores": (0.7,) * 20}
     rows = [*processes({}, taken, {}), timed(BLOCKS, **CALM, **JAX)]
     assert (
-        "**Measured on a busy machine, and so perhaps too slow**: torch_module eager "
+        "**Measured on a busy machine, and so perhaps too slow**: PyTorch eager "
         "(1 of 3 processes; others had 0.70 processors on average)." in contest(*rows)
     )
     assert notice(rows) == f"warning: 1 of 4 busy (report.md, {SECTION})"
@@ -52,10 +52,8 @@ def test_a_busy_machine_is_named_with_the_cells_that_it_concerns() -> None:
 def test_a_cell_that_never_settled_is_ranked_and_named() -> None:
     rows = processes({"steady": False}, {}, blocks=[1.0] * 10 + [1.1] * 10)
     text = contest(*rows)
-    assert (
-        "**Never settled**: torch_module eager (1 of 2 processes; later blocks took +10%)" in text
-    )
-    assert "| torch_module eager |" in text
+    assert "**Never settled**: PyTorch eager (1 of 2 processes; later blocks took +10%)" in text
+    assert "| PyTorch eager |" in text
 
 
 def test_a_leak_and_heat_are_named() -> None:
@@ -65,8 +63,8 @@ def test_a_leak_and_heat_are_named() -> None:
         "throttled": True,
     }
     text = contest(*processes(grown))
-    assert "**Kept memory with every step**: torch_module eager (1 of 1 process; host 102.4" in text
-    assert "**Slowed down by heat or for want of power**: torch_module eager (1 of 1" in text
+    assert "**Kept memory with every step**: PyTorch eager (1 of 1 process; host 102.4" in text
+    assert "**Slowed down by heat or for want of power**: PyTorch eager (1 of 1" in text
 
 
 def test_columns_of_which_nothing_is_known_are_left_out() -> None:

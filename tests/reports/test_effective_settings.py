@@ -24,7 +24,7 @@ def test_what_is_the_same_is_one_line_and_what_differs_is_a_table() -> None:
     text = pair({"layout": "channels_last/OHWI"}, {"jit": "xla", "parameters": "float32"})
     assert "The same for all: cpus 2, malloc keeps freed, optimizer Adam, threads 2." in text
     assert "| contender | jit | layout | parameters |" in text
-    assert "| torch_module eager | none | channels_last/OHWI | – |" in text
+    assert "| PyTorch eager | none | channels_last/OHWI | – |" in text
     assert "Unfair" not in text
 
 
@@ -51,7 +51,7 @@ def test_what_is_unfair_is_named_once_with_its_remedy(
 ) -> None:
     [line] = [line for line in pair(ours, theirs).splitlines() if line.startswith("- **Unfair**")]
     assert said in line
-    assert "torch_module eager" in line
+    assert "PyTorch eager" in line
     assert ": " in line.split(said)[1]
 
 

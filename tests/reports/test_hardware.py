@@ -60,8 +60,8 @@ def test_each_contender_is_held_against_itself_on_the_first_machine_given(
     assert {tuple(row[3:5]) for row in ours} == {("1.00", "baseline")}
     assert "against epyc-2core" in train
     lead = train.strip().split("\n")[0]
-    assert lead.startswith("other (Other CPU) by torch_module eager is fastest at 1,7")
-    assert "; next is epyc-2core (AMD EPYC) by torch_module eager, at 0.50 [" in lead
+    assert lead.startswith("other (Other CPU) by PyTorch eager is fastest at 1,7")
+    assert "; next is epyc-2core (AMD EPYC) by PyTorch eager, at 0.50 [" in lead
     assert text == hardware((tmp_path / "both" / "report.md").read_text(encoding="utf-8"))
 
 
@@ -81,7 +81,7 @@ def test_an_equal_machine_ties(
 ) -> None:
     text = hardware(reported(capsys, here, elsewhere(here, tmp_path / "there")))
     assert {row[4] for row in rows(text, "other")} == {"tie"}
-    assert text.count(" by torch_module eager tie, the first at ") == 2
+    assert text.count(" by PyTorch eager tie, the first at ") == 2
 
 
 def test_what_differs_beside_the_machine_is_not_compared_or_named(

@@ -148,8 +148,8 @@ def test_reports_say_what_was_measured_again_and_rank_by_what_counts() -> None:
     rows = [*pair(0), *pair(1, busy=BUSY), *pair(1, 1)]
     rows += [*pair(2, busy=BUSY), *pair(2, 1, busy=BUSY)]
     text = report_md(*rows)
-    assert "torch_module eager (1 of 3 processes; 2 measured again; others had" in text
-    told = "torch_module eager (2 of 3 processes), keras_functional[jax] compiled (2 of 3"
+    assert "PyTorch eager (1 of 3 processes; 2 measured again; others had" in text
+    told = "PyTorch eager (2 of 3 processes), Keras functional on JAX (2 of 3"
     assert f"**Measured again, since the machine was busy**: {told} processes)." in text
     assert "1 of 3 busy" in section(text, "Around the blocks")
     (contest,) = contests_of(rows)

@@ -67,7 +67,7 @@ def test_cells_that_never_run_side_by_side_end_with_their_speeds() -> None:
     apart = [replace(row, cohort=f"{row.backend} {row.replicate}") for row in apart]
     assert wanted(*apart) == set()
     obstacle = standing(*apart)["jax"].obstacle
-    assert obstacle == "never ran beside torch_module eager, the fastest"
+    assert obstacle == "never ran beside PyTorch eager, the fastest"
 
 
 def test_what_cannot_be_measured_any_more_ends_it() -> None:
@@ -108,7 +108,7 @@ def test_where_the_fastest_has_failed_nobody_goes_on_for_a_ratio_to_it() -> None
     failed = record(status="crashed", reason="why", replicate=6)
     rows = [*processes([*LOOSE, 1.1]), failed, *processes(slower, **JAX), late]
     assert wanted(*rows) == set()
-    assert standing(*rows)["jax"].obstacle == "torch_module eager, the fastest, process 6: crashed"
+    assert standing(*rows)["jax"].obstacle == "PyTorch eager, the fastest, process 6: crashed"
 
 
 def test_what_nothing_could_be_measured_of_ends_and_what_cannot_run_is_not_named() -> None:

@@ -146,6 +146,6 @@ def test_a_report_sets_streams_against_one() -> None:
     assert rows[1].throughput_images_per_s == pytest.approx(8 * 4 / 0.2)
     assert "**Inference by streams, batch 8, 4 streams**" in shown
     lines = shown.partition("## Inference under load")[2].partition("\n## ")[0].splitlines()
-    one, four = (line for line in lines if line.startswith("| torch_module eager | "))
+    one, four = (line for line in lines if line.startswith("| PyTorch eager | "))
     assert [cell.strip() for cell in one.split("|")][2:5:2] == ["1", "–"]
     assert [cell.strip() for cell in four.split("|")][2:5:2] == ["4", "2.00 [2.00, 2.00]"]

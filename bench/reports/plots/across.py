@@ -116,7 +116,7 @@ def _roofline_figure(name: str, roof: _Roof) -> Figure:
     summary = (
         f"Peaks: {number(roof.peak.gflop_per_s, 0)} GFLOP/s and "
         f"{number(roof.peak.copy_gb_per_s, 1)} GB/s. Below them: "
-        f"{plural(len(roof.points), 'cell')}; nearest is {cell.label} ({cell.contest_label}) at "
+        f"{plural(len(roof.points), 'cell')}; nearest is {cell.known_as} ({cell.contest_label}) at "
         f"{share} of its roof."
     )
     return Figure("roofline", HEADING, f"Roofline: {name}", summary, rows)

@@ -33,7 +33,7 @@ def section(report: Report) -> str:
         if contest.to_target:
             continue  # ranked by the time to a target, and not per step
         rows = [
-            [above.cell.label, raw.cell.label, interval(found.ratio, 2), WORDS[found.verdict]]
+            [above.cell.known_as, raw.cell.known_as, interval(found.ratio, 2), WORDS[found.verdict]]
             for above, raw, found in compared(contest)
         ]
         if rows:

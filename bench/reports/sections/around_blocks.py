@@ -39,7 +39,7 @@ def remarks(contest: Contest) -> list[str]:
                 many = f"{len(concerned)} of {plural(len(s.records), 'process')}"
                 if is_so is is_busy and s.again:
                     many += f"; {s.again} measured again"
-                named.append(f"{escape(s.cell.label)} ({many}{how_much(concerned)})")
+                named.append(f"{escape(s.cell.known_as)} ({many}{how_much(concerned)})")
         if named:
             sentences.append(f"**{title}**: {', '.join(named)}.")
     return sentences + _again(contest)
@@ -48,7 +48,7 @@ def remarks(contest: Contest) -> list[str]:
 def _again(contest: Contest) -> list[str]:
     """Which cells were measured again, since the machine was busy; nothing where none was."""
     named = [
-        f"{escape(s.cell.label)} ({s.again} of {plural(len(s.records), 'process')})"
+        f"{escape(s.cell.known_as)} ({s.again} of {plural(len(s.records), 'process')})"
         for s in contest.ranked
         if s.again
     ]
@@ -190,7 +190,7 @@ def section(report: Report) -> str:
         return "\n\n".join([f"## {SECTION}", *_neighbours(report), "Nothing is known."])
     rows = [
         [
-            *(s.cell.label, contest),
+            *(s.cell.known_as, contest),
             *(number(values[index], COLUMNS[column][1]) for column, values in shown),
             _counts(s.records) or "–",
         ]

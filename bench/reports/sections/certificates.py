@@ -16,7 +16,7 @@ def section(report: Report) -> str:
     for r in report.records:
         if r.status in ("ok", "uncertified"):
             trained = r.cell.training.label if r.cell.training else "–"
-            name = f"{r.cell.label} {r.model} {r.device} {r.precision} {trained}"
+            name = f"{r.cell.known_as} {r.model} {r.device} {r.precision} {trained}"
             float64 = r.certificate_float64 or "not certified"
             verdicts[name, float64, r.certificate_timed or "not certified"] = None
     passed = [row for row in verdicts if row[1:] == ("passed", "passed")]

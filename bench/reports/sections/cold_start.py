@@ -29,7 +29,7 @@ def _contest(contest: Contest, title: str) -> str:
         if start := cold_start(s.records):
             seconds = [*(getattr(start, name) for name in BEGINNING), start.begun_s]
             figures = [number(value, 2) for value in seconds]
-            rows.append([s.cell.label, *figures, number(start.step_s * 1e3, 1)])
+            rows.append([s.cell.known_as, *figures, number(start.step_s * 1e3, 1)])
     if not rows:
         return ""
     header = [
@@ -47,7 +47,7 @@ def _contest(contest: Contest, title: str) -> str:
 
 def sentence(found: Overtaking) -> str:
     """`torch_module compiled overtakes torch_module eager after 412 [350, 500] steps`."""
-    late, early = escape(found.late.cell.label), escape(found.early.cell.label)
+    late, early = escape(found.late.cell.known_as), escape(found.early.cell.known_as)
     steps = found.steps
     if math.isinf(steps.value):
         if steps.low is not None and math.isfinite(steps.low):

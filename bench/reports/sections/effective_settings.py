@@ -59,7 +59,7 @@ def _contest(contest: Contest, title: str) -> str:
             table(
                 ["contender", *differing],
                 [
-                    [cell.label, *(known.get(n, "–") for n in differing)]
+                    [cell.known_as, *(known.get(n, "–") for n in differing)]
                     for cell, known in rows.items()
                 ],
             )
@@ -85,14 +85,14 @@ def unfair(rows: Mapping[Cell, Mapping[str, str]]) -> list[str]:
         by_value: dict[str, list[str]] = {}
         for cell, known in rows.items():
             if name in known:
-                by_value.setdefault(known[name], []).append(cell.label)
+                by_value.setdefault(known[name], []).append(cell.known_as)
         if len(by_value) > 1:
             who = "; ".join(f"{value} for {_list(of)}" for value, of in by_value.items())
             causes = [effective.cause(name, known) for known in rows.values()]
             unset = [f"unset {each}" for each in dict.fromkeys(filter(None, causes))]
             found.append(f"{name} differs ({who}): {'; '.join(unset) or remedy}")
     for cell, known in rows.items():
-        found += [f"{cell.label}: {each}" for each in _of_one(cell, known)]
+        found += [f"{cell.known_as}: {each}" for each in _of_one(cell, known)]
     return found
 
 

@@ -87,7 +87,7 @@ def _lead(best: Sequence[Summary], runs: Sequence[Run]) -> str:
     first, *others = best
     found = compared([(s, first) for s in others], runs)
     verdicts = [(c := found.get(key(s))) and c.verdict for s in others]
-    names = [escape(f"{hardware(s)} by {s.cell.label}") for s in best]
+    names = [escape(f"{hardware(s)} by {s.cell.known_as}") for s in best]
     ties = [name for name, each in zip(names[1:], verdicts, strict=True) if each == "tie"]
     speed = achieved(first)
     if speed is None:
@@ -126,7 +126,7 @@ def _table(
         header += [f"against {base.machine}", "verdict"]
     rows = []
     for s in cells:
-        row = [s.cell.label, str(hardware(s)), _speed(s)]
+        row = [s.cell.known_as, str(hardware(s)), _speed(s)]
         if base == hardware(s) and speeds(s):
             row += ["1.00", "baseline"]
         elif base:

@@ -5,7 +5,7 @@ from bench.reports.report import Report
 DEFINITIONS = {
     "contender": """\
 an implementation of the network with its backend, its mode and its input pipeline, by the name that
-people use. *In the catalogue* it has the name that `--impl` takes, and further sections use.""",
+people use. *In the catalogue* it has the name that `--impl` takes, and CSV files hold.""",
     "contest": "what rows have in common that are ranked against each other.",
     "images/s": """\
 the batch size over the median block's time per step; the brackets hold its 95 % interval across

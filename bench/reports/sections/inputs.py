@@ -33,7 +33,7 @@ def section(report: Report) -> str:
             plain = every.get((contest.place, replace(s.cell, workload="train", input=None)))
             rows.append(
                 [
-                    s.cell.label,
+                    s.cell.known_as,
                     interval(s.throughput_images_per_s),
                     interval(plain.throughput_images_per_s if plain else None),
                     interval(speed_ratio(s.records, plain.records) if plain else None, 2),

@@ -28,7 +28,7 @@ def section(report: Report) -> str:
     parts = []
     for title, summaries in groups.items():
         by_cell = {s.cell: s for s in summaries}
-        ordered = sorted(summaries, key=lambda s: (s.cell.label, s.cell.streams or 0))
+        ordered = sorted(summaries, key=lambda s: (s.cell.known_as, s.cell.streams or 0))
         rows = [_row(s, by_cell.get(replace(s.cell, streams=1))) for s in ordered]
         parts += [f"### {escape(title)}", table(HEADER, rows)]
     return "\n\n".join(["## Inference under load", READING, *parts]) if parts else ""
@@ -37,7 +37,7 @@ def section(report: Report) -> str:
 def _row(s: Summary, one: Summary | None) -> list[str]:
     latencies = quantiles([each for record in s.records for each in record.latency_ms])
     return [
-        s.cell.label,
+        s.cell.known_as,
         str(s.cell.streams),
         interval(s.throughput_images_per_s),
         interval(speed_ratio(s.records, one.records) if one and one is not s else None, 2),
