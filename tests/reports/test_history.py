@@ -1,8 +1,11 @@
 """Histories of many runs: what has changed is named at its run, and nothing else is."""
 
+import json
 import random
 import re
-from collections.abc import Sequence
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +127,7 @@ def test_report_writes_a_page_and_a_table_with_links_to_the_runs(
     assert main(["report", str(folder), "--history", "--control", "torch_module"]) == 0
     text = (folder / "history.md").read_text()
     assert capsys.readouterr().out == text
-    assert "1 change of speed in 6 runs, 1 series, against torch_module." in text
+    assert "\n1 change of speed in 6 runs, 1 series, against torch_module." in text
     assert re.search(r"4\.\d % \[.*\] slower from 2026-11-04 02:00 \(nightly-3\) on", text)
     links = dict(re.findall(r"\[(nightly-\d)\]\(([^)]*)\)", text))
     assert links["nightly-0"] == "nightly-0/report.md"
@@ -169,3 +172,66 @@ def test_copies_count_once_and_runs_without_the_control_are_named() -> None:
         "nightly-2 was given more than once, and counts once",
         "nightly-6 is left out: nothing ran beside torch_module there",
     )
+
+
+MINE = """
+import time
+from resnet_impls import onnxruntime_engine
+
+class Implementation(onnxruntime_engine.Implementation):
+    def infer(self, steps):
+        began_s = time.perf_counter()
+        logits = super().infer(steps)
+        time.sleep({more} * (time.perf_counter() - began_s))
+        return logits
+"""
+
+
+@pytest.mark.long
+def test_a_history_of_real_runs_names_the_run_that_a_change_came_with(
+    resnet_bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    mine, runs = tmp_path / "mine.py", tmp_path / "runs"
+    words: tuple[object, ...] = ("--impl", "onnxruntime_engine", "openvino_engine", mine)
+    words += (
+        "--workload",
+        "infer",
+        "--no-certify",
+        "--steps",
+        40,
+        "--batch-size",
+        8,
+        "--replicates",
+        2,
+    )
+    for number in range(6):
+        mine.write_text(MINE.format(more=3 if number >= 3 else 0))
+        done = resnet_bench("run", *words, "--out", runs / f"night-{number}")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    told = ("report", runs, "--history", "--control", "onnxruntime_engine")
+    done = resnet_bench(*told)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^\d changes? of speed in 6 runs, 2 series", done.stdout, re.MULTILINE)
+    assert re.search(r"- mine eager: 7\d\.\d % \[.*\] slower from .* \(night-3\) on", done.stdout)
+    assert done.stdout == (runs / "history.md").read_text()
+    links = re.findall(r"\[night-\d\]\(([^)]*)\)", done.stdout)
+    assert links == [f"night-{number}/report.html" for number in range(6)] * 2
+    assert all((runs / link).exists() for link in links)
+    assert "openvino_engine compiled" in (runs / "history.html").read_text()
+    by_version = resnet_bench(*told, "--by", "version", "--out", tmp_path / "other").stdout
+    version = json.loads((runs / "night-0" / "run.json").read_text())["packages"]["openvino"]
+    assert by_version.count(f"| {version} | [night-") == 6
+
+    shutil.copytree(runs / "night-0", runs / "twin")
+    text = (runs / "twin" / "run.json").read_text()
+    (runs / "twin" / "run.json").write_text(text.replace('"run_id": "night-0"', '"run_id": "twin"'))
+    for refused, why in (
+        (told, "night-0 and twin both began at "),
+        (told[:3], "--history needs --control NAME"),
+        ((*told[:4], "torch_module"), "--control torch_module: in no run did anything run beside"),
+    ):
+        done = resnet_bench(*refused)
+        assert done.returncode == 2
+        [line] = done.stderr.splitlines()
+        assert why in line

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from bench.analysis.history import History, Series
 from bench.records import Run
-from bench.reports.history.told import READING, answer, change_text, name_of
+from bench.reports.history.told import READING, answer, change_text, in_order, name_of
 from bench.reports.text import escape, interval, link, table_row
 
 Link = Callable[[Run], str]  # of a run -> the address of its report
@@ -21,8 +21,7 @@ def render(history: History, address: Link) -> str:
     ]
     if changes:
         parts.append("## Changes\n\n" + "\n".join(changes))
-    ordered = sorted(history.series, key=lambda each: name_of(each, history.series))
-    for name, of in groupby(ordered, key=lambda each: name_of(each, history.series)):
+    for name, of in groupby(in_order(history), key=lambda each: name_of(each, history.series)):
         parts.append(f"## {escape(name)}")
         parts += [_table(series, history.by, address) for series in of]
     parts.append(f"## How to read this\n\n{READING}")

@@ -46,9 +46,15 @@ def answer(history: History) -> str:
     """The first sentence: how much was looked at, and whether something has changed."""
     runs = len({(p.run.run_id, p.run.utc) for s in history.series for p in s.points})
     count = sum(len(each.changes) for each in history.series)
-    found = plural(count, "change") if count else "no change"
+    found = plural(count, "change") if count else "No change"
     series = f"{len(history.series)} series"
     return f"{found} of speed in {plural(runs, 'run')}, {series}, against {history.control}."
+
+
+def in_order(history: History) -> list[Series]:
+    """The series by contest, and in it by contender."""
+    names = {id(each): name_of(each, history.series) for each in history.series}
+    return sorted(history.series, key=lambda each: (names[id(each)], each.cell.label))
 
 
 def _run(point: Point) -> tuple[str, str]:
@@ -58,8 +64,7 @@ def _run(point: Point) -> tuple[str, str]:
 def figures(history: History) -> list[Figure]:
     """A plot for each contest: a curve for each contender, its changes marked."""
     found = []
-    ordered = sorted(history.series, key=lambda each: name_of(each, history.series))
-    for name, of in groupby(ordered, key=lambda each: name_of(each, history.series)):
+    for name, of in groupby(in_order(history), key=lambda each: name_of(each, history.series)):
         every = list(of)
         runs = sorted({_run(point) for series in every for point in series.points})
         by_time = history.by != "version"  # of which each framework has its own
