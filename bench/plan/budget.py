@@ -59,7 +59,7 @@ def fit(
         label = droppable(kept, start_s)
         if label is not None:
             slow_s = sum(start_s[cell] for cell in kept if cell.label == label)
-            reason = f"it takes {slow_s:.0f} s to start, and the budget is {budget_s:.0f} s"
+            reason = f"not all fit into {budget_s:.0f} s, and it takes {slow_s:.1f} s to start"
             left_out.append(LeftOut(what=label, reason=reason))
             kept = [cell for cell in kept if cell.label != label]
             continue

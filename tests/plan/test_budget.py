@@ -70,7 +70,7 @@ def test_steps_go_before_contenders_and_the_second_of_a_backend_before_the_slowe
     assert found.steps < 100
     found = chosen(60.0)
     assert [each.what for each in found.left_out] == ["keras_functional[torch] eager"]
-    assert "9 s to start" in found.left_out[0].reason
+    assert "9.1 s to start" in found.left_out[0].reason
     found = chosen(35.0)
     assert [each.what for each in found.left_out][1:] == ["keras_functional[tensorflow] graph"]
     for budget_s in (35.0, 60.0, 100.0, 600.0):
