@@ -26,7 +26,8 @@ Floors = Mapping[tuple[str, str], NoiseFloor]  # by run and device
 
 
 def contests_of(records: Iterable[Record], runs: Iterable[Run] = ()) -> list[Contest]:
-    """The contests of records, in the order in which each has its first.
+    """The contests of records, in the order in which each has its first; those that differ in their
+    streams alone, which are measured side by side in shuffled order, by the number of these.
 
     Where `runs` know several noise floors for a contest, the largest counts.
     """
@@ -34,7 +35,7 @@ def contests_of(records: Iterable[Record], runs: Iterable[Run] = ()) -> list[Con
     rows = counted(every)
     counting = set(map(id, rows))
     aside = _by_contest(row for row in every if id(row) not in counting)
-    return [
+    found = [
         _ranked(
             cells,
             _floor_of((row for rows in cells.values() for row in rows), floors),
@@ -42,6 +43,14 @@ def contests_of(records: Iterable[Record], runs: Iterable[Run] = ()) -> list[Con
         )
         for place, cells in _by_contest(rows).items()
     ]
+    first: dict[Place, int] = {}
+    for index, each in enumerate(found):
+        first.setdefault(_side_by_side(each), index)
+    return sorted(found, key=lambda each: (first[_side_by_side(each)], each.cell.streams or 0))
+
+
+def _side_by_side(contest: Contest) -> Place:
+    return contest.machine, contest.processor, *contest.cell.beside
 
 
 def _by_contest(records: Iterable[Record]) -> dict[Place, dict[Cell, list[Record]]]:

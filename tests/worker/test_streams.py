@@ -140,10 +140,12 @@ def test_a_report_sets_streams_against_one() -> None:
     rows = [
         timed([seconds * n**0.5], streams=n, replicate=i, cohort=str(i), latency_ms=(2.0,), **of)
         for i, seconds in enumerate((1.0, 1.01, 0.99))
-        for n in (1, 4)
+        for n in (4, 1)
     ]
     shown = report_md(*rows)
-    assert rows[1].throughput_images_per_s == pytest.approx(8 * 4 / 0.2)
+    headings = [line for line in shown.splitlines() if line.startswith("## infer-streams")]
+    assert [heading.split(" stream")[-2].split()[-1] for heading in headings] == ["1", "4"]
+    assert rows[0].throughput_images_per_s == pytest.approx(8 * 4 / 0.2)
     assert "**Inference by streams, batch 8, 4 streams**" in shown
     lines = shown.partition("## Inference under load")[2].partition("\n## ")[0].splitlines()
     one, four = (line for line in lines if line.startswith("| PyTorch eager | "))
