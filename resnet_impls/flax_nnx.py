@@ -19,6 +19,12 @@ from resnet_impls.weights import Weights
 # What `jax_default_matmul_precision` calls it; the default may be TF32 on a GPU.
 PRECISIONS = {"tf32": "tensorfloat32", "bf16": "default", "fp16": "default"}
 LOOP = 10  # steps within one call, where XLA loops over them
+# What XLA puts into CUDA graphs, its command buffers, in mode cuda-graph-compiled. By itself it
+# leaves out the last two, so that a graph ends at each convolution and at a loop.
+COMMANDS = (
+    *("FUSION", "CUBLAS", "CUBLASLT", "CUDNN", "CUSTOM_CALL", "CONDITIONAL"),
+    *("DYNAMIC_SLICE_FUSION", "CONVOLUTION", "WHILE"),
+)
 HALVES = {"bf16": jnp.bfloat16, "fp16": jnp.float16}
 Layer = Callable[[Array], Array]
 Batch = tuple[Array, Array]  # images, labels
@@ -126,6 +132,19 @@ def rate_of(rates: Array, step: Array) -> Array:
     return rates[jnp.minimum(step, len(rates) - 1)]
 
 
+def graph_options() -> dict[str, str]:
+    """The options with which XLA captures whole programs as CUDA graphs.
+
+    Raises NotImplementedError where this version of it does not know them.
+    """
+    options = {"xla_gpu_enable_command_buffer": ",".join(COMMANDS)}
+    try:
+        jax.jit(jnp.negative, compiler_options=options)(1.0)
+    except jax.errors.JaxRuntimeError as error:
+        raise NotImplementedError(f"this JAX captures no such graphs: {error}") from error
+    return options
+
+
 class Implementation:
     def __init__(
         self,
@@ -208,9 +227,11 @@ class Implementation:
             logits = jnp.zeros((images.shape[1], architecture.classes), self.dtype)
             return jax.lax.scan(lambda _, x: (forward(state, x), None), logits, images)[0]
 
-        self.train_step = jax.jit(train_step, donate_argnums=0)
-        self.train_loop = jax.jit(train_loop, donate_argnums=0)
-        self.forward, self.infer_loop = jax.jit(forward), jax.jit(infer_loop)
+        self.graphed = mode == "cuda-graph-compiled"
+        jit = partial(jax.jit, compiler_options=graph_options() if self.graphed else None)
+        self.train_step = jit(train_step, donate_argnums=0)
+        self.train_loop = jit(train_loop, donate_argnums=0)
+        self.forward, self.infer_loop = jit(forward), jit(infer_loop)
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         pairs = zip(images, jax.device_put(list(labels), self.device), strict=True)
@@ -271,6 +292,8 @@ class Implementation:
         conv = nnx.merge(self.model_def, state).stem.conv
         stored = conv.kernel[...].dtype.name
         found = {"parameters": stored, "computation": jnp.dtype(conv.dtype or stored).name}
+        if self.graphed:
+            found["command_buffers"] = " ".join(COMMANDS)
         return found | {"layout": "channels_last/HWIO", "optimizer": self.rule}
 
     def to_device(self, images: np.ndarray) -> Array:

@@ -170,8 +170,12 @@ def jax(device: str) -> dict[str, str]:
         # None, the default, and "default" leave it to XLA, which takes TF32 where there is any
         exact = jax.config.jax_default_matmul_precision in ("highest", "float32")
         found["tf32_convolution"] = found["tf32_matmul"] = switch(not (exact or forbidden))
-        level = "--xla_gpu_autotune_level=0"
-        found["cudnn_autotune"] = switch(level not in os.environ.get("XLA_FLAGS", "").split())
+        flags = dict(
+            each.lstrip("-").partition("=")[::2] for each in os.environ.get("XLA_FLAGS", "").split()
+        )
+        found["cudnn_autotune"] = switch(flags.get("xla_gpu_autotune_level") != "0")
+        # an implementation that compiles with others says so itself
+        found["command_buffers"] = flags.get("xla_gpu_enable_command_buffer", "default") or "none"
     return found
 
 

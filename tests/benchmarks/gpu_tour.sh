@@ -23,7 +23,7 @@ while (($#)); do
 done
 [[ -n $out ]] || { echo 'gpu_tour.sh: --out DIR says where the results go' >&2; exit 2; }
 all=(facts certificates train14 train14_engines train50 infer14 infer14_engines)
-all+=(doctor yardstick neighbours aa exact certificates50)
+all+=(doctor yardstick neighbours aa exact graphs certificates50)
 ((${#chosen[@]})) || chosen=("${all[@]}")
 for name in "${chosen[@]}"; do
   [[ " ${all[*]} " == *" $name "* ]] || { echo "gpu_tour.sh: $name: steps are ${all[*]}" >&2; exit 2; }
@@ -135,6 +135,11 @@ aa() { step aa 250 "$python" -m bench doctor --aa --device "$device"; }
 exact() {
   run exact 120 --impl torch_module flax_nnx --mode compiled --workload train \
     --precision fp32 "$rounding" --batch-size "$batch" --steps "$steps14"
+}
+
+graphs() {  # XLA's: what it gains by convolutions and loops in them
+  run graphs 150 --impl flax_nnx --mode "${engine_modes[@]}" --workload train \
+    --precision "$half" --batch-size "$batch" --steps "$steps14"
 }
 
 certificates50() {

@@ -183,3 +183,22 @@ def test_the_engine_of_a_users_file_is_the_one_that_it_has_imported(
     assert effective.engine_of(make_cell()) == "jax"
     monkeypatch.setitem(sys.modules, "torch", sys)
     assert effective.engine_of(make_cell()) is None  # which of the two computes, nobody knows
+
+
+@pytest.mark.parametrize(
+    ("flags", "commands", "autotune"),
+    [
+        ("", "default", "on"),
+        ("--xla_gpu_enable_command_buffer=", "none", "on"),
+        ("--xla_gpu_autotune_level=0 --xla_gpu_enable_command_buffer=FUSION", "FUSION", "off"),
+    ],
+)
+def test_what_xla_was_told_of_a_gpu_is_read_from_its_flags(
+    flags: str, commands: str, autotune: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import jax
+
+    jax.devices("cpu")  # XLA reads its flags but once
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    found = effective.jax("cuda")
+    assert (found["command_buffers"], found["cudnn_autotune"]) == (commands, autotune)
