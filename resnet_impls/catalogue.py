@@ -18,8 +18,9 @@ class Backend:
     `tf.function` graph, `compiled` hands the whole step to a compiler (Inductor, XLA) or to an
     engine that prepares the whole network (ONNX Runtime, OpenVINO, LiteRT), `reduce-overhead` and
     `max-autotune` are Inductor's own modes, and `cuda-graph` captures a whole step of `eager`'s
-    kernels once (`cuda-graph-compiled`: of Inductor's) and replays them by one launch. A device may
-    lack modes and precisions (`devices.py`); those in `anyway` run there nonetheless.
+    kernels once (`cuda-graph-compiled`: of Inductor's, XLA's or an engine's) and replays them by
+    one launch. A device may lack modes and precisions (`devices.py`); those in `anyway` run there
+    nonetheless.
     """
 
     name: str
@@ -92,7 +93,14 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "flax_nnx",
             "Flax",
-            (Backend("jax", ("flax", "optax", "jax"), ("compiled",), devices=_JAX),),
+            (
+                Backend(
+                    "jax",
+                    ("flax", "optax", "jax"),
+                    ("compiled", "cuda-graph-compiled"),
+                    devices=_JAX,
+                ),
+            ),
             "resnet_impls.flax_nnx",
             title="Flax NNX",
         ),
@@ -165,6 +173,23 @@ CATALOGUE: dict[str, Implementation] = {
             workloads=("infer",),
             opt_in=True,
             title="TensorRT",
+        ),
+        Implementation(  # the same engine by another way, and as long in the building
+            "torch_tensorrt_engine",
+            "PyTorch",
+            (
+                Backend(
+                    "torch",
+                    ("torch", "torch-tensorrt"),
+                    ("compiled",),
+                    devices=("cuda",),
+                    exact="fp32",
+                ),
+            ),
+            "resnet_impls.torch_tensorrt_engine",
+            workloads=("infer",),
+            opt_in=True,
+            title="Torch-TensorRT",
         ),
         Implementation(
             "openvino_engine",

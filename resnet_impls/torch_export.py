@@ -84,12 +84,8 @@ class Implementation:
         optimizer: str,
         learning_rate: float,
     ) -> None:
-        self.device = set_up(device, precision)
-        if device == "cuda":
-            from torch.utils.cpp_extension import CUDA_HOME
-
-            if CUDA_HOME is None:
-                raise ImportError("AOTInductor needs the CUDA toolkit, which PyTorch has not")
+        self.device, self.precision = set_up(device, precision), precision
+        self.require_compiler()
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
         self.autocast = autocast_to(precision, self.device)
 
@@ -101,11 +97,11 @@ class Implementation:
         self.networks: dict[int, Callable[[Tensor], Tensor]] = {}  # by batch size
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.batches = cycle([to_device(x, self.device, self.dtype) for x in images])
+        self.batches = cycle([self.to_device(x) for x in images])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            x = to_device(images, self.device, self.dtype)
+            x = self.to_device(images)
             return self.network(x)(x).to(self.dtype).cpu().numpy()
 
     def infer(self, steps: int) -> np.ndarray:
@@ -126,18 +122,34 @@ class Implementation:
         images = to_device(np.zeros((2, 32, 32, 3)), self.device, self.dtype)
         return settings_of(self.model, images, self.autocast) | {"jit": "aot_inductor"}
 
+    def to_device(self, images: np.ndarray) -> Tensor:
+        """(B, H, W, 3) on the host -> (B, 3, H, W) on the device, as the network takes it."""
+        return to_device(images, self.device, self.dtype)
+
     def network(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """The network compiled for batches of the size of `x`, once."""
         if len(x) not in self.networks:
-            with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
-                with torch.no_grad(), self.autocast:
-                    program = torch.export.export(self.model, (x.clone(),))
-                    package = aoti_compile_and_package(
-                        program,
-                        package_path=str(Path(folder) / "resnet.pt2"),
-                        # oneDNN, to whose layouts freezing brings kernels, knows no float64
-                        inductor_configs={"freezing": self.dtype != torch.float64},
-                    )
-                loaded = aoti_load_package(package)
-                self.networks[len(x)] = Graph(loaded) if self.graphed else loaded
+            compiled = self.compiled(x.clone())
+            self.networks[len(x)] = Graph(compiled) if self.graphed else compiled
         return self.networks[len(x)]
+
+    def require_compiler(self) -> None:
+        """Raises ImportError where what `compiled` needs is not installed."""
+        if self.device.type == "cuda":
+            from torch.utils.cpp_extension import CUDA_HOME
+
+            if CUDA_HOME is None:
+                raise ImportError("AOTInductor needs the CUDA toolkit, which PyTorch has not")
+
+    def compiled(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """The network compiled for batches like `x`."""
+        with tempfile.TemporaryDirectory(prefix="resnet-bench-") as folder:
+            with torch.no_grad(), self.autocast:
+                program = torch.export.export(self.model, (x,))
+                package = aoti_compile_and_package(
+                    program,
+                    package_path=str(Path(folder) / "resnet.pt2"),
+                    # oneDNN, to whose layouts freezing brings kernels, knows no float64
+                    inductor_configs={"freezing": self.dtype != torch.float64},
+                )
+            return aoti_load_package(package)

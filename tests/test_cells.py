@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench import obstacles
 from bench.cells import Cell
 from bench.errors import UsageError
 from bench.executables import backend, implementation
@@ -187,6 +188,20 @@ def test_a_package_that_is_not_installed_makes_a_cell_unavailable(
     monkeypatch.setitem(CATALOGUE, row.name, row)
     (cell,) = cells(impl=[row.name])
     assert obstacle(cell) == ("unavailable", "not installed: no-such-framework")
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("tensorrt_engine", "tensorrt"), ("torch_tensorrt_engine", "torch-tensorrt")],
+)
+def test_an_engine_of_a_gpu_is_a_row_with_its_reason_elsewhere(
+    name: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(obstacles, "installed", lambda asked: None if asked == package else "1")
+    (cell,) = cells(impl=[name], workload=["infer"], device=["cuda"])
+    assert obstacle(cell) == ("unavailable", f"not installed: {package}")
+    reason = f"{name} on {cell.backend} has no device cpu, only cuda"
+    assert obstacle(replace(cell, device="cpu")) == ("unsupported", reason)
 
 
 def test_cells_compete_where_all_but_the_contender_is_equal() -> None:

@@ -94,7 +94,8 @@ def test_the_pytorch_model_takes_another_learning_rate() -> None:
 
 def test_what_is_opt_in_runs_where_it_is_named_only(make_cell: MakeCell) -> None:
     opt_in = [name for name, row in CATALOGUE.items() if row.opt_in]
-    assert opt_in == ["keras_fused", "tensorrt_engine", "article_torch", "article_keras"]
+    engines = ["tensorrt_engine", "torch_tensorrt_engine"]
+    assert opt_in == ["keras_fused", *engines, "article_torch", "article_keras"]
     assert {row.name for row, _ in contenders(["all"])} == CATALOGUE.keys() - set(opt_in)
     assert [row.name for row, _ in contenders(opt_in[2:])] == ["article_torch"] + [
         "article_keras"

@@ -2,10 +2,15 @@
 
 A CUDA graph is stood in for by a call that reads and writes the memory that a captured one would:
 it shows what is copied, which rates and weights are read, and how many steps are taken, and nothing
-of CUDA. XLA's loops are real, on a CPU.
+of CUDA. XLA's loops are real, on a CPU. For TensorRT, PyTorch runs the program that TensorRT is
+given.
 """
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,3 +165,93 @@ def test_xlas_loops_follow_a_schedule_with_decay(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.long
 def test_all_that_a_run_asks_for_is_the_same_in_xlas_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     looped(monkeypatch, outcome)
+
+
+@pytest.mark.parametrize(
+    ("program", "call"),
+    [
+        ("forward", lambda network, images: network.predict(images[0])),
+        pytest.param("train_step", lambda network, _: network.train(1), marks=pytest.mark.long),
+    ],
+)
+def test_xla_compiles_its_programs_with_the_commands_that_it_is_to_capture(
+    program: str,
+    call: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    options = flax_nnx.graph_options()
+    dumping = options | {"xla_dump_to": str(tmp_path), "xla_dump_hlo_as_text": True}
+    monkeypatch.setattr(flax_nnx, "graph_options", lambda: dumping)
+    network, images = built(flax_nnx, mode="cuda-graph-compiled", optimizer="sgd")
+    call(network, images)
+    [file] = tmp_path.glob(f"*jit_{program}*.debug_options")
+    kinds = [line.split()[1] for line in file.read_text().splitlines() if "command_b" in line]
+    assert sorted(kinds) == sorted(network.settings()["command_buffers"].split())
+    assert {"CONVOLUTION", "WHILE"} < set(kinds)
+
+
+def test_a_jax_without_such_commands_says_so_and_does_not_end_its_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flax_nnx, "COMMANDS", ("FUSION", "TELEPATHY"))
+    with pytest.raises(NotImplementedError, match=r"no such graphs: .*'TELEPATHY' is not a valid"):
+        built(flax_nnx, mode="cuda-graph-compiled", optimizer="sgd")
+
+
+@pytest.fixture
+def torch_tensorrt_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The implementation, and as its `given` what TensorRT was to compile, with which options."""
+    name = "resnet_impls.torch_tensorrt_engine"
+    stand_in, given = ModuleType("torch_tensorrt"), []
+
+    def compiled(program, *, arg_inputs: tuple[Tensor], **options: bool):
+        given.append((program, arg_inputs[0], options))
+        return program.module()
+
+    stand_in.__dict__.update(dynamo=SimpleNamespace(compile=compiled), __version__="0")
+    monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
+    module = importlib.import_module(name)
+    monkeypatch.setattr(module, "given", given, raising=False)
+    yield module
+    del sys.modules[name]
+
+
+def test_what_tensorrt_is_given_is_the_network(torch_tensorrt_engine: ModuleType) -> None:
+    network, images = built(torch_tensorrt_engine, mode="compiled", optimizer="sgd")
+    eager, _ = built(torch_module, mode="eager", optimizer="sgd")
+    for found, expected in (
+        (network.predict(images[1]), eager.predict(images[1])),
+        (network.infer(2), eager.infer(2)),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    [(_, x, options)] = torch_tensorrt_engine.given
+    assert x.is_contiguous()
+    assert options == {"disable_tf32": True, "require_full_compilation": True}
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("tf32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_tensorrt_is_given_the_types_that_it_is_to_compute_in(
+    precision: str, dtype: torch.dtype, torch_tensorrt_engine: ModuleType
+) -> None:
+    network = torch_tensorrt_engine.Implementation(
+        *(TINY, initial_weights(TINY, 0)),
+        **{"device": "cpu", "precision": precision, "mode": "compiled"},
+        **{"optimizer": "sgd", "learning_rate": 0.0},
+    )
+    logits = network.predict(np.zeros((BATCH, 12, 12, 3), np.float32))
+    [(program, x, options)] = torch_tensorrt_engine.given
+    types = {tensor.dtype for tensor in program.state_dict.values() if tensor.is_floating_point()}
+    assert types | {x.dtype} == {dtype}
+    assert options["disable_tf32"] is (precision != "tf32")
+    assert logits.dtype == np.float32
+    assert (
+        network.settings().items()
+        >= {
+            "parameters": "float32",
+            "computation": str(dtype).removeprefix("torch."),
+            "jit": "tensorrt",
+        }.items()
+    )
