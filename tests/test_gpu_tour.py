@@ -47,6 +47,6 @@ def test_every_step_works_on_a_cpu(tmp_path: Path) -> None:
     lines = [line.split("\t") for line in (out / "tour.tsv").read_text().splitlines()]
     failed = {name for name, code, _ in lines if code != "0"}
     assert failed <= {"nvidia-smi", "infer14_engines"}, found.stdout  # the latter lacks a mode
-    for name in ("train14", "train14_engines", "infer14", "train50", "exact"):
+    for name in ("train14", "train14_engines", "infer14", "train50", "exact", "graphs"):
         rows = read(out / name)
         assert {row.status for row in rows if row.mode in ("eager", "compiled")} >= {"ok"}, name

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ LIFE_SIGN_S = 5.0
 LAST_LOOK_S = 0.1  # for an answer that is there when the time is up, as after a stop by Ctrl-Z
 LOG_BYTES = 2**20  # that are kept of the beginning of a log, and of its end
 LONGEST = 500  # characters of a reason
+# A line with which XLA, for one, ends its process: of a flag that it does not know, say
+FATAL = re.compile(r"^F\d{4} \S+ +\d+ \S+\] (.+)", re.MULTILINE)
 
 
 class Failure(Exception):
@@ -162,7 +165,8 @@ class Child:
         with contextlib.suppress(OSError):
             log = self.log.read_bytes()[-LOG_BYTES:].decode(errors="replace")
         if not (counted or limited or (shortage.shows(log) and not killed)):
-            return Failure("crashed", death)
+            last_words = FATAL.findall(log)[-1:]
+            return Failure("crashed", _one_line(": ".join([death, *last_words])))
         hint = shortage.hint(log, "cpu" if killed else self.device)
         return Failure("oom", f"{death}; {hint}")
 

@@ -30,6 +30,10 @@ FAULTS = {
         "def train(self, steps): os._exit(3)",
         ("crashed", "exited with code 3 during its warm_up"),
     ),
+    "says_why_it_ends": (
+        "def train(self, steps): print('F1129 02:31:46.0 313 a.cc:2] No flag --a'); os._exit(1)",
+        ("crashed", "exited with code 1 during its warm_up: No flag --a"),
+    ),
     "segfaults": (
         "def train(self, steps): ctypes.string_at(0)",
         ("crashed", "killed by SIGSEGV during its warm_up"),

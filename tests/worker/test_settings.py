@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cells import Cell
-from bench.parent.child import Child
+from bench.parent.child import Child, Failure
 from bench.reports.sections.effective_settings import unfair
 from bench.worker import settings as effective
 from bench.worker.environment import Environment, stated
@@ -152,6 +152,16 @@ def test_flags_that_change_the_threads_are_named_and_no_file_is_blamed(
     [said] = unfair({make_cell(Path("flax_nnx"), **cell): found})
     assert found["threads"] != "1"
     assert said.endswith("unset XLA_FLAGS=--xla_force_host_platform_device_count=8")
+
+
+@pytest.mark.long
+def test_a_flag_that_xla_does_not_know_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_telepathy=1")
+    cell = {"implementation": "flax_nnx", "backend": "jax", "mode": "compiled"}
+    with pytest.raises(Failure, match="XLA_FLAGS: --xla_gpu_enable_telepathy"):
+        settings("flax_nnx", **cell)
 
 
 def test_a_file_without_the_method_has_the_settings_of_its_process(
