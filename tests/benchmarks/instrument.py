@@ -125,11 +125,17 @@ def cost(cell: Cell, data: Path, log: Path, rounds: int, repeats: int) -> None:
         costs.append(math.sqrt(worker_first * _ratio(worker, bare, rounds)))
     wall_s = perf_counter() - start
     cpu_s = sum(parent.cpu_times()[:2]) - before
-    ratio = estimate(costs)
-    assert ratio is not None
-    print(f"worker's step time / bare script's, {2 * repeats} pairs of processes: ", end="")
-    print(f"{ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}]")
+    pairs = f"{2 * repeats} pairs of processes"
+    print(f"worker's step time / bare script's, {pairs}: {stated(costs)}", flush=True)
     print(f"parent: {cpu_s / wall_s:.2%} of one core, {parent.memory_info().rss / 2**20:.0f} MiB")
+
+
+def stated(ratios: list[float]) -> str:
+    """Their mean, and its 95 % interval where one alone does not have to do."""
+    found = estimate(ratios)
+    assert found is not None
+    interval = f" [{found.low:.4f}, {found.high:.4f}]" if found.low and found.high else ""
+    return f"{found.value:.4f}{interval}"
 
 
 def _ratio(worker: Worker, bare: BareLoop, rounds: int) -> float:
@@ -198,13 +204,8 @@ def neighbours(cell: Cell, data: Path, log: Path, rounds: int, repeats: int) -> 
             other.end()
         ratios.append(beside_s / math.sqrt(before_s * median_s(worker)))
         worker.end()
-    ratio = estimate(ratios)
-    assert ratio is not None
-    print(
-        f"step time beside {NEIGHBOURS} suspended workers / beside none, {repeats} times: ", end=""
-    )
-    print(f"{ratio.value:.4f}", end="")
-    print(f" [{ratio.low:.4f}, {ratio.high:.4f}]" if ratio.low and ratio.high else "")
+    beside = f"beside {NEIGHBOURS} suspended workers / beside none, {repeats} times"
+    print(f"step time {beside}: {stated(ratios)}")
 
 
 def main() -> None:
