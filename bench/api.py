@@ -98,7 +98,7 @@ def load(paths: str | Path | Iterable[str | Path]) -> Report:
     given = [paths] if isinstance(paths, str | Path) else paths
     folders = [RunFolder.open(Path(path)) for path in given]
     given_runs = [(folder.run, folder.records()) for folder in folders]
-    check_one_plan(given_runs)
+    check_one_plan(run for run, _ in given_runs)
     sources, remarks = united(given_runs)
     merged = merge(sources)
     return Report(merged.records, merged.runs, remarks=[*remarks, *merged.remarks])

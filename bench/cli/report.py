@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     from bench.run.here import differences
 
     found = [find(path) for path in options.folders]
-    check_one_plan(source for each in found if each.alone for source in each.sources)
+    check_one_plan(folder.run for each in found if each.alone for folder, _ in each.runs)
     if options.history:
         write_history(options, [run for each in found for run in each.runs])
         left = [reason for each in found for reason in each.unreadable.values()]

@@ -1,5 +1,6 @@
 """Several runs as one set of records: a repeated row counts once, conflicts are named."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.words import plural
+
+SHOWN = 12  # runs that a remark names
+Place = tuple[str, str, str, str]  # machine, device, processor, run
 
 
 @dataclass(frozen=True)
@@ -25,36 +29,78 @@ def merge(sources: Iterable[tuple[Run, Sequence[Record]]]) -> Merged:
     that contradict each other the first counts. Different runs of one name (begun at another time,
     or on another machine) are told apart by a number behind it, since cohorts are known by it.
     """
-    kept: dict[tuple[Any, ...], Record] = {}
-    runs: dict[tuple[str, str | None, str], Run] = {}
-    repeated: dict[str, int] = {}
-    contrary: dict[str, list[Record]] = {}
-    remarks: list[str] = []
-    for run, records in sources:
-        name = run.run_id
-        identity = (name, run.utc, run.machine.machine)
-        if identity not in runs:
-            namesakes = sum(known[0] == name for known in runs)
-            runs[identity] = run
-            if namesakes:
-                runs[identity] = replace(run, run_id=f"{name} ({namesakes + 1})")
-                remarks.append(
-                    f"{namesakes + 1} different runs are called {name}: that of {run.utc} on "
-                    f"{run.machine.machine} is shown as {runs[identity].run_id}"
-                )
-        shown = runs[identity].run_id
+    given = list(sources)
+    named = Named([run for run, _ in given])
+    distinct = Distinct()
+    every = (
+        named.renamed(place, record)
+        for place, (_, records) in enumerate(given)
+        for record in records
+    )
+    kept = distinct.of(every)
+    places = {(row.machine, row.device, row.processor, row.run_id): None for row in kept}
+    remarks = [*named.remarks, *distinct.remarks, *ambiguous_machines(places, named.runs)]
+    return Merged(kept, named.runs, remarks)
+
+
+class Named:
+    """Runs that were given, each once, under names that tell them apart."""
+
+    def __init__(self, given: Sequence[Run]) -> None:
+        known: dict[tuple[str, str | None, str], Run] = {}
+        self.given = given
+        self.shown: list[str] = []  # name of each that was given
+        self.remarks: list[str] = []
+        namesakes = Counter[str]()
+        for run in given:
+            name = run.run_id
+            identity = (name, run.utc, run.machine.machine)
+            if identity not in known:
+                known[identity] = run
+                if others := namesakes[name]:
+                    known[identity] = replace(run, run_id=f"{name} ({others + 1})")
+                    self.remarks.append(
+                        f"{others + 1} different runs are called {name}: that of {run.utc} on "
+                        f"{run.machine.machine} is shown as {known[identity].run_id}"
+                    )
+                namesakes[name] += 1
+            self.shown.append(known[identity].run_id)
+        self.runs = list(known.values())
+
+    def renamed(self, place: int, record: Record) -> Record:
+        """A record of the run that was given at a place, under the name that this run has now."""
+        shown = self.shown[place]
+        if record.run_id == self.given[place].run_id != shown:
+            return replace(record, run_id=shown)
+        return record
+
+
+class Distinct:
+    """Keeps each row once, and counts what was repeated and what contradicts."""
+
+    def __init__(self) -> None:
+        self.repeated = Counter[str]()
+        self.contrary: dict[str, tuple[int, Record]] = {}  # how many, and the first
+
+    def of(self, records: Iterable[Record]) -> list[Record]:
+        """The first of each process of a cell; all records of a cell must be given at once."""
+        kept: dict[tuple[Any, ...], Record] = {}
         for record in records:
-            if record.run_id == name != shown:
-                record = replace(record, run_id=shown)
             first = kept.setdefault(_key(record), record)
-            if first is not record and first == record:
-                repeated[shown] = repeated.get(shown, 0) + 1
-            elif first is not record:
-                contrary.setdefault(shown, []).append(record)
-    remarks += [_repeated(name, count) for name, count in repeated.items()]
-    remarks += [_contrary(name, rows) for name, rows in contrary.items()]
-    remarks += ambiguous_machines(kept.values(), runs.values())
-    return Merged(list(kept.values()), list(runs.values()), remarks)
+            if first is record:
+                continue
+            if first == record:
+                self.repeated[record.run_id] += 1
+            else:
+                count, example = self.contrary.get(record.run_id, (0, record))
+                self.contrary[record.run_id] = count + 1, example
+        return list(kept.values())
+
+    @property
+    def remarks(self) -> list[str]:
+        """A line for each run that has such rows."""
+        repeated = [_repeated(name, count) for name, count in self.repeated.items()]
+        return repeated + [_contrary(name, *found) for name, found in self.contrary.items()]
 
 
 def _key(record: Record) -> tuple[Any, ...]:
@@ -69,16 +115,16 @@ def _repeated(run_id: str, count: int) -> str:
     )
 
 
-def _contrary(run_id: str, rows: Sequence[Record]) -> str:
-    verb = "contradicts" if len(rows) == 1 else "contradict"
-    first = f"{rows[0].cell.label}, {rows[0].cell.contest_label}, process {rows[0].replicate}"
+def _contrary(run_id: str, count: int, first: Record) -> str:
+    verb = "contradicts" if count == 1 else "contradict"
+    which = f"{first.cell.label}, {first.cell.contest_label}, process {first.replicate}"
     return (
-        f"{plural(len(rows), 'row')} of {run_id} {verb} an earlier row of the same cell and "
-        f"process (the first: {first}); the row that was given first counts"
+        f"{plural(count, 'row')} of {run_id} {verb} an earlier row of the same cell and "
+        f"process (the first: {which}); the row that was given first counts"
     )
 
 
-def ambiguous_machines(records: Iterable[Record], runs: Iterable[Run]) -> list[str]:
+def ambiguous_machines(places: Iterable[Place], runs: Iterable[Run]) -> list[str]:
     """One line for each machine's name that stands for different hardware."""
     hardware: dict[str, dict[str, list[str]]] = {}  # machine -> its hardware -> runs
     for run in runs:
@@ -90,11 +136,8 @@ def ambiguous_machines(records: Iterable[Record], runs: Iterable[Run]) -> list[s
         hardware.setdefault(facts.machine, {}).setdefault(described, []).append(run.run_id)
     ambiguous = {machine: found for machine, found in hardware.items() if len(found) > 1}
     chips: dict[tuple[str, str], dict[str, list[str]]] = {}  # machine, device -> chip -> runs
-    for record in records:
-        by_chip = chips.setdefault((record.machine, record.device), {})
-        of_chip = by_chip.setdefault(record.processor, [])
-        if record.run_id not in of_chip:
-            of_chip.append(record.run_id)
+    for machine, device, processor, run_id in places:
+        chips.setdefault((machine, device), {}).setdefault(processor, []).append(run_id)
     named = list(ambiguous.items())
     named += [
         (f"{machine} {device}", found)
@@ -103,7 +146,12 @@ def ambiguous_machines(records: Iterable[Record], runs: Iterable[Run]) -> list[s
     ]
     return [
         f"{name} is the name of different hardware: "
-        + "; ".join(f"{what} in {', '.join(where)}" for what, where in found.items())
+        + "; ".join(f"{what} in {_some(where)}" for what, where in found.items())
         + ". Rows are kept apart by processor and threads alone; name machines by --machine-name"
         for name, found in named
     ]
+
+
+def _some(runs: Sequence[str]) -> str:
+    more = [plural(len(runs) - SHOWN, "other run")] if len(runs) > SHOWN else []
+    return ", ".join([*runs[:SHOWN], *more])

@@ -1,13 +1,15 @@
 """The records of files: a run's, a folder's of runs, each line of them checked."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from bench.errors import UsageError
 from bench.files import opened
 from bench.records.record import Record, from_json
 
+Kind = TypeVar("Kind")
 LONGEST = 64 * 2**20  # bytes of a line; one with the losses of a million steps has 20 MB
 
 
@@ -33,13 +35,24 @@ def read(path: Path, say: Callable[[str], object] = lambda remark: None) -> list
     Raises UsageError that names the file and the line of anything else that is no record.
     """
     path = path / "records.jsonl" if os.path.isdir(path) else path
-    records = []
+    return [record for _, record in parsed(path, lambda line: from_json(line.decode()), say)]
+
+
+def parsed(
+    path: Path,
+    parse: Callable[[bytes], Kind],
+    say: Callable[[str], object] = lambda remark: None,
+) -> Iterator[tuple[bytes, Kind]]:
+    """Each line of a `records.jsonl` without its newline, and what `parse` makes of it.
+
+    Line by line, since a file may be large. As `read`, whose errors these are.
+    """
+    number = 1
     try:
         with opened(path) as file:
-            # line by line: a file may be large
             for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), start=1):
                 if line.endswith(b"\n"):
-                    records.append(from_json(line[:-1].decode()))
+                    yield line[:-1], parse(line[:-1])
                 elif len(line) == LONGEST:
                     raise ValueError(f"is longer than {LONGEST / 2**20:.0f} MiB")
                 else:
@@ -48,13 +61,16 @@ def read(path: Path, say: Callable[[str], object] = lambda remark: None) -> list
         raise UsageError(f"{path}: there is no such file; give a run's folder") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        wrong = f"not UTF-8 text (byte {byte:#04x} at column {error.start + 1})"
-        raise UsageError(f"{path}, line {number}: {wrong}") from None
     except ValueError as error:
-        raise UsageError(f"{path}, line {number}: {error}") from None
-    return records
+        raise UsageError(f"{path}, line {number}: {told(error)}") from None
+
+
+def told(error: ValueError) -> str:
+    """What is wrong with a line, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        byte = error.object[error.start]
+        return f"not UTF-8 text (byte {byte:#04x} at column {error.start + 1})"
+    return str(error)
 
 
 def read_all(

@@ -138,10 +138,12 @@ def test_a_plan_that_was_measured_every_night_is_as_many_runs() -> None:
 
 def test_parts_of_several_plans_are_refused_and_whole_plans_are_not() -> None:
     other = [shard(number, plan=OTHER, options={"steps": 9}) for number in (1, 2, 3)]
-    check_one_plan([shard(1), (run(), [])])
-    check_one_plan([shard(1), shard(2), shard(3), *other])
+    first, second, third = (shard(number)[0] for number in (1, 2, 3))
+    others = [described for described, _ in other]
+    check_one_plan([first, run()])
+    check_one_plan([first, second, third, *others])
     with pytest.raises(UsageError, match=r"2 plans were given, .*differ in steps; give the shards"):
-        check_one_plan([shard(1), shard(2), *other])
+        check_one_plan([first, second, *others])
 
 
 def test_whole_runs_keep_their_place_and_their_name() -> None:
