@@ -4,7 +4,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from errno import EFBIG, EINVAL
 from pathlib import Path
 from typing import BinaryIO
@@ -19,10 +19,17 @@ def write(path: Path, content: Content) -> None:
 
     `content`: bytes or text, or parts of it. Where this fails, no temporary file stays.
     """
+    with writing(path) as file:
+        file.writelines(_parts(content))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of another as `write` does, if nothing fails within."""
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
-            file.writelines(_parts(content))
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -3,7 +3,9 @@
 The types are dataclasses (msgspec reads them); a refusal is one line that says where the error is.
 """
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -41,6 +43,16 @@ def convert(value: Any, kind: type[Kind]) -> Kind:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise ValueError(_told(error)) from None
+
+
+def part(kind: type, names: Sequence[str]) -> Any:
+    """A type of some fields of a dataclass, for `parse`, which passes over all others."""
+    hints, known = get_type_hints(kind, include_extras=True), {f.name: f for f in fields(kind)}
+    given = [
+        (name, hints[name], *([] if known[name].default is MISSING else [known[name].default]))
+        for name in names
+    ]
+    return msgspec.defstruct(f"{kind.__name__}Part", given, kw_only=True)
 
 
 def plain(value: Any) -> Any:

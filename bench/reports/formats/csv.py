@@ -3,22 +3,24 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import fields
 from typing import Any
 
 import msgspec
 
 from bench.analysis.cold_start import against_first
+from bench.analysis.contests import Contest
 from bench.analysis.statistics import Estimate
 from bench.cells import Cell
-from bench.records import FIELDS
+from bench.records import FIELDS, SEQUENCES, Record
 from bench.reports.report import Report
 
 # OWASP's list, and the wide forms that Excel takes for the same
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 LONGEST = 32_767  # characters of a cell in Excel, which cuts off or spills what is longer
 SPECIAL = re.compile('[",\n]')
+KEYS = tuple(field.name for field in fields(Cell))
 MEDIANS = (
     "import_s",
     "build_s",
@@ -53,9 +55,26 @@ def results(report: Report) -> Iterator[str]:
 
     Line by line, since raw lists of thousands of records are more than fits well into memory.
     """
-    yield ",".join(FIELDS) + "\n"
+    yield RESULTS
     for record in report.records:
-        yield ",".join(_quoted(_text(getattr(record, name))) for name in FIELDS) + "\n"
+        yield result(record)
+
+
+RESULTS = ",".join(FIELDS) + "\n"
+
+
+def result(record: Record, raw: bool = True) -> str:
+    """The line of a record; without `raw`, lists of samples are only counted."""
+    values = (
+        _counted(value) if not raw and name in SEQUENCES and (value := getattr(record, name))
+        else _text(getattr(record, name))
+        for name in FIELDS
+    )
+    return ",".join(map(_quoted, values)) + "\n"
+
+
+def _counted(values: Sized) -> str:
+    return f"{len(values)} values, all in records.jsonl"
 
 
 def _quoted(value: Any) -> str:
@@ -67,33 +86,30 @@ def _quoted(value: Any) -> str:
 
 def summary(report: Report) -> str:
     """One row per cell: medians over its processes, and the throughput with its interval."""
-    keys = tuple(field.name for field in fields(Cell))
-    header = (
-        *("machine", "processor", *keys, "processes", "failures", "measured_again"),
-        *_interval("throughput_images_per_s"),
-        *_interval("speed_against_fastest"),
-        *("verdict", "group"),
-        *_interval("break_even_steps"),
-        *(f"{name}_median" for name in MEDIANS),
+    return SUMMARY + "".join(map(summarized, report.contests))
+
+
+def summarized(contest: Contest) -> str:
+    """The lines of a contest's cells."""
+    overtaking = against_first(contest)
+    return _lines(
+        [
+            *(_text(s.machine), _text(s.processor)),
+            *(_text(getattr(s.cell, key)) for key in KEYS),
+            *(len(s.records), len(s.failures), s.again),
+            *_values(s.throughput_images_per_s),
+            *_values(s.speed_against_fastest),
+            *(_text(s.verdict), _text(s.group)),
+            *_values(overtaking.get(s.cell)),
+            *(_text(s.median(name)) for name in MEDIANS),
+        ]
+        for s in contest.summaries
     )
-    rows: list[list[Any]] = []
-    for contest in report.contests:
-        overtaking = against_first(contest)
-        for s in contest.summaries:
-            rows.append(
-                [
-                    *(_text(s.machine), _text(s.processor)),
-                    *(_text(getattr(s.cell, key)) for key in keys),
-                    *(len(s.records), len(s.failures), s.again),
-                    *_values(s.throughput_images_per_s),
-                    *_values(s.speed_against_fastest),
-                    *(_text(s.verdict), _text(s.group)),
-                    *_values(overtaking.get(s.cell)),
-                    *(_text(s.median(name)) for name in MEDIANS),
-                ]
-            )
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
@@ -117,4 +133,18 @@ def _text(value: Any) -> Any:
     if not isinstance(value, tuple | dict):
         return value
     text = msgspec.json.encode(value).decode()
-    return text if len(text) <= LONGEST else f"{len(value)} values, all in records.jsonl"
+    return text if len(text) <= LONGEST else _counted(value)
+
+
+SUMMARY = _lines(
+    [
+        [
+            *("machine", "processor", *KEYS, "processes", "failures", "measured_again"),
+            *_interval("throughput_images_per_s"),
+            *_interval("speed_against_fastest"),
+            *("verdict", "group"),
+            *_interval("break_even_steps"),
+            *(f"{name}_median" for name in MEDIANS),
+        ]
+    ]
+)
