@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError, unknown
 from bench.files import write
 from bench.records import manifest
-from bench.records.finding import SIGNS, Found, Source, find
+from bench.records.finding import SIGNS, Found, Source, filled, look
 from bench.records.folder import RunFolder, check_free
 from bench.records.merging import merge
 from bench.records.shards import check_one_plan, united
@@ -82,12 +82,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write reports again; returns 1 where a run below a folder cannot be read."""
+    from bench.cli import fleet
     from bench.cli.history import write_history
     from bench.reports.exports import export
     from bench.reports.formats import markdown
     from bench.run.here import differences
 
-    found = [find(path) for path in options.folders]
+    looked = [look(path) for path in options.folders]
+    if fleet.is_fleet(options, looked):
+        return fleet.run(options, looked)
+    found = [filled(each) for each in looked]
     check_one_plan(folder.run for each in found if each.alone for folder, _ in each.runs)
     if options.history:
         write_history(options, [run for each in found for run in each.runs])
@@ -100,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     merged = _together(source for each in found for source in each.sources)
     if not merged.records and all(each.alone for each in found):
         raise UsageError(f"{', '.join(map(str, options.folders))}: no records yet")
-    altered = [line for each in found for folder, _ in each.runs for line in _altered(folder)]
+    altered = [line for each in found for folder, _ in each.runs for line in altered_since(folder)]
     every = _annotated(merged, options)
     left_out = {path: reason for each in found for path, reason in each.unreadable.items()}
     if options.export:
@@ -127,11 +131,17 @@ def run(options: argparse.Namespace) -> int:
             shown.append(together)
             if together.records:
                 print(markdown.render(together), end="")
+    return conclude(found, [*merged.remarks, *altered, *_without_effect(options, shown)])
+
+
+def conclude(found: Sequence[Found], warnings: Iterable[str]) -> int:
+    """Say on stderr what a reader must know; returns the exit code."""
     for path in (folder.path for each in found for folder, _ in each.runs if folder.goes_on):
         print(f"resnet-bench: {path}: the run goes on; this is its state by now", file=sys.stderr)
-    for reason in left_out.values():
+    left_out = [reason for each in found for reason in each.unreadable.values()]
+    for reason in left_out:
         print(f"resnet-bench: left out {reason}", file=sys.stderr)
-    for line in [*merged.remarks, *altered, *_without_effect(options, shown)]:
+    for line in warnings:
         print(f"resnet-bench: warning: {line}", file=sys.stderr)
     return 1 if left_out else 0
 
@@ -155,12 +165,16 @@ def _annotated(report: "Report", options: argparse.Namespace) -> "Report":
     """With what the user adds. Raises UsageError for machines that no record is of."""
     from bench.reports import rates
 
-    names = dict.fromkeys(name for r in report.records for name in (r.machine, r.processor))
-    if options.baseline is not None and options.baseline not in names:
-        what = unknown("machine or processor", options.baseline, names)
-        raise UsageError(f"--baseline {options.baseline}: {what}")
+    check_baseline(options.baseline, (n for r in report.records for n in (r.machine, r.processor)))
     known = rates.read(options.machines, report.records) if options.machines else {}
     return replace(report, baseline=options.baseline, rates=known)
+
+
+def check_baseline(given: str | None, names: Iterable[str]) -> None:
+    """Raises UsageError for a machine or processor that no record is of."""
+    known = dict.fromkeys(names)
+    if given is not None and given not in known:
+        raise UsageError(f"--baseline {given}: {unknown('machine or processor', given, known)}")
 
 
 def _annotated_like(other: "Report", report: "Report") -> "Report":
@@ -198,7 +212,7 @@ def _rewrite(found: Found, every: "Report", plots: bool) -> "list[Report]":
     reports, entries = [], []
     for folder, rows in found.runs:
         report = _annotated_like(every, _report([(folder.run, rows)]))
-        report = replace(report, remarks=[*report.remarks, *_altered(folder)])
+        report = replace(report, remarks=[*report.remarks, *altered_since(folder)])
         try:
             write_reports(folder.path, report, plots)
             manifest.seal_reports(folder.path)
@@ -213,7 +227,7 @@ def _rewrite(found: Found, every: "Report", plots: bool) -> "list[Report]":
     return reports
 
 
-def _altered(folder: RunFolder) -> list[str]:
+def altered_since(folder: RunFolder) -> list[str]:
     """One line where what was measured is not as it was when the run ended."""
     found = manifest.altered(folder.path)
     return [f"{folder.run.run_id}: {'; '.join(found)} since the run ended"] if found else []

@@ -32,20 +32,33 @@ class Found:
         return [(folder.run, rows) for folder, rows in self.runs]
 
 
-def find(path: Path) -> Found:
-    """The runs of a folder. Raises UsageError where it is none and holds none."""
+def look(path: Path) -> Found:
+    """The runs of a folder, without their records. Raises UsageError where it is none and
+    holds none.
+    """
     if _is_run(path) or not os.path.isdir(path):
-        folder = RunFolder.open(path)
-        return Found(path, True, [(folder, folder.records())])
+        return Found(path, True, [(RunFolder.open(path), [])])
     found = Found(path, False)
     for below in _runs_below(path):
         try:
-            folder = RunFolder.open(below)
-            found.runs.append((folder, folder.records()))
+            found.runs.append((RunFolder.open(below), []))
         except UsageError as error:
             found.unreadable[below] = str(error)
     if not found.runs and not found.unreadable:
         raise UsageError(f"{path}: holds no run, nor does any folder below it (no {SIGNS[0]})")
+    return found
+
+
+def filled(looked: Found) -> Found:
+    """What was found, with the records of its runs. Raises UsageError for those of a run alone."""
+    found = Found(looked.path, looked.alone, unreadable=dict(looked.unreadable))
+    for folder, _ in looked.runs:
+        try:
+            found.runs.append((folder, folder.records()))
+        except UsageError as error:
+            if found.alone:
+                raise
+            found.unreadable[folder.path] = str(error)
     return found
 
 

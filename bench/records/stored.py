@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.records.families import Families
-from bench.records.merging import Distinct, Named, ambiguous_machines
+from bench.records.merging import Distinct, Named, Place, ambiguous_machines
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.records.shards import pooled
@@ -40,14 +40,20 @@ class Stored:
             yield self._distinct.of(family.records(self._shown))
 
     @property
+    def places(self) -> list[Place]:
+        """Where the records of each run were measured."""
+        return list(
+            dict.fromkeys(
+                (machine, device, processor, self._name(number, run_id))
+                for number in self._of
+                for machine, device, processor, run_id in sorted(self._families.places[number])
+            )
+        )
+
+    @property
     def remarks(self) -> list[str]:
         """What did not fit together, a line each; of rows only once all were read."""
-        places = {
-            (machine, device, processor, self._name(number, run_id)): None
-            for number in self._of
-            for machine, device, processor, run_id in sorted(self._families.places[number])
-        }
-        ambiguous = ambiguous_machines(places, self.runs)
+        ambiguous = ambiguous_machines(self.places, self.runs)
         return [*self._remarks, *self._distinct.remarks, *ambiguous]
 
     def _shown(self, number: int, record: Record) -> Record:

@@ -1,4 +1,4 @@
-"""`report.md` of very many records: counts, fleets, and what stands out; all rows are in the CSV."""
+"""`report.md` of very many records: counts, fleets, what stands out; all rows are in the CSV."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bench.analysis.fleet import DEVIATIONS, LEAST, UNLIKE, Kind, Spread
+from bench.analysis.hardware import Hardware
 from bench.records import Run
 from bench.reports.answer import WORKLOADS
 from bench.reports.fleet.tally import SHOWN, Tally
@@ -71,7 +72,8 @@ def _warnings(report: FleetReport) -> str:
     lines = [f"{line}." for line in dict.fromkeys(report.remarks)]
     unlike = {name: found for name, found in tally.versions.items() if len(found) > 1}
     lines += [
-        f"versions differ: {name} " + ", ".join(f"{v} in {n:,}" for v, n in found.most_common(5))
+        f"versions differ: {name} "
+        + ", ".join(f"{v} in {n:,}" for v, n in found.most_common(5))
         + " processes."
         for name, found in sorted(unlike.items())
     ]
@@ -174,8 +176,8 @@ def _nodes(report: FleetReport) -> str:
     return "\n\n".join(parts)
 
 
-def _trouble(report: FleetReport, on: object) -> str:
-    found = report.tally.troubled.get(getattr(on, "machine", ""), {})
+def _trouble(report: FleetReport, on: Hardware) -> str:
+    found = report.tally.troubled.get(on.machine, Counter())
     return ", ".join(f"{count:,} {word}" for word, count in found.items()) or "–"
 
 
@@ -220,8 +222,7 @@ def _around(report: FleetReport) -> str:
 
 def _machines(report: FleetReport) -> str:
     counts = Counter(
-        run.machine.description.partition(": ")[2] or run.machine.description
-        for run in report.runs
+        run.machine.description.partition(": ")[2] or run.machine.description for run in report.runs
     )
     lines = [f"- {plural(n, 'run')} on {escape(text)}" for text, n in counts.most_common(NAMED)]
     if len(counts) > NAMED:

@@ -22,7 +22,9 @@ class Tally:
     def __init__(self) -> None:
         self.fleet = Fleet()
         self.contests = self.cells = self.records = self.ok = 0
-        self.shown: list[tuple[str, str, str, str]] = []  # first contests: name, ahead, at, warnings
+        self.shown: list[
+            tuple[str, str, str, str]
+        ] = []  # first contests: name, ahead, at, warnings
         self.ahead: dict[str, Counter[str]] = {}  # workload -> contender -> contests
         self.of_workload = Counter[str]()  # contests
         self.failed = Counter[tuple[str, str, str]]()  # contender, status, reason -> processes
@@ -47,7 +49,8 @@ class Tally:
             _count(self.unfair, (remark, "", ""))
         warnings = self._count_records(contest) + ["unfair"] * bool(unfair)
         if len(self.shown) < SHOWN:
-            names = ", ".join(s.cell.known_as for s in best) or "–"
+            names = best[0].cell.known_as if best else "–"
+            names += f" and {len(best) - 1} that tie" * (len(best) > 1)
             speed = achieved(contest.fastest) or "nothing was measured"
             name = f"{contest.label}, on {contest.place}"
             self.shown.append((name, names, speed, ", ".join(warnings) or "–"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.analysis.contests import contests_of
+from bench.analysis.ranking import contests_of
 from bench.files import write, writing
 from bench.obstacles import installed
 from bench.records.stored import Stored

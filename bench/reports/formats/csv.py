@@ -66,7 +66,8 @@ RESULTS = ",".join(FIELDS) + "\n"
 def result(record: Record, raw: bool = True) -> str:
     """The line of a record; without `raw`, lists of samples are only counted."""
     values = (
-        _counted(value) if not raw and name in SEQUENCES and (value := getattr(record, name))
+        _counted(value)
+        if not raw and name in SEQUENCES and (value := getattr(record, name))
         else _text(getattr(record, name))
         for name in FIELDS
     )
