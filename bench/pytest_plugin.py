@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.statistics import step_s
 from bench.calibrate.certify import certified
 from bench.cells import Cell
 from bench.cli.main import parser
@@ -208,4 +207,4 @@ def inform(benchmark: Any, cell: Cell, found: Measured) -> None:
 
 def seconds_per_step(records: Sequence[Record]) -> list[float]:
     """Seconds per step of every block of every process."""
-    return [seconds for record in records for seconds in step_s(record)]
+    return [seconds for record in records for seconds in record.step_s]

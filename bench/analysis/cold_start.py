@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from bench.analysis.contests import Contest, Summary
-from bench.analysis.statistics import Estimate, speed_ratio, step_s
+from bench.analysis.statistics import Estimate, speed_ratio
 from bench.cells import Cell
 from bench.records import Record
 
@@ -43,7 +43,7 @@ def cold_start(records: Sequence[Record]) -> ColdStart | None:
     return ColdStart(
         **{name: statistics.median(values or [0.0]) for name, values in known.items()},
         begun_steps=_begun_steps(timed[0]),
-        step_s=statistics.median(statistics.median(step_s(r)) for r in timed),
+        step_s=statistics.median(statistics.median(r.step_s) for r in timed),
     )
 
 

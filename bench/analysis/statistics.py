@@ -59,14 +59,9 @@ def _standard_error(logs: Sequence[float], center: float) -> float:
     return math.sqrt(squares / (len(logs) - 1) / len(logs))
 
 
-def step_s(record: Record) -> list[float]:
-    """Seconds per step of each block."""
-    return [s / n for s, n in zip(record.block_s, record.block_steps, strict=True)]
-
-
 def throughput(record: Record) -> float | None:
     """Images per second in the median block; None where nothing was timed."""
-    blocks = step_s(record)
+    blocks = record.step_s
     return record.cell.images_per_step / statistics.median(blocks) if blocks else None
 
 
@@ -132,7 +127,7 @@ def speed_ratios(ours: Sequence[Record], theirs: Sequence[Record]) -> list[float
         if len(partner.block_s) != len(record.block_s) or not record.block_s:
             continue
         images = record.cell.images_per_step / partner.cell.images_per_step
-        medians.append(images * statistics.median(map(truediv, step_s(partner), step_s(record))))
+        medians.append(images * statistics.median(map(truediv, partner.step_s, record.step_s)))
     return medians
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.statistics import step_s
 from bench.analysis.steadiness import leak
 from bench.calibrate import certify
 from bench.cells import Cell
@@ -150,7 +149,7 @@ def _status(status: str, words: str = "") -> Callable[[Record], Seen]:
 def _delay(record: Record) -> Seen:
     if record.status != "ok":
         return _end(record), False
-    samples_ms = [seconds * 1e3 for seconds in step_s(record)], record.latency_ms
+    samples_ms = [seconds * 1e3 for seconds in record.step_s], record.latency_ms
     medians_ms = [statistics.median(each) for each in samples_ms]
     seen = f"{medians_ms[0]:.2f} ms in blocks, {medians_ms[1]:.2f} ms alone"
     if all(abs(ms / DELAY_MS - 1) <= DELAY_ERROR for ms in medians_ms):

@@ -125,6 +125,11 @@ class Record:
         """The cell that this row measured."""
         return Cell(**{name: getattr(self, name) for name in _CELL})
 
+    @cached_property
+    def step_s(self) -> list[float]:
+        """Seconds per step of each block; kept, since a row is compared with many others."""
+        return [s / n for s, n in zip(self.block_s, self.block_steps, strict=True)]
+
     @property
     def weights_seed(self) -> int:
         """The seed that this process drew its weights and batches from."""

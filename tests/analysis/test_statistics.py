@@ -12,7 +12,6 @@ from bench.analysis.statistics import (
     compare,
     estimate,
     speed_ratio,
-    step_s,
     throughput,
     verdict,
 )
@@ -65,7 +64,7 @@ def test_throughput_is_that_of_the_median_block() -> None:
 
 
 def test_blocks_of_different_length_are_compared_by_step() -> None:
-    assert step_s(record(block_s=(1.0, 3.0), block_steps=(10, 20))) == [0.1, 0.15]
+    assert record(block_s=(1.0, 3.0), block_steps=(10, 20)).step_s == [0.1, 0.15]
 
 
 def test_speed_ratio_is_how_many_times_as_fast_ours_is() -> None:

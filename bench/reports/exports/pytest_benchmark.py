@@ -5,7 +5,6 @@ from typing import Any
 
 from bench import __version__
 from bench.analysis.contests import Contest, Summary
-from bench.analysis.statistics import step_s
 from bench.errors import UsageError
 from bench.reports.report import Report
 
@@ -39,7 +38,7 @@ def _benchmark(s: Summary, contest: Contest, report: Report) -> dict[str, Any]:
         raise UsageError(f"--export pytest-benchmark needs that package: {remedy}") from None
     stats = Stats()
     for record in s.records:
-        for seconds in step_s(record):
+        for seconds in record.step_s:
             stats.update(seconds)
     group = report.name_of(contest)
     return {

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from bench.analysis.contests import Contest
 from bench.analysis.latency import QUANTILES, quantiles
-from bench.analysis.statistics import step_s
 from bench.records import Record
 from bench.reports.text import interval, number
 
@@ -168,13 +167,13 @@ def _blocks(contest: Contest, most: int) -> Figure:
     rows: list[Row] = []
     said, lengths = [], []
     for s in contest.ranked:
-        times = [seconds * 1e3 for r in s.records for seconds in step_s(r)]
+        times = [seconds * 1e3 for r in s.records for seconds in r.step_s]
         if times:
             said.append(f"{s.cell.known_as} {number(min(times), 1)} to {number(max(times), 1)}")
         for r in s.records:
             first = starts[_cohort(r)] + 1
             lengths.append(len(r.block_s))
-            for index, seconds in thinned(list(enumerate(step_s(r))), most):
+            for index, seconds in thinned(list(enumerate(r.step_s)), most):
                 process = f"{r.replicate} of {r.run_id}" if merged else r.replicate
                 row: Row = {"round": first + index, "ms": seconds * 1e3, "process": process}
                 rows.append({"label": s.cell.known_as, **row})

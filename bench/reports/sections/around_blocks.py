@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from bench.analysis.attempts import counted
 from bench.analysis.contests import Contest
 from bench.analysis.energy import SHORTEST_GPU_BLOCK_S
-from bench.analysis.statistics import step_s
 from bench.analysis.steadiness import change, leak, may_leak, taken_cores
 from bench.records import Record
 from bench.reports.report import Report
@@ -121,7 +120,7 @@ def _capped(records: Sequence[Record]) -> str:
 
 
 def _changed(records: Sequence[Record]) -> str:
-    parts = [change(blocks) for record in records if len(blocks := step_s(record)) > 1]
+    parts = [change(blocks) for record in records if len(blocks := record.step_s) > 1]
     return f"; later blocks took {statistics.median(parts):+.0%}" if parts else ""
 
 
