@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,7 @@ def _write(
 
     if options.out:
         check_free(out)
+    fresh = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _progress() as seen:
@@ -89,6 +90,10 @@ def _write(
             manifest.seal_reports(out)
     except OSError as error:
         raise UsageError(f"{out}: reports cannot be written ({error})") from None
+    finally:
+        if fresh:
+            with suppress(OSError):  # which holds nothing where a line is no record
+                out.rmdir()
 
 
 @contextmanager

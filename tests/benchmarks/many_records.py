@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import count, islice, product
 from pathlib import Path
@@ -88,11 +88,11 @@ def lines(run: Run, draw: np.random.Generator, first: int, speed: float) -> Iter
 def write_runs(folder: Path, records: int, machines: int, shards: int) -> list[Path]:
     """Folders of runs: one of each machine, or the shards of one plan."""
     here, runs = this_machine(), max(machines, shards)
-    each = records // runs
+    each, found = records // runs, []
     for number in range(runs):
         machine = here if machines == 1 else node(here, number)
         run = Run(
-            run_id=f"run-{number + 1}",
+            run_id=f"run-{number + 1:04}",
             utc="2026-01-01T00:00:00+00:00",
             command="resnet-bench run",
             options=Request(),
@@ -103,11 +103,11 @@ def write_runs(folder: Path, records: int, machines: int, shards: int) -> list[P
         speed = 1.5 if machine.cpu.startswith("Another") else 1.0
         speed *= float(draw.lognormal(0, 0.005)) * (0.9 if number % 200 == 7 else 1.0)
         first = number * -(-each // CONTEST) if shards > 1 else 0
-        path = folder / run.run_id
-        RunFolder.create(path, run)
-        with (path / "records.jsonl").open("wb") as file:
+        found.append(folder / run.run_id)
+        RunFolder.create(found[-1], run)
+        with (found[-1] / "records.jsonl").open("wb") as file:
             file.writelines(islice(lines(run, draw, first, speed), each))
-    return [folder / f"run-{number + 1}" for number in range(runs)]
+    return found
 
 
 def node(machine: Machine, number: int) -> Machine:
@@ -143,23 +143,20 @@ def plan(cells: int, shards: int) -> None:
 
     contenders = len(cells_of(filled(request((1,)), PROFILES["quick"])))
     sizes = tuple(range(1, -(-cells // contenders) + 1))
-    parts: dict[str, Any] = {
-        "cells": lambda: cells_of(filled(request(sizes), PROFILES["quick"])),
-        "cut": lambda: cut(asked, found, shards),
+    asked = filled(request(sizes), PROFILES["quick"])
+    found = cells_of(asked)
+    parts: dict[str, Callable[[], object]] = {
+        "cells": lambda: cells_of(asked),
+        f"cut into {shards:,} shards": lambda: cut(asked, found, shards),
         "plan": lambda: planned(asked, found),
     }
-    asked = filled(request(sizes), PROFILES["quick"])
-    found = parts["cells"]()
     for name, of in parts.items():
         start_s = time.process_time()
         of()
         passed_s = time.process_time() - start_s
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        into = f" into {shards:,} shards" if name == "cut" else ""
-        print(
-            f"{name} of {len(found):,}{into}: {passed_s:.1f} s of processor time, "
-            f"{peak_mib:,.0f} MiB so far"
-        )
+        told = f"{passed_s:.1f} s of processor time, {peak_mib:,.0f} MiB so far"
+        print(f"{len(found):,} cells, {name}: {told}")
     print(f"run.json of that plan: {len(msgspec.json.encode(asdict(asked))) / 1024:,.0f} KiB")
 
 

@@ -37,12 +37,15 @@ def render(report: FleetReport) -> str:
 def _opening(report: FleetReport) -> str:
     tally, runs = report.tally, report.runs
     begun = sorted(run.utc for run in runs if run.utc)
-    when = f", begun {begun[0][:16]} to {begun[-1][:16]} UTC" if begun else ""
+    first, last = (
+        (utc[:16].replace("T", " ") for utc in (begun[0], begun[-1])) if begun else ("", "")
+    )
+    when = f", begun {first} to {last} UTC" if begun else ""
     title = runs[0].run_id if len(runs) == 1 else plural(len(runs), "run")
     nodes = len({(node.machine, node.processor) for node in tally.fleet.nodes})
     return (
         f"# {escape(title)}\n\n{tally.records:,} records of {tally.cells:,} cells in "
-        f"{tally.contests:,} contests, by {plural(nodes, 'node')}{when.replace('T', ' ')}. "
+        f"{tally.contests:,} contests, by {plural(nodes, 'node')}{when}. "
         f"{READING}"
     )
 

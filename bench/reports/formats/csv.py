@@ -69,7 +69,7 @@ def result(record: Record, raw: bool = True) -> str:
     """The line of a record; without `raw`, lists of samples are only counted."""
     values = zip(row(record), SAMPLED, strict=True)
     cells = [
-        _counted(value) if sampled and value and not raw else _cell(value)
+        _escaped(_counted(value)) if sampled and value and not raw else _cell(value)
         for value, sampled in values
     ]
     return ",".join(cells) + "\n"
