@@ -1,7 +1,9 @@
 """What is measured: a cell."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -53,6 +55,18 @@ class Cell:
     weight_decay: float | None = None  # of kernels while training; None: none
     label_smoothing: float | None = None  # part of the target that all classes share; None: none
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept, since a plan looks each of its cells up dozens of times."""
+        return hash(_FIELDS(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what is kept: in another process a text has another hash."""
+        return Cell, _FIELDS(self)
+
     @property
     def images_per_step(self) -> int:
         """A step of infer-streams is one request of each stream."""
@@ -87,7 +101,7 @@ class Cell:
     @property
     def contest(self) -> tuple[Any, ...]:
         """What cells must share to be compared with each other: all but the contender."""
-        return self.contest_without()
+        return _CONTEST(self)
 
     @property
     def beside(self) -> tuple[Any, ...]:
@@ -95,8 +109,8 @@ class Cell:
         is fed by a pipeline counts as training that is not, and inference by many streams as that
         by few, for the ratio of the two.
         """
-        fed = self.workload == "train+input"
-        return replace(self, workload="train" if fed else self.workload, streams=None).contest
+        workload = "train" if self.workload == "train+input" else self.workload
+        return workload, *_BESIDE(self)
 
     def contest_without(self, *names: str) -> tuple[Any, ...]:
         """`contest` but for the fields `names`, which cells may then differ in too."""
@@ -189,3 +203,8 @@ class Cell:
 
 CONTENDER = ("implementation", "backend", "mode", "input")
 CONTEST = tuple(field.name for field in fields(Cell) if field.name not in CONTENDER)
+_FIELDS: Callable[[Cell], tuple[Any, ...]] = attrgetter(*(field.name for field in fields(Cell)))
+_CONTEST: Callable[[Cell], tuple[Any, ...]] = attrgetter(*CONTEST)
+_BESIDE: Callable[[Cell], tuple[Any, ...]] = attrgetter(
+    *(name for name in CONTEST if name not in ("workload", "streams"))
+)

@@ -1,6 +1,7 @@
 """An executable: a program that computes the network; and what the catalogue says of its engine."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -101,9 +102,14 @@ class Contender(Protocol):
 
 def label(of: Contender) -> str:
     """`keras_functional[jax] compiled`."""
-    row = CATALOGUE.get(of.implementation)  # a row of a merged run may be gone here
-    engine = f"[{of.backend}]" if row and len(row.backends) > 1 else ""
-    return f"{Path(of.implementation).stem}{engine} {of.mode}"
+    return _label(of.implementation, of.backend, of.mode)
+
+
+@cache
+def _label(name: str, backend: str, mode: str) -> str:
+    row = CATALOGUE.get(name)  # a row of a merged run may be gone here
+    engine = f"[{backend}]" if row and len(row.backends) > 1 else ""
+    return f"{Path(name).stem}{engine} {mode}"
 
 
 def implementation(name: str) -> Implementation:

@@ -20,33 +20,59 @@ def obstacle(
     """Why it cannot run here, as (status, reason); None where nothing is known to forbid it."""
     if reason := unsupported(of):
         return "unsupported", reason
-    pipeline = INPUTS.get(of.input or "", ()) if isinstance(of, Cell) else ()
-    needed = (*backend(of).packages, *pipeline)
-    missing = [package for package in needed if installed(package) is None]
-    if missing:
-        return "unavailable", f"not installed: {', '.join(missing)}"
+    pipeline = of.input if isinstance(of, Cell) else None
+    if missing := _missing(backend(of).packages, pipeline, tuple(sys.path)):
+        return "unavailable", f"not installed: {missing}"
     return None
 
 
 def unsupported(of: Cell | Executable) -> str | None:
     """Why it can run nowhere, whatever is installed; None where nothing is known to forbid it."""
-    row, engine = implementation(of.implementation), backend(of)
-    workload = [("workload", of.workload, row.workloads)] if isinstance(of, Cell) else []
+    workload = of.workload if isinstance(of, Cell) else None
+    by_streams = isinstance(of, Cell) and of.streams is not None
+    own = not of.implementation.endswith(".py")  # a user's file may be gone by the next time
+    asked = _unsupported if own else _unsupported.__wrapped__
+    return asked(
+        *(of.implementation, of.backend, workload, of.model),
+        *(of.device, of.precision, of.mode, by_streams),
+    )
+
+
+@cache  # a plan asks it of each of its cells, most of which differ in other things
+def _unsupported(
+    name: str,
+    backend: str,
+    workload: str | None,
+    model: str,
+    device: str,
+    precision: str,
+    mode: str,
+    by_streams: bool,
+) -> str | None:
+    row = implementation(name)
+    engine = next(each for each in row.backends if each.name == backend)
     for what, given, allowed in (
-        *workload,
-        ("model", of.model, row.models),
-        ("device", of.device, engine.devices),
-        ("precision", of.precision, engine.precisions),
-        ("mode", of.mode, engine.modes),
+        *([("workload", workload, row.workloads)] if workload else []),
+        ("model", model, row.models),
+        ("device", device, engine.devices),
+        ("precision", precision, engine.precisions),
+        ("mode", mode, engine.modes),
     ):
         if given not in allowed:
             return f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
-    if isinstance(of, Cell) and of.streams and of.device != "cpu":
+    if by_streams and device != "cpu":
         return "infer-streams runs on CPUs alone: it divides their cores among its streams"
-    for given in (of.precision, of.mode):
-        if given in lacking(engine, of.device):
-            return KINDS[of.device].lacks[given]
+    for given in (precision, mode):
+        if given in lacking(engine, device):
+            return KINDS[device].lacks[given]
     return None
+
+
+@cache  # it reads files of each package on the path
+def _missing(packages: tuple[str, ...], pipeline: str | None, path: tuple[str, ...]) -> str:
+    """The packages that are not installed on a path, as a list."""
+    needed = (*packages, *INPUTS.get(pipeline or "", ()))
+    return ", ".join(package for package in needed if _installed(package, path) is None)
 
 
 def installed(package: str) -> str | None:
@@ -56,7 +82,6 @@ def installed(package: str) -> str | None:
 
 @cache
 def _installed(package: str, path: tuple[str, ...]) -> str | None:
-    """It reads files of each package on the path, which a plan of many cells would do for each."""
     from importlib.metadata import PackageNotFoundError, version  # itself slow to import
 
     for name in (package, *SUBSTITUTES.get(package, ())):

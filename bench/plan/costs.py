@@ -122,7 +122,14 @@ def task_s(
     known = costs.get(cell)
     if known is None:
         return None
-    found = requests_s(cell, known)
-    if replicate:
-        found["build"] *= side_by_side(cell.threads or processors)
-    return found
+    first, later = processes_s(cell, known, processors)
+    return later if replicate else first
+
+
+def processes_s(
+    cell: Cell, costs: Costs, processors: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Wall seconds of each request of the first replicate, and of each of those after it."""
+    found = requests_s(cell, costs)
+    build_s = found["build"] * side_by_side(cell.threads or processors)
+    return found, {**found, "build": build_s}

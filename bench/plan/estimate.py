@@ -15,11 +15,12 @@ Where several are equally near, the geometric mean counts.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from bench.analysis.roofline import image_bytes, roofline
 from bench.cells import TRAINING, Cell
 from bench.machine.devices import ACCELERATORS, DEVICES
-from bench.plan.costs import Costs, task_s
+from bench.plan.costs import Costs, processes_s
 from bench.plan.nearest import Observations, Sight
 from bench.plan.observed import Observed
 from bench.records.run import Peak, peak_key
@@ -42,6 +43,16 @@ class Here:
         return self.peaks.get(device, {}).get(peak_key(threads, precision))
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What a contender costs whatever its batch, by some observations."""
+
+    import_s: float
+    build_s: float
+    slower: Sequence[float]  # of each: how many times as long this machine takes
+    precision: Sequence[float]  # and how many times as long a step takes in this precision
+
+
 class Estimator:
     """Estimates from observations, those of `own` made on this very machine."""
 
@@ -51,11 +62,12 @@ class Estimator:
         self.here = here
         self.observations = Observations(own, published)
         self._costs: dict[Cell, Costs | None] = {}
+        self._starts: dict[tuple[object, ...], _Start] = {}  # by observations, and what of a cell
 
     def learn(self, found: Iterable[Observed]) -> None:
         """Take in what was just measured here, in place of what was known of the same runs."""
         self.observations = self.observations.with_own(found)
-        self._costs = {}
+        self._costs, self._starts = {}, {}
 
     def costs(self, cell: Cell) -> Costs | None:
         """What one process of a cell costs; None where nothing is known that is like it."""
@@ -87,41 +99,66 @@ class Estimator:
         self, tasks: Iterable[tuple[Cell, int]], processors: int
     ) -> dict[tuple[Cell, int], dict[str, float] | None]:
         """Wall seconds of each request of each task; None where nothing is known."""
-        tasks = list(tasks)
-        costs = self.of(dict.fromkeys(cell for cell, _ in tasks))
-        return {task: task_s(*task, costs, processors) for task in tasks}
+        of_cell: dict[Cell, tuple[dict[str, float], dict[str, float]] | None] = {}
+        found = {}
+        for task in tasks:
+            cell, replicate = task
+            if cell not in of_cell:
+                costs = self.costs(cell)
+                of_cell[cell] = processes_s(cell, costs, processors) if costs else None
+            both = of_cell[cell]
+            found[task] = both and both[replicate > 0]
+        return found
 
     def _scaled(self, cell: Cell, found: Sequence[Sight]) -> Costs:
         seen = [each for each, _ in found]
-        speed = [1.0 if here else self._slower(cell, each) for each, here in found]
-        work = [self._work(cell, each) * self._precision(cell, each) for each in seen]
+        start = self._start(cell, found)
+        work = [self._work(cell, each) * p for each, p in zip(seen, start.precision, strict=True)]
+        steps = [
+            each.step_s * factor * more
+            for each, factor, more in zip(seen, start.slower, work, strict=True)
+        ]
         # A first step compiles, which no batch makes longer, and then is a step
         first = [
             factor * (max(0.0, each.first_step_s - each.step_s) + each.step_s * more)
-            for each, factor, more in zip(seen, speed, work, strict=True)
+            for each, factor, more in zip(seen, start.slower, work, strict=True)
         ]
-        steps = [each.step_s * f * w for each, f, w in zip(seen, speed, work, strict=True)]
-
-        def mean(pick: Callable[[Observed], float | None]) -> float:
-            known = [(pick(each), factor) for each, factor in zip(seen, speed, strict=True)]
-            return _mean([value * factor for value, factor in known if value is not None]) or 0.0
-
-        memory = [size for each in seen if (size := _memory_mib(cell, each)) is not None]
         evaluations = [
             each.evaluation_s * factor * more
-            for each, factor, more in zip(seen, speed, work, strict=True)
+            for each, factor, more in zip(seen, start.slower, work, strict=True)
             if each.evaluation_s is not None
         ]
         return Costs(
-            import_s=mean(lambda each: each.import_s),
-            build_s=mean(lambda each: each.build_s),
+            import_s=start.import_s,
+            build_s=start.build_s,
             first_step_s=_mean(first) or 0.0,
             step_s=_mean(steps) or 1.0,
             evaluation_s=_mean(evaluations),
             steps_to_target=self._steps_to_target(cell),
-            memory_mib=_mean(memory),
+            memory_mib=_mean(_memory_mib(cell, seen)),
             basis=_basis(cell, seen[0], here=found[0][1]),
         )
+
+    def _start(self, cell: Cell, found: Sequence[Sight]) -> "_Start":
+        """What does not depend on the batch, and so is the same for many cells of a plan."""
+        key = (*(id(each) for each, _ in found), cell.device, cell.threads, cell.precision)
+        if key not in self._starts:
+            seen = [each for each, _ in found]
+            slower = [1.0 if here else self._slower(cell, each) for each, here in found]
+
+            def mean(pick: Callable[[Observed], float | None]) -> float:
+                known = [(pick(each), factor) for each, factor in zip(seen, slower, strict=True)]
+                return (
+                    _mean([value * factor for value, factor in known if value is not None]) or 0.0
+                )
+
+            self._starts[key] = _Start(
+                import_s=mean(lambda each: each.import_s),
+                build_s=mean(lambda each: each.build_s),
+                slower=slower,
+                precision=[self._precision(cell, each) for each in seen],
+            )
+        return self._starts[key]
 
     def _slower(self, cell: Cell, seen: Observed) -> float:
         """How many times as long this machine takes as that of `seen`."""
@@ -205,18 +242,25 @@ def _image_flops(of: Cell | Observed) -> float:
     return float(architecture.training_flops if training else architecture.forward_flops)
 
 
-def _memory_mib(cell: Cell, seen: Observed) -> float | None:
-    if seen.host_peak_mib is None:
-        return None
-    base = min(seen.host_baseline_mib or 0.0, seen.host_peak_mib)
+def _memory_mib(cell: Cell, seen: Iterable[Observed]) -> list[float]:
+    """What a worker of the cell holds, by each of those of which it is known."""
+    known = [each for each in seen if each.host_peak_mib is not None]
     if cell.device in ACCELERATORS:
-        return seen.host_peak_mib
-    elements = [
-        image_bytes(ARCHITECTURES[of.model], of.workload, of.precision, of.batch_size)
-        * of.batch_size
-        for of in (cell, seen)
-    ]
-    return base + (seen.host_peak_mib - base) * elements[0] / elements[1]
+        return [each.host_peak_mib or 0.0 for each in known]
+    elements = _elements(cell.model, cell.workload, cell.precision, cell.batch_size)
+    found = []
+    for each in known:
+        peak = each.host_peak_mib or 0.0
+        base = min(each.host_baseline_mib or 0.0, peak)
+        theirs = _elements(each.model, each.workload, each.precision, each.batch_size)
+        found.append(base + (peak - base) * elements / theirs)
+    return found
+
+
+@cache
+def _elements(model: str, workload: str, precision: str, batch_size: int) -> float:
+    """What a batch moves, which is what it holds as well."""
+    return image_bytes(ARCHITECTURES[model], workload, precision, batch_size) * batch_size
 
 
 def _mean(values: Sequence[float]) -> float | None:

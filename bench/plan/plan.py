@@ -124,7 +124,7 @@ def planned(
     processors = len(cpus.allowed())
     costs = known.of(running)
     every_task = [(cell, index) for cell in running for index in range(replicates)]
-    tasks = [task for task in every_task if task not in elsewhere]
+    tasks = [task for task in every_task if task not in elsewhere] if elsewhere else every_task
     tasks_of: dict[Cell, list[Task]] = {cell: [] for cell in running}
     for task in tasks:
         tasks_of[task[0]].append(task)

@@ -11,6 +11,7 @@ digit between processors, so seconds are rounded; and a fingerprint of the whole
 part's `run.json`, so that parts which do not fit are found when they are put together.
 """
 
+import heapq
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,12 +53,14 @@ def cut(request: Request, cells: Sequence[Cell], of: int) -> list[Part]:
     total_s = sum(seconds.values()) or 1.0
     parts = []
     for number, own in enumerate(shards, start=1):
-        mine = sorted({cell for cell, _ in own}, key=place.__getitem__)
+        mine = sorted(dict.fromkeys(cell for cell, _ in own), key=place.__getitem__)
+        whole = len(own) == len(mine) * replicates
+        every = () if whole else ((cell, index) for cell in mine for index in range(replicates))
         parts.append(
             Part(
                 shard=Shard(number=number, of=of, plan=plan),
                 cells=tuple(mine),
-                elsewhere=frozenset((c, i) for c in mine for i in range(replicates)) - set(own),
+                elsewhere=frozenset(every).difference(own),
                 share=_sum(own, seconds) / total_s,
             )
         )
@@ -101,11 +104,12 @@ def _balanced(
 ) -> list[list[Task]]:
     """The tasks of each shard: the longest unit first, each to the shard with the least so far."""
     shards: list[list[Task]] = [[] for _ in range(of)]
-    loads = [(0.0, 0)] * of  # seconds, then tasks: no shard stays empty
-    for unit in sorted(units, key=lambda unit: -_sum(unit, seconds)):
-        least = loads.index(min(loads))
-        shards[least] += unit
-        loads[least] = (loads[least][0] + _sum(unit, seconds), loads[least][1] + len(unit))
+    loads = [(0.0, 0, number) for number in range(of)]  # seconds, then tasks: none stays empty
+    weighed = [(_sum(unit, seconds), unit) for unit in units]
+    for unit_s, unit in sorted(weighed, key=lambda each: -each[0]):
+        load_s, tasks, number = loads[0]
+        shards[number] += unit
+        heapq.heapreplace(loads, (load_s + unit_s, tasks + len(unit), number))
     return shards
 
 
@@ -115,5 +119,8 @@ def _sum(tasks: Collection[Task], seconds: Mapping[Task, float]) -> float:
 
 def _fingerprint(shards: Sequence[Sequence[Task]]) -> str:
     """Of all tasks of all shards. Files count by their names, since machines have them anywhere."""
-    named = [sorted((cell.name, index) for cell, index in tasks) for tasks in shards]
+    names = {
+        cell: cell.name for cell in dict.fromkeys(cell for tasks in shards for cell, _ in tasks)
+    }
+    named = [sorted((names[cell], index) for cell, index in tasks) for tasks in shards]
     return sha256(json.dumps(named).encode()).hexdigest()
