@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bench.cli import nodes_display
 from bench.cli.terminal import console
 from bench.errors import UsageError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from bench.cells import Cell
     from bench.cluster.campaign import Campaign
     from bench.cluster.node import Facts
-    from bench.cluster.ray import Node
+    from bench.cluster.ray_nodes import Node
     from bench.request.request import Request
 
 OWN = ("plan", "budget", "shard", "save_config", "json")  # of one machine
@@ -29,7 +30,7 @@ POOL = "nodes"  # all nodes, where they share the plan
 
 def run(options: argparse.Namespace) -> int:
     """Measure on the nodes, and write one report of all; exit codes as `run`'s."""
-    from bench.cluster import campaign, ray
+    from bench.cluster import campaign, ray, ray_nodes
 
     if options.resume:
         path = options.resume
@@ -38,13 +39,14 @@ def run(options: argparse.Namespace) -> int:
         path = options.out or Path("results") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-ray"
         asked, cells = _asked(options, path)
     try:
-        with ray.connected(asked.address):
+        with ray_nodes.connected(asked.address):
             nodes = _nodes(asked)
-            facts = ray.described(nodes)
+            facts = ray_nodes.described(nodes)
             if not options.resume:
                 asked = _placed(asked, options, nodes, facts, cells)
                 campaign.create(path, asked)
-            complete = ray.measure(path, asked, _say)
+            with nodes_display.shown(console()) as show:
+                complete = ray.measure(path, asked, _say, show)
     except KeyboardInterrupt:
         if not campaign.is_of(path):
             raise
@@ -122,9 +124,9 @@ def _threads(options: argparse.Namespace, request: "Request") -> list[int]:
 
 def _nodes(asked: "Campaign") -> "list[Node]":
     """The nodes that can measure. Raises UsageError where there is none."""
-    from bench.cluster import ray
+    from bench.cluster.ray_nodes import eligible
 
-    nodes = ray.eligible(asked)
+    nodes = eligible(asked)
     if not nodes:
         needs = [f"{asked.cpus} CPU", *["1 GPU"] * asked.gpus]
         needs += [asked.resource] if asked.resource else []
@@ -145,27 +147,34 @@ def _placed(
     """The shards, and who measures them. Raises UsageError for nodes that would plan otherwise."""
     from bench.cli import suite
     from bench.parent.schedule import by_contest
-    from bench.plan.shards import cut
 
     _, request = suite.requested(options)
     contests = len(by_contest([(cell, 0) for cell in cells]))
     if asked.each_node:
-        return replace(asked, shards=contests, kinds=tuple(each.name for each in nodes))
+        kinds = tuple(each.name for each in nodes)
+        return replace(asked, kinds=kinds, **_cut(request, cells, contests))
     cores = sorted({each.cores for each in facts})
     if len(cores) > 1 and not _threads(options, request):
         raise UsageError(
             f"nodes have {', '.join(map(str, cores))} cores, by which each would choose other "
             "threads: give --threads, or --on each-node"
         )
-    units = len(by_contest([(cell, i) for cell in cells for i in range(request.replicates or 1)]))
-    shards = max(contests, min(len(nodes), units))
-    try:
-        cut(request, cells, shards)
-    except UsageError:  # of contests that cannot be divided
-        shards = contests
     alike = len({each.chips for each in facts}) == 1
-    name = asked.machine_name or ("pool" if alike else None)
-    return replace(asked, shards=shards, machine_name=name)
+    named = replace(asked, machine_name=asked.machine_name or ("pool" if alike else None))
+    units = len(by_contest([(cell, i) for cell in cells for i in range(request.replicates or 1)]))
+    try:
+        return replace(named, **_cut(request, cells, max(contests, min(len(nodes), units))))
+    except UsageError:  # of contests that cannot be divided
+        return replace(named, **_cut(request, cells, contests))
+
+
+def _cut(request: "Request", cells: "Sequence[Cell]", shards: int) -> "dict[str, Any]":
+    """So many shards, and how many records each will have at least."""
+    from bench.plan.shards import cut
+
+    parts, processes = cut(request, cells, shards), request.replicates or 1
+    records = tuple(len(part.cells) * processes - len(part.elsewhere) for part in parts)
+    return {"shards": shards, "records": records}
 
 
 def _reported(path: Path, asked: "Campaign") -> int:

@@ -1,7 +1,8 @@
-"""`resnet-bench cluster slurm`: a run cut into shards, which the nodes of a cluster measure."""
+"""`resnet-bench cluster`: a run cut into shards for Slurm, and how far shards are."""
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engines = parser.add_subparsers(dest="engine", required=True, metavar="ENGINE")
     summary = "submit an array of shards, and a job that merges them, to Slurm"
     _slurm_arguments(engines.add_parser("slurm", help=summary))
+    summary = "how far shards are, on all nodes, by their folders"
+    given = engines.add_parser("status", help=summary)
+    given.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="shards, or the folder that holds them"
+    )
 
 
 def _slurm_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +81,27 @@ def _slurm_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Do what is asked of a cluster."""
+    return _status(options) if options.engine == "status" else _slurm(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Show how far shards are; returns 1 where a run below a folder cannot be read."""
+    from bench.cli import nodes_display
+    from bench.cli.terminal import console
+    from bench.cluster.status import status
+    from bench.records.finding import look
+
+    found = [look(path) for path in options.folders]
+    for plan in status(folder for each in found for folder, _ in each.runs):
+        nodes_display.show(plan, console())
+    left_out = [reason for each in found for reason in each.unreadable.values()]
+    for reason in left_out:
+        print(f"resnet-bench: left out {reason}", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+def _slurm(options: argparse.Namespace) -> int:
     """Check the run, write the scripts of its jobs, and submit them."""
     from bench.cluster import slurm
     from bench.records.folder import check_free

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.report import altered_since, check_baseline, conclude
+from bench.cli.reported import altered_since, check_baseline, conclude
 from bench.errors import UsageError
 from bench.records import manifest
 from bench.records.finding import Found

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError, unknown
+from bench.cli.reported import altered_since, check_baseline, conclude
+from bench.errors import UsageError
 from bench.files import write
 from bench.records import manifest
 from bench.records.finding import SIGNS, Found, Source, filled, look
-from bench.records.folder import RunFolder, check_free
+from bench.records.folder import check_free
 from bench.records.merging import merge
 from bench.records.shards import check_one_plan, united
 
@@ -134,18 +135,6 @@ def run(options: argparse.Namespace) -> int:
     return conclude(found, [*merged.remarks, *altered, *_without_effect(options, shown)])
 
 
-def conclude(found: Sequence[Found], warnings: Iterable[str]) -> int:
-    """Say on stderr what a reader must know; returns the exit code."""
-    for path in (folder.path for each in found for folder, _ in each.runs if folder.goes_on):
-        print(f"resnet-bench: {path}: the run goes on; this is its state by now", file=sys.stderr)
-    left_out = [reason for each in found for reason in each.unreadable.values()]
-    for reason in left_out:
-        print(f"resnet-bench: left out {reason}", file=sys.stderr)
-    for line in warnings:
-        print(f"resnet-bench: warning: {line}", file=sys.stderr)
-    return 1 if left_out else 0
-
-
 def _report(sources: Iterable[Source]) -> "Report":
     """The report of runs put together."""
     from bench.reports.report import Report
@@ -168,13 +157,6 @@ def _annotated(report: "Report", options: argparse.Namespace) -> "Report":
     check_baseline(options.baseline, (n for r in report.records for n in (r.machine, r.processor)))
     known = rates.read(options.machines, report.records) if options.machines else {}
     return replace(report, baseline=options.baseline, rates=known)
-
-
-def check_baseline(given: str | None, names: Iterable[str]) -> None:
-    """Raises UsageError for a machine or processor that no record is of."""
-    known = dict.fromkeys(names)
-    if given is not None and given not in known:
-        raise UsageError(f"--baseline {given}: {unknown('machine or processor', given, known)}")
 
 
 def _annotated_like(other: "Report", report: "Report") -> "Report":
@@ -225,12 +207,6 @@ def _rewrite(found: Found, every: "Report", plots: bool) -> "list[Report]":
         entries += [_unreadable(found, path, reason) for path, reason in found.unreadable.items()]
         _write_index(found.path, entries)
     return reports
-
-
-def altered_since(folder: RunFolder) -> list[str]:
-    """One line where what was measured is not as it was when the run ended."""
-    found = manifest.altered(folder.path)
-    return [f"{folder.run.run_id}: {'; '.join(found)} since the run ended"] if found else []
 
 
 def _unreadable(found: Found, path: Path, reason: str) -> "index.Entry":

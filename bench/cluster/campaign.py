@@ -37,6 +37,7 @@ class Campaign:
     machine_name: str | None  # of all nodes; None: each has its own
     start: str  # the folder that the run was begun in
     address: str | None  # of the cluster
+    records: tuple[int, ...] = ()  # that each shard will have at least; empty: not known
 
 
 def is_of(path: Path | None) -> bool:

@@ -7,6 +7,9 @@ this one is, to the measurement, the work of a neighbour as any other. It ends w
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from bench.machine.facts import this_machine
 from bench.run.here import code_version
 from bench.temporary import TemporaryFolder
 
+OFTEN_S = 5.0  # between two counts at least
 PROGRAM = str(Path(processes.ROOT) / "bench" / "__main__.py")
 
 
@@ -24,9 +28,7 @@ class Facts:
     """What must be alike on nodes that share a run, or be named apart."""
 
     host: str
-    code: str  # version and commit of resnet-bench
-    python: str
-    packages: dict[str, str]
+    versions: dict[str, str]  # of resnet-bench, Python and all packages
     cores: int  # what `--threads` is by itself
     chips: str  # processor and GPUs
 
@@ -55,41 +57,63 @@ def facts() -> Facts:
     machine = this_machine()
     return Facts(
         host=machine.machine,
-        code=code(),
-        python=machine.python or "",
-        packages=packages.installed(),
+        versions={
+            "resnet-bench": code_version(),
+            "Python": machine.python or "unknown",
+            **packages.installed(),
+        },
         cores=cpus.cores(),
         chips=f"{machine.cpu}, {machine.logical_cores} CPUs, GPU {machine.gpu_names}",
     )
 
 
-def code() -> str:
-    """What this node runs, which all must have alike."""
-    return code_version()
+def measure(shard: Shard) -> Iterator[int | Measured]:
+    """Measure a shard into a temporary folder; yields how many records there are by now, and at the
+    end what is in the folder.
 
-
-def measure(shard: Shard) -> Measured:
-    """Measure a shard into a temporary folder, and return what is in it then."""
-    with TemporaryFolder() as folder:
+    It looks when the run writes a line, which it does after a record, when no worker measures.
+    """
+    with TemporaryFolder() as folder, ExitStack() as ending:
         suite, out = folder.path / "suite.toml", folder.path / "out"
         suite.write_text(shard.suite, encoding="utf-8")
         words = ["run", "--config", str(suite), "--shard", shard.name, "--out", str(out)]
         if shard.machine_name:
             words += ["--machine-name", shard.machine_name]
-        done = subprocess.run(
+        errors = ending.enter_context((folder.path / "errors").open("w+", errors="replace"))
+        process = subprocess.Popen(
             [sys.executable, PROGRAM, *words],
             cwd=shard.start if os.path.isdir(shard.start) else folder.path,
             env=processes.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=errors,
         )
+        ending.callback(process.wait)
+        ending.callback(process.kill)
+        yield from _counts(process, out / "records.jsonl")
+        code = process.wait()
         files = {
             str(path.relative_to(out)): path.read_bytes()
             for path in sorted(out.rglob("*"))
             if path.is_file() and path.name != ".lock"
         }
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        return Measured(done.returncode, " ".join(last), files)
+        errors.seek(0)
+        last = [line for line in errors if line.strip()][-1:]
+        yield Measured(code, " ".join(last).strip(), files)
+
+
+def _counts(process: "subprocess.Popen[bytes]", records: Path) -> Iterator[int]:
+    """How many records there are, each time there are more, until the run closes its output."""
+    assert process.stdout
+    at = count = 0
+    told_s = -OFTEN_S
+    for _ in process.stdout:
+        if not records.exists() or records.stat().st_size == at:
+            continue
+        with records.open("rb") as file:
+            file.seek(at)
+            added = file.read()
+        at, count = at + len(added), count + added.count(b"\n")
+        if time.monotonic() - told_s >= OFTEN_S:
+            told_s = time.monotonic()
+            yield count

@@ -9,6 +9,7 @@ from typing import Any
 from bench.errors import UsageError
 from bench.records.record import Record
 from bench.records.run import Peak, Run, Shard
+from bench.records.versions import unlike_runs
 from bench.request.request import Request
 from bench.words import listed, plural
 
@@ -100,6 +101,9 @@ def pooled(
             if counts is not each:
                 remarks.append(_doubled(counts, each))
         remarks += _missing(shards)
+        if other := unlike_runs([each.run for each in shards.values()]):
+            plan = given[0].shard.plan[:SHORT]
+            remarks.append(f"shards of plan {plan} were measured by different versions: {other}")
         machines = {chips: n for n, chips in enumerate(dict.fromkeys(_chips(g.run) for g in given))}
         order = sorted(shards, key=lambda each: (machines[each[0]], each[1]))
         found += _runs([shards[each] for each in order])

@@ -21,6 +21,7 @@ from bench.machine.exclusive import alone
 from bench.machine.facts import this_machine
 from bench.plan.budget import REPORTS
 from bench.plan.shards import Part, cut
+from bench.records import versions
 from bench.records.folder import RunFolder, check_free
 from bench.records.run import LeftOut, Rerun, Run
 from bench.request.request import Request
@@ -83,7 +84,10 @@ def begin(
         spent_s = {"data": read_s - began_s, "largest_batch": monotonic() - read_s}
         run = replace(run, spent_s=spent_s, budget_s=budget_s, left_out=left_out, rerun=rerun)
         run = replace(run, locked=locked)
-        run = replace(run, shard=own.shard) if own else run
+        if own:
+            run = replace(run, shard=own.shard)
+            if other := versions.beside(path, run):
+                say(f"warning: shards of this plan are measured by different versions: {other}")
         ends_s = began_s + budget_s * (1 - REPORTS) if budget_s else None
         with RunFolder.create(path, run).held() as folder:
             elsewhere = own.elsewhere if own else ()
