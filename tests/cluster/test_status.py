@@ -15,7 +15,6 @@ from bench.cluster.ray import NodeStanding, Standing
 from bench.cluster.status import SILENT_S
 from bench.plan.shards import cut
 from bench.records.folder import RunFolder
-from bench.records.run import Machine, Run
 from bench.request.matrix import cells_of
 from bench.request.request import Request
 from builders import record, run
@@ -36,10 +35,12 @@ ASKED = Request(
 def begun(folder: Path, number: int, rows: int, node: str, **changes: str) -> RunFolder:
     """A shard of four, which has measured so many of its two rows, the last of them in vain."""
     parts = cut(ASKED, cells_of(ASKED), 4)
-    machine: Machine = replace(run().machine, machine=node)
-    described: Run = replace(
+    machine = replace(run().machine, machine=node)
+    described = replace(
         run(run_id=folder.name, resnet_bench="0.1.0"),
-        **{"options": ASKED, "machine": machine, "shard": parts[number - 1].shard},
+        options=ASKED,
+        machine=machine,
+        shard=parts[number - 1].shard,
         packages={"torch": "2.13.0", "numpy": "2.4.6"} | changes,
     )
     made = RunFolder.create(folder, described)
@@ -93,18 +94,21 @@ def test_a_shard_is_warned_of_other_versions_beside_it_before_it_measures(
     assert "numpy 0.1 in part-1" in capsys.readouterr().err
 
 
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_driver_shows_each_node_and_the_whole() -> None:
     nodes = [NodeStanding(f"node{n}", f"shard {n}/40", n, 9) for n in range(1, 31)]
     standing = Standing(nodes, shards=4, of=40, waiting=5, given_up=1)
     assert nodes_display.summary(standing) == (
         "4 of 40 shards measured; 30 nodes at 465 of 270 records; 5 waiting; 1 given up"
     )
-    screen = Terminal(
-        file=io.StringIO(), force_terminal=True, width=80, markup=False, highlight=False
-    )
-    screen.file.isatty = lambda: True  # type: ignore[method-assign]
+    file = Screen()
+    screen = Terminal(file=file, force_terminal=True, width=80, markup=False, highlight=False)
     with nodes_display.shown(screen) as show:
         show(standing)
-    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    shown = file.getvalue()
     assert "node1  shard 1/40" in shown.replace("   ", "  ")
     assert "and 10 more nodes" in shown
