@@ -1,6 +1,7 @@
 """The matrix of cells that a command line asks for, and what keeps a cell from running."""
 
-from dataclasses import replace
+import pickle
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +293,11 @@ def test_a_users_file_has_nobody_elses_name(users_file: Path) -> None:
     assert cell.known_as == "mine.py compiled"
     named = replace(cell, implementation=str(users_file.with_name("PyTorch.py")), mode="eager")
     assert named.known_as != cells(mode=["eager"])[0].known_as
+
+
+def test_a_cell_that_another_process_is_sent_keeps_no_hash_of_this_one() -> None:
+    [sent] = cells()
+    assert hash(sent) == hash(cells()[0])
+    received = pickle.loads(pickle.dumps(sent))
+    assert received == sent
+    assert vars(received).keys() == {field.name for field in fields(Cell)}

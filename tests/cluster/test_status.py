@@ -1,22 +1,25 @@
 """How far shards and nodes are: from folders alone, and what a driver shows of nodes."""
 
 import io
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench import api
 from bench.cli import nodes_display
 from bench.cli.main import main
 from bench.cli.terminal import Terminal
 from bench.cluster.ray import NodeStanding, Standing
 from bench.cluster.status import SILENT_S
+from bench.machine import packages
 from bench.plan.shards import cut
 from bench.records.folder import RunFolder
 from bench.request.matrix import cells_of
+from bench.request.profiles import PROFILES
 from bench.request.request import Request
+from bench.run.check import filled
 from builders import record, run
 
 ASKED = Request(
@@ -75,23 +78,25 @@ def test_shards_are_seen_from_their_folders_alone(
 def test_a_shard_is_warned_of_other_versions_beside_it_before_it_measures(
     fake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["run", "--impl", str(fake), "--no-certify", "--workload", "train", "--optimizer"]
-    asked += ["sgd", "--steps", "5", "--mode", "eager", "--batch-size", "32", "64"]
-    asked += ["--replicates", "1", "--threads", "1", "--shard"]
-    assert main([*asked, "1/2", "--out", str(tmp_path / "part-1")]) == 0
-    assert "different versions" not in capsys.readouterr().out
-    file = tmp_path / "part-1" / "run.json"
-    described = json.loads(file.read_text(encoding="utf-8"))
-    there = described["packages"]["numpy"]
-    described["packages"]["numpy"] = "0.1"
-    file.write_text(json.dumps(described), encoding="utf-8")
-    assert main([*asked, "2/2", "--out", str(tmp_path / "part-2")]) == 0
-    warning = f"different versions: numpy {there} in part-2, 0.1 in part-1"
-    told = capsys.readouterr().out
-    assert warning in told
-    assert told.index(warning) < told.index("images/s")
+    own = {"impl": (str(fake),), "mode": ("eager",), "optimizer": ("sgd",), "certify": False}
+    asked = filled(
+        replace(ASKED, workload=("train",), replicates=1, **own),  # type: ignore[arg-type]
+        PROFILES["quick"],
+    )
+    parts = cut(asked, cells_of(asked), 2)
+    described = run(run_id="part-1", packages={**packages.installed(), "numpy": "0.1"})
+    RunFolder.create(tmp_path / "part-1", replace(described, options=asked, shard=parts[0].shard))
+    told: list[str] = []
+
+    def tell(progress: api.Progress) -> None:
+        told.append(progress.line or "a record")
+
+    api.run(asked, tmp_path / "part-2", shard=(2, 2), progress=tell)
+    [warning] = [line for line in told if "different versions" in line]
+    assert f"numpy {packages.installed()['numpy']} in part-2, 0.1 in part-1" in warning
+    assert told.index(warning) < told.index("a record")
     assert main(["report", str(tmp_path / "part-1"), str(tmp_path / "part-2")]) == 0
-    assert "numpy 0.1 in part-1" in capsys.readouterr().err
+    assert "different versions: " in capsys.readouterr().err
 
 
 class Screen(io.StringIO):
