@@ -88,12 +88,15 @@ class Fleet:
             counts[_kind(node)] = counts.get(_kind(node), 0) + 1
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
-    def matrix(self) -> Iterator[tuple[Row, dict[Kind, Spread]]]:
-        """Each contender of each question: its speeds on each kind of nodes that has it."""
+    def matrix(self, most: int) -> Iterator[tuple[Row, dict[Kind, Spread]]]:
+        """The first contenders of the first questions, so many: the speeds of each on each kind of
+        nodes that has it.
+        """
         kinds, columns = list(self.kinds), self._columns()
         found: dict[int, dict[Kind, Spread]] = {}
-        for (row, kind), members in _groups(columns.row, columns.kind):
-            low, median, high = np.percentile(columns.speed[members], (5, 50, 95))
+        first = np.flatnonzero(columns.row < most)
+        for (row, kind), members in _groups(columns.row[first], columns.kind[first]):
+            low, median, high = np.percentile(columns.speed[first[members]], (5, 50, 95))
             spread = Spread(len(members), float(median), float(low), float(high))
             found.setdefault(row, {})[kinds[kind]] = spread
         for row in sorted(found):

@@ -180,9 +180,11 @@ def _cut(request: "Request", cells: "Sequence[Cell]", shards: int) -> "dict[str,
 def _reported(path: Path, asked: "Campaign") -> int:
     """Put all that was measured into one report, in place of an earlier one, and show it."""
     from bench.api import load
+    from bench.cli.fleet import is_much
     from bench.cli.main import main
     from bench.cluster.campaign import parts
-    from bench.records import EXPECTED
+    from bench.cluster.status import status
+    from bench.records.folder import RunFolder
     from bench.reports.formats import terminal
 
     if not (there := parts(path, asked)):
@@ -191,9 +193,10 @@ def _reported(path: Path, asked: "Campaign") -> int:
     shutil.rmtree(merged, ignore_errors=True)
     with contextlib.redirect_stdout(io.StringIO()):  # all of the report
         code = main(["report", *map(str, there), "--out", str(merged)])
-    report = load(there)
-    for table in terminal.tables(report):
-        console().print(table)
+    folders = [RunFolder.open(part) for part in there]
+    if not is_much(folders):
+        for table in terminal.tables(load(there)):
+            console().print(table)
     _say(f"report: {merged / 'report.md'}")
-    failed = any(record.status not in ("ok", *EXPECTED) for record in report.records)
+    failed = any(shard.failed for plan in status(folders) for shard in plan.shards)
     return code or int(failed)

@@ -10,7 +10,7 @@ from bench.cli.reported import altered_since, check_baseline, conclude
 from bench.errors import UsageError
 from bench.records import manifest
 from bench.records.finding import Found
-from bench.records.folder import check_free
+from bench.records.folder import RunFolder, check_free
 from bench.records.shards import check_one_plan
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ def is_fleet(options: argparse.Namespace, found: Sequence[Found]) -> bool:
     alone = len(found) == 1 and found[0].alone
     if options.history or not (options.out or alone):
         return False
-    folders = [folder for each in found for folder, _ in each.runs]
+    return is_much([folder for each in found for folder, _ in each.runs])
+
+
+def is_much(folders: Sequence[RunFolder]) -> bool:
+    """Whether runs are too many records to hold, or too many machines to show one by one."""
     machines = {folder.run.machine.machine for folder in folders}
     files = (folder.path / "records.jsonl" for folder in folders)
     size = sum(file.stat().st_size for file in files if file.exists())

@@ -10,7 +10,7 @@ from bench.plan.shards import Part, cut
 from bench.records import manifest
 from bench.records.folder import RunFolder
 from bench.records.reading import parsed
-from bench.records.record import Record
+from bench.records.record import EXPECTED, Record
 from bench.records.run import Run
 from bench.records.versions import unlike_runs
 from bench.request.matrix import cells_of
@@ -28,7 +28,7 @@ class ShardStatus:
     folder: RunFolder
     state: State
     records: int
-    failed: int  # records that are not ok
+    failed: int  # records that are not ok, but for what cannot run there
     of: int | None  # records that it will have at least; None: not known
     silent_s: float  # since its folder last changed
 
@@ -82,7 +82,7 @@ def _shard(folder: RunFolder, sizes: Mapping[int, int]) -> ShardStatus:
     rows = failed = 0
     for _, row in parsed(file, lambda line: parse(line, Row)) if file.exists() else ():
         rows += not row.attempt
-        failed += not row.attempt and row.status != "ok"
+        failed += not row.attempt and row.status not in ("ok", *EXPECTED)
     changed = max(
         each.stat().st_mtime for each in (file, folder.path / "run.json") if each.exists()
     )

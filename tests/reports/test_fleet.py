@@ -15,7 +15,9 @@ from bench.cli import fleet
 from bench.cli.main import main
 from bench.records import SEQUENCES, Record
 from bench.reports.fleet import tally
-from builders import JAX, SPEEDS, processes, table_cells
+from bench.reports.fleet.markdown import FleetReport, render
+from bench.reports.text import rendered
+from builders import HOSTILE, JAX, SPEEDS, processes, run, table_cells
 from builders import section as part
 from published import edit, elsewhere, published
 
@@ -195,7 +197,7 @@ def test_a_cell_that_is_slow_on_one_node_alone_is_told_from_a_slow_node() -> Non
     assert (cell.on.machine, cell.row[0].batch_size) == ("node3", 16)
     assert cell.row[1] == "keras_functional[jax] compiled"
     assert cell.factor == pytest.approx(0.7, rel=0.01)
-    for (shown, _), spreads in found.matrix():
+    for (shown, _), spreads in found.matrix(100):
         [spread] = spreads.values()
         assert spread.nodes == 10
         assert spread.low < spread.median < spread.high
@@ -216,3 +218,20 @@ def test_texts_without_end_are_counted_together(monkeypatch: pytest.MonkeyPatch)
     assert counted.failed[tally.OTHERS] == 6
     assert counted.failed.total() == 9
     assert (counted.records, counted.ok) == (9, 0)
+
+
+def test_text_from_outside_stays_text() -> None:
+    counted = tally.Tally()
+    rows = [
+        row
+        for n in range(4)
+        for row in measured(f"{HOSTILE} {n}", 1.0 + n, processor=HOSTILE, versions={HOSTILE: "1"})
+    ]
+    rows += processes([1.0], status="crashed", reason=HOSTILE, mode=HOSTILE)
+    for contest in contests_of(rows):
+        counted.add(contest)
+    text = render(FleetReport(counted, [run(run_id=HOSTILE, command=HOSTILE)], [HOSTILE]))
+    page = rendered(text)
+    assert "<script" not in page
+    assert "<code>code</code>" not in page
+    assert " ".join(HOSTILE.split()) in table_cells(part(text, "Not ranked"))

@@ -106,7 +106,7 @@ def _hardware(report: FleetReport) -> str:
     header = ["contender", "of", *(f"{kind[0]}, {_used(kind)}" for kind in kinds)]
     rows = (
         [label, cell.contest_label_without("device", "threads"), *_spreads(found, kinds)]
-        for (cell, label), found in fleet.matrix()
+        for (cell, label), found in fleet.matrix(SHOWN)
     )
     text = (
         "Images/s of the median node (of training to a target, 1/s); behind it, in brackets, the "
