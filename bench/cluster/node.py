@@ -88,7 +88,7 @@ def measure(shard: Shard) -> Iterator[int | Measured]:
             stdout=subprocess.PIPE,
             stderr=errors,
         )
-        ending.callback(process.wait)
+        ending.enter_context(process)  # which closes its output, and waits
         ending.callback(process.kill)
         yield from _counts(process, out / "records.jsonl")
         code = process.wait()
