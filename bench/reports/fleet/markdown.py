@@ -99,7 +99,8 @@ def _hardware(report: FleetReport) -> str:
     every = fleet.kinds
     if not every:
         return ""
-    kinds = sorted(islice(every, MOST_KINDS), key=lambda kind: not _is(kind, report))
+    named = {report.baseline} | {n.processor for n in fleet.nodes if n.machine == report.baseline}
+    kinds = sorted(every, key=lambda kind: kind[0] not in named)[:MOST_KINDS]
     lines = [f"- {escape(_named(kind))}: {plural(every[kind], 'node')}" for kind in kinds]
     if more := len(every) - len(kinds):
         lines.append(f"- {plural(more, 'more kind')} with fewer nodes each")
@@ -115,12 +116,6 @@ def _hardware(report: FleetReport) -> str:
     )
     matrix = _table(header, rows, len(fleet.rows))
     return "\n\n".join(["## Hardware", "\n".join(lines), text, matrix])
-
-
-def _is(kind: Kind, report: FleetReport) -> bool:
-    """Whether the baseline is of a kind."""
-    names = {kind[0]} | {n.machine for n in report.tally.fleet.nodes if n.processor == kind[0]}
-    return report.baseline in names
 
 
 def _named(kind: Kind) -> str:
