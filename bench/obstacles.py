@@ -2,10 +2,11 @@
 
 import sys
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from bench.cells import INPUTS, Cell
-from bench.executables import Executable, backend, implementation, lacking
+from bench.executables import Executable, implementation, lacking
+from resnet_impls.catalogue import Backend
 from resnet_impls.devices import DEVICES as KINDS
 
 SUBSTITUTES = {  # distributions of the same module
@@ -21,21 +22,23 @@ def obstacle(
     if reason := unsupported(of):
         return "unsupported", reason
     pipeline = of.input if isinstance(of, Cell) else None
-    if missing := _missing(backend(of).packages, pipeline, tuple(sys.path)):
+    if missing := _missing(of.implementation, of.backend, pipeline, tuple(sys.path)):
         return "unavailable", f"not installed: {missing}"
     return None
 
 
 def unsupported(of: Cell | Executable) -> str | None:
     """Why it can run nowhere, whatever is installed; None where nothing is known to forbid it."""
-    workload = of.workload if isinstance(of, Cell) else None
-    by_streams = isinstance(of, Cell) and of.streams is not None
-    own = not of.implementation.endswith(".py")  # a user's file may be gone by the next time
-    asked = _unsupported if own else _unsupported.__wrapped__
-    return asked(
-        *(of.implementation, of.backend, workload, of.model),
-        *(of.device, of.precision, of.mode, by_streams),
-    )
+    in_catalogue = not of.implementation.endswith(".py")
+    known = _unsupported if in_catalogue else _unsupported.__wrapped__  # a file may go meanwhile
+    return known(*_asked(of))
+
+
+def _asked(of: Cell | Executable) -> tuple[Any, ...]:
+    """What decides, as `_unsupported` takes it."""
+    workload, streams = (of.workload, of.streams) if isinstance(of, Cell) else (None, None)
+    executable = of.model, of.device, of.precision, of.mode
+    return of.implementation, of.backend, workload, streams is not None, *executable
 
 
 @cache  # a plan asks it of each of its cells, most of which differ in other things
@@ -43,14 +46,13 @@ def _unsupported(
     name: str,
     backend: str,
     workload: str | None,
+    by_streams: bool,
     model: str,
     device: str,
     precision: str,
     mode: str,
-    by_streams: bool,
 ) -> str | None:
-    row = implementation(name)
-    engine = next(each for each in row.backends if each.name == backend)
+    row, engine = implementation(name), _engine(name, backend)
     for what, given, allowed in (
         *([("workload", workload, row.workloads)] if workload else []),
         ("model", model, row.models),
@@ -68,11 +70,15 @@ def _unsupported(
     return None
 
 
-@cache  # it reads files of each package on the path
-def _missing(packages: tuple[str, ...], pipeline: str | None, path: tuple[str, ...]) -> str:
+@cache
+def _missing(name: str, backend: str, pipeline: str | None, path: tuple[str, ...]) -> str:
     """The packages that are not installed on a path, as a list."""
-    needed = (*packages, *INPUTS.get(pipeline or "", ()))
+    needed = (*_engine(name, backend).packages, *INPUTS.get(pipeline or "", ()))
     return ", ".join(package for package in needed if _installed(package, path) is None)
+
+
+def _engine(name: str, backend: str) -> Backend:
+    return next(each for each in implementation(name).backends if each.name == backend)
 
 
 def installed(package: str) -> str | None:

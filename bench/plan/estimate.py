@@ -100,13 +100,16 @@ class Estimator:
     ) -> dict[tuple[Cell, int], dict[str, float] | None]:
         """Wall seconds of each request of each task; None where nothing is known."""
         of_cell: dict[Cell, tuple[dict[str, float], dict[str, float]] | None] = {}
+        last: Cell | None = None  # tasks of a cell mostly follow each other
         found = {}
         for task in tasks:
             cell, replicate = task
-            if cell not in of_cell:
-                costs = self.costs(cell)
-                of_cell[cell] = processes_s(cell, costs, processors) if costs else None
-            both = of_cell[cell]
+            if cell is not last:
+                last = cell
+                if cell not in of_cell:
+                    costs = self.costs(cell)
+                    of_cell[cell] = processes_s(cell, costs, processors) if costs else None
+                both = of_cell[cell]
             found[task] = both and both[replicate > 0]
         return found
 

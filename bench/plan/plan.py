@@ -8,6 +8,7 @@ import psutil
 
 from bench.calibrate import certify, peaks
 from bench.cells import Cell
+from bench.collector import resting
 from bench.machine import cpus, memory
 from bench.obstacles import obstacle
 from bench.parent.memory_budget import for_workers
@@ -83,6 +84,7 @@ class Plan:
     remarks: tuple[str, ...]
 
 
+@resting()
 def plan(
     request: Request,
     cells: Sequence[Cell],

@@ -16,8 +16,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from bench.cells import LARGEST, Cell
+from bench.collector import resting
 from bench.errors import UsageError
 from bench.obstacles import unsupported
 from bench.parent.outcome import Task
@@ -41,6 +43,7 @@ class Part:
     share: float  # of the estimated time of the whole plan
 
 
+@resting()
 def cut(request: Request, cells: Sequence[Cell], of: int) -> list[Part]:
     """The parts of a filled-in request for its `cells`.
 
@@ -48,20 +51,20 @@ def cut(request: Request, cells: Sequence[Cell], of: int) -> list[Part]:
     """
     replicates = request.replicates or 1
     seconds = _seconds([(cell, index) for cell in cells for index in range(replicates)])
-    shards = _balanced(_units(request, cells, replicates, of), seconds, of)
+    shards, loads_s = _balanced(_units(request, cells, replicates, of), seconds, of)
     plan, place = _fingerprint(shards), {cell: place for place, cell in enumerate(cells)}
     total_s = sum(seconds.values()) or 1.0
     parts = []
-    for number, own in enumerate(shards, start=1):
+    for number, (own, load_s) in enumerate(zip(shards, loads_s, strict=True), start=1):
         mine = sorted(dict.fromkeys(cell for cell, _ in own), key=place.__getitem__)
         whole = len(own) == len(mine) * replicates
-        every = () if whole else ((cell, index) for cell in mine for index in range(replicates))
+        every = [] if whole else [(cell, index) for cell in mine for index in range(replicates)]
         parts.append(
             Part(
                 shard=Shard(number=number, of=of, plan=plan),
                 cells=tuple(mine),
-                elsewhere=frozenset(every).difference(own),
-                share=_sum(own, seconds) / total_s,
+                elsewhere=frozenset(every).difference(own if every else ()),
+                share=load_s / total_s,
             )
         )
     return parts
@@ -91,18 +94,27 @@ def _seconds(tasks: Sequence[Task]) -> dict[Task, float]:
     """Seconds of each task on the machines of the published runs; 0.0 of one without a process."""
     costs = Estimator(Here("", {}), (), published()).seconds(tasks, processors=1)
     idle = {cell for cell in dict.fromkeys(cell for cell, _ in tasks) if unsupported(cell)}
-    known = {t: sum(found.values()) for t, found in costs.items() if found and t[0] not in idle}
-    usual_s = sum(known.values()) / len(known) if known else 1.0
+    whole_s = {id(found): sum(found.values()) for found in costs.values() if found}
+    known = [whole_s[id(found)] for task, found in costs.items() if found and task[0] not in idle]
+    usual_s = sum(known) / len(known) if known else 1.0
+    rounded = {key: _rounded(seconds) for key, seconds in whole_s.items()}
+    usual = _rounded(usual_s)
     return {
-        task: 0.0 if task[0] in idle else float(f"{known.get(task, usual_s):.{DIGITS}g}")
-        for task in tasks
+        task: 0.0 if task[0] in idle else rounded.get(id(found), usual)
+        for task, found in costs.items()
     }
+
+
+def _rounded(seconds: float) -> float:
+    return float(f"{seconds:.{DIGITS}g}")
 
 
 def _balanced(
     units: Sequence[list[Task]], seconds: Mapping[Task, float], of: int
-) -> list[list[Task]]:
-    """The tasks of each shard: the longest unit first, each to the shard with the least so far."""
+) -> tuple[list[list[Task]], list[float]]:
+    """The tasks of each shard, and their seconds: the longest unit first, each to the shard with
+    the least so far.
+    """
     shards: list[list[Task]] = [[] for _ in range(of)]
     loads = [(0.0, 0, number) for number in range(of)]  # seconds, then tasks: none stays empty
     weighed = [(_sum(unit, seconds), unit) for unit in units]
@@ -110,7 +122,8 @@ def _balanced(
         load_s, tasks, number = loads[0]
         shards[number] += unit
         heapq.heapreplace(loads, (load_s + unit_s, tasks + len(unit), number))
-    return shards
+    by_number = sorted((number, load_s) for load_s, _, number in loads)
+    return shards, [load_s for _, load_s in by_number]
 
 
 def _sum(tasks: Collection[Task], seconds: Mapping[Task, float]) -> float:
@@ -119,8 +132,15 @@ def _sum(tasks: Collection[Task], seconds: Mapping[Task, float]) -> float:
 
 def _fingerprint(shards: Sequence[Sequence[Task]]) -> str:
     """Of all tasks of all shards. Files count by their names, since machines have them anywhere."""
+    contests: dict[tuple[Any, ...], str] = {}
     names = {
-        cell: cell.name for cell in dict.fromkeys(cell for tasks in shards for cell, _ in tasks)
+        cell: f"{cell.label} {contests.get(cell.contest) or _label(cell, contests)}"
+        for cell in dict.fromkeys(cell for tasks in shards for cell, _ in tasks)
     }
     named = [sorted((names[cell], index) for cell, index in tasks) for tasks in shards]
     return sha256(json.dumps(named).encode()).hexdigest()
+
+
+def _label(cell: Cell, known: dict[tuple[Any, ...], str]) -> str:
+    """That of its contest, to be `known` for its other cells."""
+    return known.setdefault(cell.contest, cell.contest_label)

@@ -5,6 +5,7 @@ from itertools import product
 from typing import TypeVar
 
 from bench.cells import DATASETS, INPUTS, LARGEST, NATIVE_INPUTS, TRAINING, WORKLOADS, Cell
+from bench.collector import resting
 from bench.errors import UsageError, unknown
 from bench.executables import (
     DEVICES,
@@ -71,6 +72,7 @@ def _implementation(row: Implementation) -> str:
     return row.name if CATALOGUE.get(row.name) is row else row.module
 
 
+@resting()
 def cells_of(request: Request) -> list[Cell]:
     """Every combination that a request asks for, once; combinations that cannot run are cells too.
 

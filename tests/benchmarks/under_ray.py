@@ -2,15 +2,15 @@
 
     PYTHONPATH=.:tests python tests/benchmarks/under_ray.py
 
-A task of a cluster of one node starts a process that measures, as `run --engine ray` does; another
-such process is started without Ray. Their blocks alternate, the order by chance: before a block
-without Ray all of its processes are suspended, before one under Ray they are woken. Of the blocks
-under Ray their processor time is added up: that of its daemons, of the waiting task and of the
-driver, which are all on this node.
+A task on a node of a cluster starts a process that measures, as `run --engine ray` does. Its blocks
+come in pairs, the order by chance: before one, all processes of Ray are suspended, before the other
+they are woken. So the two differ in Ray alone, and not in the luck of a process. Of the blocks
+under Ray their processor time is added up: that of the node and its waiting task, and that of the
+cluster's head and of the driver, which are on this machine as well.
 """
 
 import argparse
-import math
+import os
 import random
 import signal
 import statistics
@@ -31,19 +31,22 @@ from bench.data.sharing import shared_data
 from bench.machine import cpus
 from benchmarks.instrument import Worker, cell_on
 
-SETTLE_S = 1.0  # for Ray to make up for what it has missed
-STARTED_S = 120.0
-DRIVER = """\\
+SETTLE_S = 0.5  # for Ray to make up for what it has missed
+STARTED_S = 10.0  # that a node takes to start
+ANSWER_S = 120.0
+PORT = 6399
+HEAD = ["--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false"]
+NODE = [f"--address=127.0.0.1:{PORT}", "--num-cpus=1"]
+DRIVER = f"""\\
 import subprocess, sys, ray
-ray.init(address="auto", logging_level="CRITICAL", log_to_driver=False)
+ray.init(address="127.0.0.1:{PORT}", logging_level="CRITICAL", log_to_driver=False)
 ray.get(ray.remote(subprocess.run).options(num_cpus=1).remote(sys.argv[1:]))
 """
+Cores = dict[str, float]  # program -> processors
 
 
 def serve(address: str) -> None:
-    """Measure a block for each message, until there is none more; answers its seconds, and the
-    processors that others had meanwhile.
-    """
+    """Measure a block for each message, until one says that it was the last; answers seconds."""
     cell = replace(cell_on("cpu"), threads=cpus.cores())  # Ray would set a number of its own
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -53,97 +56,94 @@ def serve(address: str) -> None:
         worker = Worker(cell, folders[cell], Path(folder) / "log")
         with listener.accept() as caller, suppress(EOFError):
             while caller.recv():
-                block_s = worker.block_s()
-                caller.send((block_s, worker.measurement.blocks[-1].around.other_cores))
+                caller.send(worker.block_s())
         worker.end()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=3, help="pairs of processes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=4, help="processes that measure")
     parser.add_argument("--serve", metavar="ADDRESS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
         return
-    head = ["ray", "start", "--head", "--block", "--num-cpus=1", "--include-dashboard=false"]
     ratios: list[float] = []
-    cores: list[dict[str, float]] = []
-    counted: list[float] = []
+    blocks: list[tuple[Cores, Cores]] = []
     with ExitStack() as ending:
-        cluster = subprocess.Popen([*head, "--port=6399"], stdout=subprocess.DEVNULL)
-        ending.callback(cluster.wait)
-        ending.callback(cluster.terminate)
-        time.sleep(15)
+        head = started(ending, HEAD)
+        node = started(ending, NODE)
         for _ in range(options.repeats):
-            found = pair(cluster.pid, options.rounds)
-            ratios.append(found[0])
-            cores += found[1]
-            counted += found[2]
-    ratio = estimate(ratios)
-    assert ratio is not None
-    print(f"step time under Ray / without, {options.repeats} pairs of processes, ", end="")
-    print(f"{options.rounds} rounds each: {ratio.value:.4f}", end="")
-    print(f" [{ratio.low:.4f}, {ratio.high:.4f}]" if ratio.low and ratio.high else "")
-    every = [sum(each.values()) for each in cores]
-    print(
-        f"Ray's processes in blocks: {statistics.fmean(every):.2%} of a core on average, ", end=""
-    )
-    print(f"{statistics.median(every):.2%} in the median block, {max(every):.2%} at most")
-    for name in sorted({name for each in cores for name in each}):
-        print(f"  {name}: {statistics.fmean(each.get(name, 0.0) for each in cores):.2%}")
-    print(
-        f"others, as a run counts them in these blocks: {statistics.fmean(counted):.2%} of a core"
-    )
+            ratio, found = measured(head, node, options.rounds)
+            ratios.append(ratio)
+            blocks += found
+            print(f"a process of {options.rounds} pairs of blocks: {ratio:.4f}", flush=True)
+    overall = estimate(ratios)
+    assert overall is not None
+    print(f"step time under Ray / without: {overall.value:.4f}", end="")
+    print(f" [{overall.low:.4f}, {overall.high:.4f}]" if overall.low and overall.high else "")
+    for place, which in (("the node and its task", 0), ("the head and the driver", 1)):
+        every = [sum(block[which].values()) for block in blocks]
+        print(f"{place}: {statistics.fmean(every):.2%} of a core in blocks on average, ", end="")
+        print(f"{statistics.median(every):.2%} in the median one")
+        for name in sorted({name for block in blocks for name in block[which]}):
+            print(f"  {name}: {statistics.fmean(b[which].get(name, 0.0) for b in blocks):.2%}")
 
 
-def pair(cluster: int, rounds: int) -> tuple[float, list[dict[str, float]], list[float]]:
-    """Of a process under Ray and one without: the median ratio of their blocks; and of each block
-    under Ray, the cores that each of Ray's programs had, and those that the run counts as others'.
+def started(ending: ExitStack, words: Sequence[str]) -> int:
+    """Start a node, to be ended with all else; returns the number of its first process."""
+    with open(os.devnull, "w") as nowhere:
+        command = ["ray", "start", "--block", *words]
+        process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
+    ending.callback(process.wait)
+    ending.callback(process.terminate)
+    time.sleep(STARTED_S)
+    return process.pid
+
+
+def measured(head: int, node: int, rounds: int) -> tuple[float, list[tuple[Cores, Cores]]]:
+    """Of one process: the median ratio of its blocks under Ray to those without; and of each block
+    under Ray the cores of the programs of the node, and of the head and the driver.
     """
-    ratios: list[float] = []
-    cores: list[dict[str, float]] = []
-    counted: list[float] = []
+    ratios, cores = [], []
     with ExitStack() as ending:
         folder = ending.enter_context(tempfile.TemporaryDirectory())
-        callers: dict[str, Connection] = {}
-        programs = {}
-        for way in random.sample(["under", "without"], 2):
-            address = f"{folder}/{way}"
-            words = [sys.executable, __file__, "--serve", address]
-            words = [sys.executable, "-c", DRIVER, *words] if way == "under" else words
-            programs[way] = subprocess.Popen(words)
-            ending.callback(programs[way].wait)
-            ending.callback(programs[way].terminate)
-            callers[way] = ending.enter_context(connected(address))
-        rays = processes((cluster, programs["under"].pid), apart=f"{folder}/under")
-        ending.callback(lambda: send(rays, signal.SIGCONT))
+        address = f"{folder}/served"
+        words = [sys.executable, "-c", DRIVER, sys.executable, __file__, "--serve", address]
+        driver = subprocess.Popen(words)
+        ending.callback(driver.wait)
+        caller = ending.enter_context(connected(address))
+        here = processes((node,), apart=address)
+        there = processes((head, driver.pid), apart=address)
         for _ in range(rounds):
-            took: dict[str, float] = {}
+            took_s: dict[str, float] = {}
             for way in random.sample(["under", "without"], 2):
-                send(rays, signal.SIGCONT if way == "under" else signal.SIGSTOP)
+                send([*here, *there], signal.SIGCONT if way == "under" else signal.SIGSTOP)
                 time.sleep(SETTLE_S)
-                before_s, start_s = spent_s(rays), time.perf_counter()
-                callers[way].send(True)
-                took[way], others = callers[way].recv()
+                before, start_s = (spent_s(here), spent_s(there)), time.perf_counter()
+                caller.send(True)
+                took_s[way] = caller.recv()
                 if way == "under":
                     passed_s = time.perf_counter() - start_s
-                    after_s = spent_s(rays)
-                    cores.append(
-                        {n: (s - before_s.get(n, s)) / passed_s for n, s in after_s.items()}
-                    )
-                    counted += [] if others is None else [others]
-            ratios.append(math.log(took["under"] / took["without"]))
-        send(rays, signal.SIGCONT)
-        for caller in callers.values():
-            caller.send(False)
-    return math.exp(statistics.median(ratios)), cores, counted
+                    after = spent_s(here), spent_s(there)
+                    since = [_since(*pair, passed_s) for pair in zip(before, after, strict=True)]
+                    cores.append((since[0], since[1]))
+            ratios.append(took_s["under"] / took_s["without"])
+        send([*here, *there], signal.SIGCONT)
+        caller.send(False)
+    return statistics.median(ratios), cores
+
+
+def _since(before: Cores, after: Cores, passed_s: float) -> Cores:
+    return {name: (after[name] - before.get(name, 0.0)) / passed_s for name in after}
 
 
 def connected(address: str) -> Connection:
     """To the process that serves there, once it does."""
-    ends_s = time.monotonic() + STARTED_S
+    ends_s = time.monotonic() + ANSWER_S
     while True:
         try:
             return Client(address)
@@ -170,9 +170,9 @@ def send(to: Sequence[psutil.Process], what: signal.Signals) -> None:
             each.send_signal(what)
 
 
-def spent_s(of: Sequence[psutil.Process]) -> dict[str, float]:
-    """Processor time that programs have had, to the nanosecond of Linux's scheduler."""
-    total_s: dict[str, float] = {}
+def spent_s(of: Sequence[psutil.Process]) -> Cores:
+    """Seconds of processor time that programs have had, to the nanosecond of Linux's scheduler."""
+    total_s: Cores = {}
     for each in of:
         for file in Path(f"/proc/{each.pid}/task").glob("*/schedstat"):
             with suppress(OSError, psutil.Error):  # a thread that has ended
@@ -182,9 +182,10 @@ def spent_s(of: Sequence[psutil.Process]) -> dict[str, float]:
 
 
 def program(of: psutil.Process) -> str:
-    """What a process is: `raylet`, `agent.py`, `-c`."""
+    """What a process is: `raylet`, `agent.py`, `ray::run`."""
     words = of.cmdline()
-    return Path(words[1] if "python" in words[0] and words[1:] else words[0]).name
+    scripts = [Path(word).name for word in words if word.endswith(".py")]
+    return scripts[0] if scripts else Path(words[0].split()[0]).name
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.analysis.ranking import contests_of
+from bench.collector import resting
 from bench.files import write, writing
 from bench.obstacles import installed
 from bench.records.stored import Stored
@@ -33,6 +34,7 @@ th, td {{ padding: .3rem .8rem; text-align: left; border-bottom: 1px solid #8888
 """
 
 
+@resting()
 def write_fleet(
     out: Path, stored: Stored, remarks: Sequence[str], baseline: str | None, seen: Seen
 ) -> FleetReport:
