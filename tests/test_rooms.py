@@ -88,8 +88,8 @@ def test_the_instrument_is_above_what_it_measures() -> None:
 def test_reports_and_analysis_know_nothing_of_running() -> None:
     below = {"cells", "errors", "records", "resnet_impls", "validation", "words"}
     assert graph()["analysis"].keys() <= below
-    below |= {"analysis", "cache", "executables", "files", "identity", "obstacles", "processes"}
-    below |= {"request"}
+    below |= {"analysis", "cache", "collector", "executables", "files", "identity", "obstacles"}
+    below |= {"processes", "request"}
     assert graph()["reports"].keys() <= below
 
 
