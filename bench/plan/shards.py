@@ -13,7 +13,7 @@ part's `run.json`, so that parts which do not fit are found when they are put to
 
 import heapq
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -23,14 +23,16 @@ from bench.collector import resting
 from bench.errors import UsageError
 from bench.obstacles import unsupported
 from bench.parent.outcome import Task
-from bench.parent.schedule import by_contest
+from bench.plan.costs import processes_s
 from bench.plan.estimate import Estimator, Here
 from bench.plan.published import published
 from bench.records.run import Shard
 from bench.request.request import Request
 from bench.words import plural
 
-DIGITS = 3  # of a task's seconds
+DIGITS = 3  # of a process's seconds
+
+Process = tuple[int, int]  # place of a cell in the plan, and replicate: quicker than a Task to find
 
 
 @dataclass(frozen=True)
@@ -50,59 +52,72 @@ def cut(request: Request, cells: Sequence[Cell], of: int) -> list[Part]:
     Raises UsageError where the plan has not so many, or where these would depend on each other.
     """
     replicates = request.replicates or 1
-    seconds = _seconds([(cell, index) for cell in cells for index in range(replicates)])
+    seconds = _seconds(cells, replicates)
     shards, loads_s = _balanced(_units(request, cells, replicates, of), seconds, of)
-    plan, place = _fingerprint(shards), {cell: place for place, cell in enumerate(cells)}
-    total_s = sum(seconds.values()) or 1.0
+    plan = _fingerprint(cells, shards)
+    total_s = sum(map(sum, seconds)) or 1.0
     parts = []
     for number, (own, load_s) in enumerate(zip(shards, loads_s, strict=True), start=1):
-        mine = sorted(dict.fromkeys(cell for cell, _ in own), key=place.__getitem__)
-        whole = len(own) == len(mine) * replicates
-        every = [] if whole else [(cell, index) for cell in mine for index in range(replicates)]
+        mine = sorted({place for place, _ in own})
+        elsewhere: set[Process] = set()
+        if len(own) < len(mine) * replicates:
+            elsewhere = {(place, index) for place in mine for index in range(replicates)} - {*own}
         parts.append(
             Part(
                 shard=Shard(number=number, of=of, plan=plan),
-                cells=tuple(mine),
-                elsewhere=frozenset(every).difference(own if every else ()),
+                cells=tuple(cells[place] for place in mine),
+                elsewhere=frozenset((cells[place], index) for place, index in elsewhere),
                 share=load_s / total_s,
             )
         )
     return parts
 
 
-def _units(request: Request, cells: Sequence[Cell], replicates: int, of: int) -> list[list[Task]]:
+def _units(
+    request: Request, cells: Sequence[Cell], replicates: int, of: int
+) -> list[list[Process]]:
     """What stays together: contests, or replicates of them where shards outnumber contests."""
-    contests = by_contest([(cell, 0) for cell in cells])
-    units = [[(cell, i) for cell, _ in group for i in range(replicates)] for group in contests]
-    if of <= len(units):
-        return units
-    has = f"the plan has {plural(len(units), 'contest')}"
+    contests: dict[tuple[Any, ...], list[int]] = {}  # as `by_contest` has them
+    for place, cell in enumerate(cells):
+        contests.setdefault(cell.beside, []).append(place)
+    indices = range(replicates)
+    if of <= len(contests):
+        return [[(p, index) for p in places for index in indices] for places in contests.values()]
+    has = f"the plan has {plural(len(contests), 'contest')}"
+    units = [[(p, index) for p in places] for index in indices for places in contests.values()]
+    most = len(contests)
     if request.precision_target:
         why = "--precision-target adds processes by all of a contest, which stays in one shard"
     elif any(cell.batch_size == LARGEST for cell in cells):
         why = "--batch-size max is found once for each contest, which stays in one shard"
+    elif of <= len(units):
+        return units
     else:
-        units = by_contest([(cell, i) for cell in cells for i in range(replicates)])
-        if of <= len(units):
-            return units
+        most = len(units)
         has += f" of {plural(replicates, 'process')} per cell"
         why = "the contenders of a contest stay side by side"
-    raise UsageError(f"--shard I/{of}: {has}, and {why}; give {len(units)} shards at most")
+    raise UsageError(f"--shard I/{of}: {has}, and {why}; give {most} shards at most")
 
 
-def _seconds(tasks: Sequence[Task]) -> dict[Task, float]:
-    """Seconds of each task on the machines of the published runs; 0.0 of one without a process."""
-    costs = Estimator(Here("", {}), (), published()).seconds(tasks, processors=1)
-    idle = {cell for cell in dict.fromkeys(cell for cell, _ in tasks) if unsupported(cell)}
-    whole_s = {id(found): sum(found.values()) for found in costs.values() if found}
-    known = [whole_s[id(found)] for task, found in costs.items() if found and task[0] not in idle]
-    usual_s = sum(known) / len(known) if known else 1.0
-    rounded = {key: _rounded(seconds) for key, seconds in whole_s.items()}
-    usual = _rounded(usual_s)
-    return {
-        task: 0.0 if task[0] in idle else rounded.get(id(found), usual)
-        for task, found in costs.items()
-    }
+def _seconds(cells: Sequence[Cell], replicates: int) -> list[list[float]]:
+    """Seconds of each process of each cell on the machines of the published runs; 0.0 of one
+    without a process.
+    """
+    known = Estimator(Here("", {}), (), published())
+    found: list[tuple[float, float] | None] = []  # of the first replicate, and of a later one
+    for cell in cells:
+        costs = None if unsupported(cell) else known.costs(cell)
+        first, later = processes_s(cell, costs, processors=1) if costs else ({}, {})
+        found.append((sum(first.values()), sum(later.values())) if costs else None)
+    every = [both[index > 0] for both in found if both for index in range(replicates)]
+    usual = [_rounded(sum(every) / len(every) if every else 1.0)] * replicates
+    rounded = []
+    for cell, both in zip(cells, found, strict=True):
+        if both:
+            rounded.append([_rounded(both[0]), *[_rounded(both[1])] * (replicates - 1)])
+        else:
+            rounded.append([0.0] * replicates if unsupported(cell) else usual)
+    return rounded
 
 
 def _rounded(seconds: float) -> float:
@@ -110,37 +125,32 @@ def _rounded(seconds: float) -> float:
 
 
 def _balanced(
-    units: Sequence[list[Task]], seconds: Mapping[Task, float], of: int
-) -> tuple[list[list[Task]], list[float]]:
-    """The tasks of each shard, and their seconds: the longest unit first, each to the shard with
-    the least so far.
+    units: Sequence[list[Process]], seconds: Sequence[Sequence[float]], of: int
+) -> tuple[list[list[Process]], list[float]]:
+    """The processes of each shard, and their seconds: the longest unit first, each to the shard
+    with the least so far.
     """
-    shards: list[list[Task]] = [[] for _ in range(of)]
-    loads = [(0.0, 0, number) for number in range(of)]  # seconds, then tasks: none stays empty
-    weighed = [(_sum(unit, seconds), unit) for unit in units]
+    shards: list[list[Process]] = [[] for _ in range(of)]
+    loads = [(0.0, 0, number) for number in range(of)]  # seconds, then processes: none stays empty
+    # sorted: a sum depends on its order
+    weighed = [(sum(sorted(seconds[p][index] for p, index in unit)), unit) for unit in units]
     for unit_s, unit in sorted(weighed, key=lambda each: -each[0]):
-        load_s, tasks, number = loads[0]
+        load_s, count, number = loads[0]
         shards[number] += unit
-        heapq.heapreplace(loads, (load_s + unit_s, tasks + len(unit), number))
+        heapq.heapreplace(loads, (load_s + unit_s, count + len(unit), number))
     by_number = sorted((number, load_s) for load_s, _, number in loads)
     return shards, [load_s for _, load_s in by_number]
 
 
-def _sum(tasks: Collection[Task], seconds: Mapping[Task, float]) -> float:
-    return sum(sorted(seconds[task] for task in tasks))  # sorted: a sum depends on its order
-
-
-def _fingerprint(shards: Sequence[Sequence[Task]]) -> str:
-    """Of all tasks of all shards. Files count by their names, since machines have them anywhere."""
+def _fingerprint(cells: Sequence[Cell], shards: Sequence[Sequence[Process]]) -> str:
+    """Of all processes of all shards. Files count by their names, since machines have them
+    anywhere.
+    """
     contests: dict[tuple[Any, ...], str] = {}
-    names = {
-        cell: f"{cell.label} {contests.get(cell.contest) or _label(cell, contests)}"
-        for cell in dict.fromkeys(cell for tasks in shards for cell, _ in tasks)
-    }
-    named = [sorted((names[cell], index) for cell, index in tasks) for tasks in shards]
+    names = []
+    for cell in cells:
+        contest = cell.contest
+        label = contests.get(contest) or contests.setdefault(contest, cell.contest_label)
+        names.append(f"{cell.label} {label}")  # as `Cell.name` has it
+    named = [sorted((names[place], index) for place, index in own) for own in shards]
     return sha256(json.dumps(named).encode()).hexdigest()
-
-
-def _label(cell: Cell, known: dict[tuple[Any, ...], str]) -> str:
-    """That of its contest, to be `known` for its other cells."""
-    return known.setdefault(cell.contest, cell.contest_label)
