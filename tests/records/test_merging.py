@@ -126,8 +126,8 @@ def test_certificates_of_several_runs_are_all_told() -> None:
     rows = timed([1.0]), timed([1.0], run_id="second", **proved)
     text = report_md(*rows, runs=[run(), run(run_id="second")])
     certificates = text.split("## Certificates")[1].split("\n## ")[0]
-    assert "| torch_module eager resnet14 cpu fp32 adam | not certified |" in certificates
-    assert "| torch_module eager resnet14 cpu fp32 adam | passed |" in certificates
+    assert "| PyTorch eager resnet14 cpu fp32 adam | not certified |" in certificates
+    assert "| PyTorch eager resnet14 cpu fp32 adam | passed |" in certificates
 
 
 def test_a_cell_that_is_certified_in_one_run_alone_is_so_in_part() -> None:
