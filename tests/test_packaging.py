@@ -24,7 +24,8 @@ from resnet_impls.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bench", "resnet_impls")
-OFFERED = ("amdsmi",)  # what comes with a driver, and is asked only where it is there
+# What comes with a driver, or needs a GPU, and is asked only where it is there
+OFFERED = ("amdsmi", "torch_tensorrt")
 FILES = ("pytest_resnet_bench.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "docs/package.md")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 FAKE = "--no-certify --profile smoke --workload train --optimizer sgd --impl fake.py"

@@ -186,7 +186,7 @@ def test_a_run_shows_the_speed_with_input_beside_that_without(
         assert row.block_own_cores
     report = (tmp_path / "run" / "report.md").read_text()
     section = report.partition("\n## Input\n")[2].partition("\n## ")[0]
-    assert "| fake_implementation eager + torch input |" in section
+    assert "| fake_implementation.py eager + torch input |" in section
     with (tmp_path / "run" / "summary.csv").open() as file:
         assert {row["input"] for row in csv.DictReader(file)} == {"", "numpy", "torch"}
 

@@ -113,7 +113,7 @@ def test_a_leak_is_found_reported_and_told(
     [row] = read(tmp_path / "run")
     assert row.host_leak_kib_per_step == pytest.approx(1024, rel=0.2)
     report = (tmp_path / "run" / "report.md").read_text()
-    assert "**Kept memory with every step**: leaks eager (1 of 1 process; host 1,0" in report
+    assert "**Kept memory with every step**: leaks.py eager (1 of 1 process; host 1,0" in report
     assert "1 of 1 leaking" in finished.stdout
 
 
