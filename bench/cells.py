@@ -11,9 +11,9 @@ from bench.executables import LEARNING_RATES, Executable, Training, implementati
 from bench.words import plural
 from resnet_impls.catalogue import CATALOGUE
 
-Workload = Literal["train", "infer", "infer-streams", "train+input", "train-to"]
+Workload = Literal["train", "infer", "infer-streams", "train+input", "train-to", "train-dp"]
 WORKLOADS: tuple[str, ...] = get_args(Workload)
-TRAINING = ("train", "train+input", "train-to")
+TRAINING = ("train", "train+input", "train-to", "train-dp")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "synthetic")
 BUILT_IN = ("digits", "synthetic")  # datasets that need no file
 LARGEST = 0  # the batch size of a cell whose largest one is still to be found
@@ -54,6 +54,8 @@ class Cell:
     schedule: str | None = None  # how the rate changes while training; None: as the recipe says
     weight_decay: float | None = None  # of kernels while training; None: none
     label_smoothing: float | None = None  # part of the target that all classes share; None: none
+    world_size: int | None = None  # ranks of train-dp, each of which trains on a part of each batch
+    batch_norm: str | None = None  # of train-dp, one of BATCH_NORMS
 
     def __hash__(self) -> int:
         return self._hash
@@ -106,11 +108,12 @@ class Cell:
     @property
     def beside(self) -> tuple[Any, ...]:
         """What cells must share to be measured side by side: that of a contest, where training that
-        is fed by a pipeline counts as training that is not, and inference by many streams as that
-        by few, for the ratio of the two.
+        is fed by a pipeline counts as training that is not, inference by many streams as that by
+        few, and training by many ranks as that by few, on batches of any size, for their ratios.
         """
         workload = "train" if self.workload == "train+input" else self.workload
-        return workload, *_BESIDE(self)
+        size = LARGEST if self.world_size else self.batch_size
+        return workload, size, *_BESIDE(self)
 
     def contest_without(self, *names: str) -> tuple[Any, ...]:
         """`contest` but for the fields `names`, which cells may then differ in too."""
@@ -127,6 +130,13 @@ class Cell:
 
     def contest_words_without(self, *names: str) -> list[str]:
         """The same, one text for each field that says something."""
+        return [text for name, text in self._words().items() if name not in names]
+
+    def contest_words(self, *names: str) -> list[str]:
+        """What the fields `names` say, in the order of a label."""
+        return [text for name, text in self._words().items() if name in names]
+
+    def _words(self) -> dict[str, str]:
         aim = f"target {self.target_accuracy} tested every {self.evaluate_every} of"
         words = {
             "workload": self.workload,
@@ -135,6 +145,8 @@ class Cell:
             "threads": self.threads and plural(self.threads, "thread"),
             "precision": self.precision,
             "batch_size": f"batch {self.batch_size}",
+            "world_size": self.world_size and plural(self.world_size, "rank"),
+            "batch_norm": self.batch_norm and f"{self.batch_norm} batch norm",
             "streams": self.streams and plural(self.streams, "stream"),
             "optimizer": self.optimizer,
             "weight_decay": self.weight_decay is not None and f"decay {self.weight_decay:g}",
@@ -148,7 +160,7 @@ class Cell:
             "steps": f"{self.steps} steps",
             "seed": self.seed and f"seed {self.seed}",
         }
-        return [str(text) for name, text in words.items() if text and name not in names]
+        return {name: str(text) for name, text in words.items() if text}
 
     @property
     def name(self) -> str:
@@ -174,6 +186,8 @@ class Cell:
             schedule=self.schedule,
             weight_decay=self.weight_decay,
             label_smoothing=self.label_smoothing,
+            world_size=self.world_size,
+            batch_norm=self.batch_norm,
         )
 
     @property
@@ -206,5 +220,5 @@ CONTEST = tuple(field.name for field in fields(Cell) if field.name not in CONTEN
 _FIELDS: Callable[[Cell], tuple[Any, ...]] = attrgetter(*(field.name for field in fields(Cell)))
 _CONTEST: Callable[[Cell], tuple[Any, ...]] = attrgetter(*CONTEST)
 _BESIDE: Callable[[Cell], tuple[Any, ...]] = attrgetter(
-    *(name for name in CONTEST if name not in ("workload", "streams"))
+    *(name for name in CONTEST if name not in ("workload", "batch_size", "streams", "world_size"))
 )

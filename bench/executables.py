@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.errors import UsageError, check_text, unknown
-from resnet_impls.catalogue import CATALOGUE, TRAINED, Backend, Implementation
+from bench.words import plural
+from resnet_impls.catalogue import CATALOGUE, TRAINED, Backend, Implementation, Parallel
 from resnet_impls.devices import DEVICES as KINDS
 
 DEVICES = tuple(KINDS)
@@ -18,6 +19,7 @@ MODES = (
 OPTIMIZERS = ("adam", "sgd", "adamw")
 RECIPES = ("constant", "article", "augmented")
 SCHEDULES = ("constant", "cosine", "one-cycle")
+BATCH_NORMS = ("synchronised", "per-replica")  # of data-parallel training
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.05, "adamw": 1e-3}
 WEIGHT_DECAYS = {"sgd": None, "adamw": 0.01}  # of optimizers that have one -> where none is named
 
@@ -31,6 +33,7 @@ class Training:
     schedule: str | None = None
     weight_decay: float | None = None
     label_smoothing: float | None = None
+    shards: int | None = None  # parts of a batch that have batch norms of their own; None: one
 
     @property
     def label(self) -> str:
@@ -40,6 +43,7 @@ class Training:
             self.weight_decay is not None and f"decay {self.weight_decay:g}",
             self.schedule,
             self.label_smoothing is not None and f"smoothing {self.label_smoothing:g}",
+            self.shards and plural(self.shards, "shard"),
         )
         return " ".join(word for word in words if word)
 
@@ -59,6 +63,8 @@ class Executable:
     schedule: str | None = None  # how the rate changes; None: as the recipe says
     weight_decay: float | None = None  # of kernels; None: none
     label_smoothing: float | None = None  # part of the target that all classes share; None: none
+    world_size: int | None = None  # ranks that train on a part of each batch; None: not so trained
+    batch_norm: str | None = None  # of such ranks, one of BATCH_NORMS
 
     @property
     def label(self) -> str:
@@ -72,8 +78,11 @@ class Executable:
 
     @property
     def trained(self) -> str:
-        """`adam`, or `infer` of what only infers."""
-        return self.training.label if self.optimizer else "infer"
+        """`adam`, or `infer` of what only infers; `adam 2 ranks synchronised`."""
+        if not self.optimizer:
+            return "infer"
+        ranks = (plural(self.world_size, "rank"), self.batch_norm) if self.world_size else ()
+        return " ".join(map(str, (self.training.label, *ranks)))
 
     @property
     def training(self) -> Training:
@@ -84,6 +93,7 @@ class Executable:
             self.schedule,
             self.weight_decay,
             self.label_smoothing,
+            self.world_size if self.batch_norm == "per-replica" else None,
         )
 
 
@@ -130,13 +140,20 @@ def implementation(name: str) -> Implementation:
         path = path.absolute()  # and no link followed: it keeps the name that it was given
         check_text(str(path))
         anyway = ("fp16",)  # whose author may know better
-        own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, anyway)
+        parallel = Parallel(str(path), MODES, BATCH_NORMS)
+        own = Backend(path.stem, (), MODES, PRECISIONS, DEVICES, anyway, parallel=parallel)
         workloads = (*TRAINED, "infer-streams")
         return Implementation(path.stem, path.stem, (own,), str(path), workloads=workloads)
     raise UsageError(
         unknown("implementation", name, CATALOGUE) + ", or the path of a Python file that ends "
         "with a class Implementation"
     )
+
+
+def module(of: Contender, world_size: int | None) -> str:
+    """The module that computes it, which is another one where ranks train data-parallel."""
+    parallel = backend(of).parallel if world_size else None
+    return (parallel or implementation(of.implementation)).module
 
 
 def backend(of: Contender) -> Backend:

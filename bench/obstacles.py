@@ -38,7 +38,8 @@ def _asked(of: Cell | Executable) -> tuple[Any, ...]:
     """What decides, as `_unsupported` takes it."""
     workload, streams = (of.workload, of.streams) if isinstance(of, Cell) else (None, None)
     executable = of.model, of.device, of.precision, of.mode
-    return of.implementation, of.backend, workload, streams is not None, *executable
+    ranks = of.world_size is not None, of.batch_norm
+    return of.implementation, of.backend, workload, streams is not None, *ranks, *executable
 
 
 @cache  # a plan asks it of each of its cells, most of which differ in other things
@@ -47,6 +48,8 @@ def _unsupported(
     backend: str,
     workload: str | None,
     by_streams: bool,
+    by_ranks: bool,
+    batch_norm: str | None,
     model: str,
     device: str,
     precision: str,
@@ -54,7 +57,7 @@ def _unsupported(
 ) -> str | None:
     row, engine = implementation(name), _engine(name, backend)
     for what, given, allowed in (
-        *([("workload", workload, row.workloads)] if workload else []),
+        *([("workload", workload, row.workloads_on(engine))] if workload else []),
         ("model", model, row.models),
         ("device", device, engine.devices),
         ("precision", precision, engine.precisions),
@@ -64,6 +67,15 @@ def _unsupported(
             return f"{row.name} on {engine.name} has no {what} {given}, only {', '.join(allowed)}"
     if by_streams and device != "cpu":
         return "infer-streams runs on CPUs alone: it divides their cores among its streams"
+    if by_ranks and engine.parallel:
+        for what, given, allowed in (
+            ("mode", mode, engine.parallel.modes),
+            ("batch norm", str(batch_norm), engine.parallel.batch_norms),
+        ):
+            if given not in allowed:
+                return f"train-dp of {row.name} has no {what} {given}, only {', '.join(allowed)}"
+        if device == "mps":
+            return "train-dp needs several devices, and a Mac has one GPU"
     for given in (precision, mode):
         if given in lacking(engine, device):
             return KINDS[device].lacks[given]

@@ -10,6 +10,15 @@ from resnet_impls.devices import having
 
 
 @dataclass(frozen=True)
+class Parallel:
+    """How an engine trains data-parallel: the module that does, and what it has of the engine's."""
+
+    module: str
+    modes: tuple[str, ...]
+    batch_norms: tuple[str, ...] = ("synchronised", "per-replica")
+
+
+@dataclass(frozen=True)
 class Backend:
     """One engine that an implementation runs on, and what it can be asked for there.
 
@@ -30,6 +39,7 @@ class Backend:
     devices: tuple[str, ...] = ("cpu", "cuda")
     anyway: tuple[str, ...] = ()
     exact: str = "fp64"  # the most exact precision that it computes in: it proves the semantics
+    parallel: Parallel | None = None
 
 
 TRAINED = ("train", "infer", "train+input", "train-to")
@@ -49,6 +59,10 @@ class Implementation:
     opt_in: bool = False  # runs where it is named; `all` leaves it out
     title: str = ""  # what people call it, where that is not the framework's name
 
+    def workloads_on(self, backend: Backend) -> tuple[str, ...]:
+        """What it can be asked for on one of its backends."""
+        return (*self.workloads, *(["train-dp"] if backend.parallel else []))
+
     @property
     def known_as(self) -> str:
         """`Keras functional`: what people call it, and no other row of the catalogue."""
@@ -61,6 +75,9 @@ _KERAS = (
     Backend("jax", ("keras", "jax"), ("compiled", "eager"), devices=_JAX),
     Backend("torch", ("keras", "torch"), ("eager", "compiled"), devices=_PYTORCH),
 )
+_KERAS_PARALLEL = {
+    "jax": Parallel("resnet_impls.keras_parallel", ("compiled",), ("synchronised",)),
+}
 _TORCH_MODES = (
     *("eager", "compiled", "reduce-overhead", "max-autotune"),
     *("cuda-graph", "cuda-graph-compiled"),
@@ -72,7 +89,13 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "torch_module",
             "PyTorch",
-            (Backend("torch", ("torch",), _TORCH_MODES, devices=_PYTORCH),),
+            (
+                Backend(
+                    *("torch", ("torch",), _TORCH_MODES),
+                    devices=_PYTORCH,
+                    parallel=Parallel("resnet_impls.torch_parallel", ("eager",)),
+                ),
+            ),
             "resnet_impls.torch_module",
             workloads=(*TRAINED, "infer-streams"),
         ),
@@ -87,7 +110,13 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "tensorflow_module",
             "TensorFlow",
-            (Backend("tensorflow", ("tensorflow",), ("graph", "compiled"), devices=_TENSORFLOW),),
+            (
+                Backend(
+                    *("tensorflow", ("tensorflow",), ("graph", "compiled")),
+                    devices=_TENSORFLOW,
+                    parallel=Parallel("resnet_impls.tensorflow_parallel", ("graph",)),
+                ),
+            ),
             "resnet_impls.tensorflow_module",
         ),
         Implementation(
@@ -95,10 +124,9 @@ CATALOGUE: dict[str, Implementation] = {
             "Flax",
             (
                 Backend(
-                    "jax",
-                    ("flax", "optax", "jax"),
-                    ("compiled", "cuda-graph-compiled"),
+                    *("jax", ("flax", "optax", "jax"), ("compiled", "cuda-graph-compiled")),
                     devices=_JAX,
+                    parallel=Parallel("resnet_impls.flax_parallel", ("compiled",)),
                 ),
             ),
             "resnet_impls.flax_nnx",
@@ -114,7 +142,7 @@ CATALOGUE: dict[str, Implementation] = {
         Implementation(
             "keras_functional",
             "Keras",
-            _KERAS,
+            tuple(replace(b, parallel=_KERAS_PARALLEL.get(b.name)) for b in _KERAS),
             "resnet_impls.keras_functional",
             title="Keras functional",
         ),

@@ -32,6 +32,10 @@ class Options(TypedDict, total=False):
     # (steps,) float64: that of each step, the last of them for all steps after it. What does not
     # take them has its learning rate set before each step.
     learning_rates: np.ndarray
+    # Of data-parallel training: how many ranks train on equal parts of each batch, in order, and
+    # whether batch norms are synchronised over them, or per-replica
+    world_size: int
+    batch_norm: str
 
 
 class Implementation(Protocol):
@@ -60,6 +64,9 @@ class Implementation(Protocol):
     # `streams(self, count: int) -> list[Implementation]` is optional: the same network for each of
     # so many threads, which place their own batches and call `infer` at once, on one device whose
     # processors are divided among them.
+
+    # `train_alone(self, steps: int) -> None` is optional, of data-parallel training: the same steps
+    # with nothing to exchange, of a network that each rank has to itself; what it learns is lost.
 
     # `program_mib(self) -> float | None` is optional: the memory on the device in MiB that a step
     # needs at once, by the analysis of the program that was compiled or captured for it.

@@ -30,6 +30,7 @@ class Device:
     jax: str | None = None  # JAX's platform
     tensorflow: str | None = None  # TensorFlow's type
     onnxruntime: str | None = None  # ONNX Runtime's execution provider
+    collectives: str | None = None  # PyTorch's library by which ranks sum up what they have
     float64: bool = True  # else float32 proves the semantics, as it does for engines
     lacks: Mapping[str, str] = field(default_factory=dict)  # mode or precision -> why
 
@@ -43,6 +44,7 @@ DEVICES: dict[str, Device] = {
             jax="cpu",
             tensorflow="CPU",
             onnxruntime="CPUExecutionProvider",
+            collectives="gloo",
             lacks=_lacking(
                 "a CPU",
                 _LAUNCHES,
@@ -57,6 +59,7 @@ DEVICES: dict[str, Device] = {
             jax="cuda",
             tensorflow="GPU",
             onnxruntime="CUDAExecutionProvider",
+            collectives="nccl",
         ),
         Device(  # AMD: PyTorch has its GPUs under the name of NVIDIA's
             "rocm",
@@ -64,6 +67,7 @@ DEVICES: dict[str, Device] = {
             jax="rocm",
             tensorflow="GPU",
             onnxruntime="MIGraphXExecutionProvider",
+            collectives="nccl",  # which RCCL goes by there
             lacks=_lacking("an AMD GPU", _TF32),
         ),
         Device(  # Apple
@@ -75,6 +79,7 @@ DEVICES: dict[str, Device] = {
         Device(  # Intel
             "xpu",
             torch="xpu",
+            collectives="xccl",
             lacks=_lacking("Intel's GPU", _LAUNCHES, _TF32),
         ),
     )

@@ -10,7 +10,7 @@ gradient of the loss with respect to `x`, and has its shape.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -218,6 +218,11 @@ class Pass:
         return x @ kernel + bias, backward
 
 
+def mean(of: Sequence[Weights], names: Iterable[str]) -> Weights:
+    """The mean of each of the tensors `names`."""
+    return {name: np.mean([each[name] for each in of], axis=0) for name in names}
+
+
 class Reference:
     """Trains `architecture` from a float64 copy of `weights`."""
 
@@ -230,7 +235,10 @@ class Reference:
         learning_rate: float,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
+        shards: int = 1,
     ) -> None:
+        """`shards`: into how many equal parts a batch is cut, each with batch norms of its own."""
+        self.shards = shards
         self.architecture, self.learning_rate = architecture, learning_rate
         self.weight_decay, self.label_smoothing = weight_decay, label_smoothing
         self.decoupled = optimizer == "adamw"
@@ -247,13 +255,22 @@ class Reference:
     def gradients(self, images: Array, labels: Array) -> tuple[float, Weights, Weights, float]:
         """What a step sees, without taking it: (B, H, W, 3), integers (B,) -> loss, gradients,
         running statistics that include this batch, and its margin.
+
+        Of shards, loss, gradients and running statistics are the mean of theirs.
         """
-        batch = Pass(self.architecture, self.weights, training=True)
-        logits, backward = batch.network(images.astype(np.float64))
-        loss, dlogits = softmax_cross_entropy(logits, labels, self.label_smoothing)
-        backward(dlogits)
-        gradients = {name: batch.gradients[name] for name in self.architecture.parameters}
-        return loss, gradients, batch.statistics, batch.margin
+        passes, losses = [], []
+        for part, answers in zip(
+            *(np.split(x, self.shards) for x in (images, labels)), strict=True
+        ):
+            batch = Pass(self.architecture, self.weights, training=True)
+            logits, backward = batch.network(part.astype(np.float64))
+            loss, dlogits = softmax_cross_entropy(logits, answers, self.label_smoothing)
+            backward(dlogits)
+            passes.append(batch)
+            losses.append(loss)
+        gradients = mean([batch.gradients for batch in passes], self.architecture.parameters)
+        statistics = mean([batch.statistics for batch in passes], passes[0].statistics)
+        return float(np.mean(losses)), gradients, statistics, min(batch.margin for batch in passes)
 
     def train_step(self, images: Array, labels: Array) -> float:
         """(B, H, W, 3), integers (B,) -> loss before the update of `weights`."""

@@ -6,7 +6,7 @@ Images are (B, H, W, C): on a GPU, Grappler and XLA choose the layout themselves
 "SAME" pads rows and columns at their end only, PyTorch at both ends. So `pad` comes first there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, cycle, islice, repeat
 
 import numpy as np
@@ -19,6 +19,7 @@ from resnet_impls.weights import Weights
 
 LOSS_SCALE = 2.0**10  # of fp16, and static: an overflow is no step left out but a loss of nan
 Variables = Mapping[str, Variable]  # by canonical name; layouts are the same
+Norm = Callable[[Tensor, str, Variables, bool], Tensor]  # `batch_norm`, or another
 
 
 def pad(x: Tensor, width: int) -> Tensor:
@@ -47,21 +48,21 @@ def batch_norm(x: Tensor, name: str, variables: Variables, training: bool) -> Te
     return tf.nn.batch_normalization(x, mean, variance, bias, scale, BATCH_NORM_EPSILON)
 
 
-def conv_bn(x: Tensor, conv: Conv, variables: Variables, training: bool) -> Tensor:
+def conv_bn(x: Tensor, conv: Conv, variables: Variables, training: bool, norm: Norm) -> Tensor:
     """A convolution and its batch norm: (B, H, W, C) -> (B, H', W', C')."""
     padding = "SAME"  # at stride 1 it pads both ends, and takes a CPU less time than `pad`
     if conv.stride > 1 and conv.padding:
         x, padding = pad(x, conv.padding), "VALID"
     kernel = tf.cast(variables[f"{conv.name}.kernel"], x.dtype)
     x = tf.nn.conv2d(x, kernel, conv.stride, padding)
-    return batch_norm(x, conv.norm, variables, training)
+    return norm(x, conv.norm, variables, training)
 
 
-def Block(x: Tensor, block: BlockPlan, variables: Variables, training: bool) -> Tensor:
+def Block(x: Tensor, block: BlockPlan, variables: Variables, training: bool, norm: Norm) -> Tensor:
     """`relu(residual(x) + shortcut(x))`."""
-    shortcut = conv_bn(x, block.shortcut, variables, training) if block.shortcut else x
+    shortcut = conv_bn(x, block.shortcut, variables, training, norm) if block.shortcut else x
     for conv in block.residual:
-        x = conv_bn(x, conv, variables, training)
+        x = conv_bn(x, conv, variables, training, norm)
         if conv is not block.residual[-1]:
             x = tf.nn.relu(x)
     return tf.nn.relu(x + shortcut)
@@ -70,23 +71,26 @@ def Block(x: Tensor, block: BlockPlan, variables: Variables, training: bool) -> 
 class ResNet(tf.Module):
     """Stem, stages, global average pool, dense head: (B, H, W, 3) -> logits (B, classes)."""
 
-    def __init__(self, architecture: Architecture, weights: Weights) -> None:
+    def __init__(
+        self, architecture: Architecture, weights: Weights, norm: Norm = batch_norm
+    ) -> None:
         super().__init__()
-        self.architecture = architecture
+        self.architecture, self.norm = architecture, norm
         self.tensors = {
             name: Variable(value, trainable=name in architecture.parameters, name=name)
             for name, value in weights.items()
         }
 
     def __call__(self, x: Tensor, training: bool) -> Tensor:
-        x = tf.nn.relu(conv_bn(x, self.architecture.stem, self.tensors, training))
+        given = (self.tensors, training, self.norm)
+        x = tf.nn.relu(conv_bn(x, self.architecture.stem, *given))
         if (
             self.architecture.max_pool
         ):  # after the ReLU no value is below 0, so zeros change no maximum
             x = tf.nn.max_pool2d(pad(x, 1), 3, 2, "VALID")
         for blocks in self.architecture.stages:
             for block in blocks:
-                x = Block(x, block, self.tensors, training)
+                x = Block(x, block, *given)
         kernel, bias = self.tensors["head.kernel"], self.tensors["head.bias"]
         x = tf.reduce_mean(tf.cast(x, kernel.dtype), [1, 2])  # (B, C)
         return tf.matmul(x, kernel) + bias

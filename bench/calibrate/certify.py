@@ -17,7 +17,8 @@ from bench import cache, processes
 from bench.calibrate.dependencies import Sources, fingerprint, module_file, sources, versions
 from bench.cells import Cell
 from bench.errors import UsageError
-from bench.executables import Executable, backend, exact_precision, implementation
+from bench.executables import Executable, backend, exact_precision
+from bench.executables import module as module_of
 from bench.identity.certificate import Certificate, Half
 from bench.machine.facts import this_machine
 from bench.obstacles import obstacle
@@ -146,7 +147,12 @@ def _problem(executable: Executable) -> Path:
         return known
     with TemporaryFolder() as folder:
         fresh = folder.path / "problem.npz"
-        words = (executable.model, json.dumps(plain(training)), str(fresh))
+        words = (
+            executable.model,
+            str(executable.world_size or 1),
+            json.dumps(plain(training)),
+            str(fresh),
+        )
         if processes.run("bench.identity.problem", *words, variables=SLEEPY):
             what = f"{executable.model} with {training.label}"
             raise UsageError(f"the reference of {what} could not be computed")
@@ -155,13 +161,15 @@ def _problem(executable: Executable) -> Path:
 
 def _problem_entry(executable: Executable) -> str:
     digest = fingerprint(sources([module_file(bench, "identity", "problem")]))
-    posed = (executable.model, executable.training.recipe, *executable.training.label.split())
+    posed = [executable.model, executable.training.recipe, *executable.training.label.split()]
+    if (executable.world_size or 1) > 1:
+        posed.append(f"of-{executable.world_size}")
     return f"problems/{'-'.join(posed)}-{digest[:16]}.npz"
 
 
 def _key(executable: Executable, checks: Sources) -> str:
     """Fingerprint of all that a half depends on; `checks`: the sources of a worker."""
-    module = implementation(executable.implementation).module
+    module = module_of(executable, executable.world_size)
     packages = set(backend(executable).packages)
     if module.endswith(".py"):  # a user's file, which may import any framework and any neighbour
         found: Sources = {}

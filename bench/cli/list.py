@@ -68,7 +68,7 @@ def _offers() -> Iterator[Offer]:
         for backend in row.backends:
             yield Offer(
                 name=row.name + (f"[{backend.name}]" if len(row.backends) > 1 else ""),
-                workloads=row.workloads,
+                workloads=row.workloads_on(backend),
                 modes=backend.modes,
                 precisions=backend.precisions,
                 devices=backend.devices,

@@ -15,7 +15,8 @@ from bench.cli.arguments import (
     training_of,
 )
 from bench.errors import UsageError, check_text
-from bench.request.profiles import EVALUATE_EVERY, PROFILES, STREAMS
+from bench.executables import BATCH_NORMS
+from bench.request.profiles import EVALUATE_EVERY, PROFILES, STREAMS, WORLD_SIZES
 from bench.request.request import Request
 
 MAX_REPLICATES = 30  # processes per cell, where --precision-target asks for more and more
@@ -43,8 +44,8 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=WORKLOADS,
         help="train+input is fed by an input pipeline; train-to trains until --target-accuracy, in "
-        "--steps at most; infer-streams answers several requests at once (default: train infer; of "
-        "what only infers, infer)",
+        "--steps at most; train-dp divides each batch among ranks; infer-streams answers several "
+        "requests at once (default: train infer; of what only infers, infer)",
     )
     add(
         "--batch-size",
@@ -75,6 +76,22 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="requests that infer-streams has under way at once, the CPUs divided among them "
         f"(default: {' '.join(map(str, STREAMS))})",
+    )
+    add(
+        "--world-size",
+        nargs="+",
+        type=positive,
+        metavar="N",
+        help="ranks of train-dp, each of which trains on its part of every batch: on a CPU they "
+        "share its cores, of GPUs each has one "
+        f"(default: {' '.join(map(str, WORLD_SIZES))})",
+    )
+    add(
+        "--batch-norm",
+        nargs="+",
+        choices=BATCH_NORMS,
+        help="whether the batch norms of train-dp are synchronised over the ranks, or each replica "
+        "has its own (default: synchronised)",
     )
     add(
         "--target-accuracy",
@@ -162,7 +179,7 @@ def request_of(options: argparse.Namespace) -> Request:
 
     Raises UsageError for options that contradict each other, or do not go with the workload.
     """
-    for name in ("batch_size", "threads", "input", "streams"):
+    for name in ("batch_size", "threads", "input", "streams", "world_size", "batch_norm"):
         given = [str(each) for each in getattr(options, name) or ()]
         if len(given) > len(set(given)):
             option = f"--{name.replace('_', '-')} {' '.join(given)}"
@@ -192,6 +209,8 @@ def request_of(options: argparse.Namespace) -> Request:
         target_accuracy=options.target_accuracy,
         evaluate_every=options.evaluate_every,
         streams=_tuple(options.streams),
+        world_size=_tuple(options.world_size),
+        batch_norm=_tuple(options.batch_norm) or ("synchronised",),
         certify=options.certify,
         save_weights=options.save_weights,
         replicates=options.replicates,
@@ -241,6 +260,12 @@ def _check_workload_options(options: argparse.Namespace) -> None:
         raise UsageError(
             "--streams is of infer-streams alone: add that to --workload, or leave --streams out"
         )
+    for name in ("world_size", "batch_norm"):
+        if getattr(options, name) and "train-dp" not in workloads:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} is of train-dp alone: add that to --workload, or leave {flag} out"
+            )
     if "train-to" in workloads:
         _check_target(options)
         return

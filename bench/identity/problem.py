@@ -1,7 +1,7 @@
 """The problem of a certificate: weights and batches, and the reference's solution.
 
-`python -m bench.identity.problem MODEL TRAINING FILE` works one out, in a subprocess; TRAINING is
-JSON.
+`python -m bench.identity.problem MODEL RANKS TRAINING FILE` works one out, in a subprocess;
+TRAINING is JSON.
 """
 
 import sys
@@ -15,7 +15,7 @@ from bench.data import recipes
 from bench.executables import LEARNING_RATES, Training
 from bench.validation import parse
 from resnet_impls.architecture import ARCHITECTURES, Architecture, Conv
-from resnet_impls.numpy_reference import Backward, Pass, Reference, softmax_cross_entropy
+from resnet_impls.numpy_reference import Backward, Pass, Reference, mean, softmax_cross_entropy
 from resnet_impls.weights import Weights, initial_weights
 
 STEPS = (1, 5, 20)  # after these the weights are compared
@@ -63,8 +63,9 @@ def small(architecture: Architecture) -> Architecture:
     return replace(architecture, image_size=min(64, architecture.image_size))
 
 
-def pose(architecture: Architecture) -> Problem:
-    """The problem of an architecture: weights that no batch norm leaves trivial, random batches.
+def pose(architecture: Architecture, ranks: int = 1) -> Problem:
+    """The problem of an architecture: weights that no batch norm leaves trivial, random batches,
+    which so many ranks can divide among them, two images or more each.
 
     The first batch is chosen for its margin, the others as they come. A network with too many ReLUs
     for that has weights by which they are `decided`.
@@ -78,9 +79,10 @@ def pose(architecture: Architecture) -> Problem:
         elif leaf in ("bias", "mean"):
             value[:] = stream.normal(0, 0.1, value.shape)
     relus = sum(np.prod(layer.output) for layer in architecture.layers if layer.kind == "relu")
-    size = int(min(RELU_INPUTS // relus, 8))
-    if size < 2:
-        size = DECIDED_BATCH
+    least = 2 * ranks
+    size = int(min(RELU_INPUTS // relus, max(8, least))) // least * least
+    if not size:
+        size = max(DECIDED_BATCH, least)
         decide(architecture, weights, stream)
     shape = (size, architecture.image_size, architecture.image_size, 3)
 
@@ -174,6 +176,7 @@ def solve(problem: Problem, training: Training) -> Solution:
         learning_rate=rates[0],
         weight_decay=training.weight_decay or 0.0,
         label_smoothing=training.label_smoothing or 0.0,
+        shards=training.shards or 1,
     )
     logits = trained.predict(images[0])
     _, gradients, _, _ = trained.gradients(images[0], labels[0])
@@ -182,18 +185,25 @@ def solve(problem: Problem, training: Training) -> Solution:
         losses.append(trained.train_step(images[step % BATCHES], labels[step % BATCHES]))
         if step + 1 in STEPS:
             weights[step + 1] = {name: value.copy() for name, value in trained.weights.items()}
-    rounded = rounding(problem, gradients, training.label_smoothing or 0.0)
+    rounded = rounding(problem, gradients, training)
     return Solution(logits, np.array(losses), gradients, rounded, weights)
 
 
-def rounding(problem: Problem, gradients: Weights, smoothing: float) -> tuple[float, float]:
+def rounding(problem: Problem, gradients: Weights, training: Training) -> tuple[float, float]:
     """The `rounding` of a Solution whose gradients, of the first batch, are these."""
     single = {name: value.astype(np.float32) for name, value in problem.weights.items()}
-    batch = Pass(problem.architecture, single, training=True)
-    logits, backward = batch.network(problem.images[0].astype(np.float32))
-    _, dlogits = softmax_cross_entropy(logits, problem.labels[0], smoothing)
-    backward(dlogits.astype(np.float32))
-    wrong = {n: np.sum((batch.gradients[n] - value) ** 2) for n, value in gradients.items()}
+    shards, smoothing = training.shards or 1, training.label_smoothing or 0.0
+    passes = []
+    for images, labels in zip(
+        *(np.split(of[0], shards) for of in (problem.images, problem.labels)), strict=True
+    ):
+        batch = Pass(problem.architecture, single, training=True)
+        logits, backward = batch.network(images.astype(np.float32))
+        _, dlogits = softmax_cross_entropy(logits, labels, smoothing)
+        backward(dlogits.astype(np.float32))
+        passes.append(batch.gradients)
+    found = mean(passes, gradients)
+    wrong = {n: np.sum((found[n] - value) ** 2) for n, value in gradients.items()}
     right = {n: np.sum(value**2) for n, value in gradients.items()}
     worst = max(wrong[n] / right[n] for n in gradients)
     return float(np.sqrt(sum(wrong.values()) / sum(right.values()))), float(np.sqrt(worst))
@@ -229,8 +239,8 @@ def load(file: Path | BinaryIO, architecture: Architecture) -> tuple[Problem, So
 
 
 def main() -> int:
-    model, training, file = sys.argv[1:]
-    problem = pose(small(ARCHITECTURES[model]))
+    model, ranks, training, file = sys.argv[1:]
+    problem = pose(small(ARCHITECTURES[model]), int(ranks))
     save(Path(file), problem, solve(problem, parse(training, Training)))
     return 0
 

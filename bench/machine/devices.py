@@ -133,9 +133,12 @@ def check(devices: tuple[str, ...]) -> None:
         )
 
 
-def visibility(device: str) -> dict[str, str]:
-    """The environment in which a worker sees the one chip that it is to use, and on a CPU none."""
+def visibility(device: str, count: int = 1) -> dict[str, str]:
+    """The environment in which a worker sees the `count` chips that it is to use, on a CPU none."""
     if device == "cpu":
         return {row.visible: "" for row in DEVICES.values() if row.visible and row.tried}
     name = DEVICES[device].visible
-    return {name: os.environ.get(name, "0").split(",")[0].strip()} if name else {}
+    if name is None:
+        return {}
+    numbers = os.environ.get(name) or ",".join(map(str, range(count)))
+    return {name: ",".join(each.strip() for each in numbers.split(",")[:count])}

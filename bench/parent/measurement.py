@@ -59,6 +59,7 @@ class Measurement:
         self.latency_ms: list[float] = []
         self.machine_state = MachineState()
         self.steady: bool | None = None
+        self.communication_share: float | None = None
         self.request_s: dict[str, float] = {}  # wall seconds of each kind of request, by its name
         self.stopped: set[str] = set()  # kinds of requests during which this process was stopped
         self.left_out = 0  # blocks during which it was
@@ -140,7 +141,9 @@ class Measurement:
         """Whether the times can be true, by the worker's checks and by its suspensions."""
         request = Audit(step_s=self.step_s)
         with self._asking(request):
-            self.faults += self.child.ask(request, self.timeout_s).faults
+            audited = self.child.ask(request, self.timeout_s)
+            self.faults += audited.faults
+            self.communication_share = audited.communication_share
             if fault := self.child.suspension.fault:
                 self.faults.append(fault)
         return self.failure is None
@@ -223,6 +226,7 @@ class Measurement:
             latency_ms=tuple(self.latency_ms),
             machine_state=self.machine_state,
             steady=self.steady,
+            communication_share=self.communication_share,
             request_s=dict(self.request_s),
         )
 

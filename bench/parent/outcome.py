@@ -45,5 +45,6 @@ class Outcome:
     latency_ms: tuple[float, ...] = ()
     machine_state: MachineState = field(default_factory=MachineState)
     steady: bool | None = None
+    communication_share: float | None = None
     # seconds that the parent waited for each kind of request, by its name
     request_s: Mapping[str, float] = field(default_factory=dict)

@@ -36,6 +36,7 @@ PREDICT_COMPILE = 0.15  # of a first step of training, which compiles the backwa
 SIDE_BY_SIDE = 0.65  # of the time one by one, where two networks are built at once
 FORWARD = 1 / 3  # of a training step
 PROBED_S, MOST_PROBED = 0.025, 10  # as `bench.worker.audit` probes
+STRETCH_S, REPEATS = 0.1, 5  # as `bench.worker.communication` does
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ def requests_s(cell: Cell, costs: Costs) -> dict[str, float]:
     tested_s = -(-(images_tested(cell) or 0) // cell.batch_size) * predict_s
     compile_s = PREDICT_COMPILE * max(0.0, costs.first_step_s - step_s) * (cell.mode != "eager")
     probed = min(MOST_PROBED, max(1, round(PROBED_S / step_s)))
+    several = (cell.world_size or 1) > 1
+    exchange_s = 2 * (REPEATS + 1) * max(STRETCH_S, step_s) if several else 0.0
     found = {
         "build": START_S + costs.import_s + costs.build_s,
-        "audit": (4 * probed if training else 4 * probed + 7) * step_s,
+        "audit": (4 * probed if training else 4 * probed + 7) * step_s + exchange_s,
     }
     if cell.target_accuracy is not None:
         steps = min(cell.steps, costs.steps_to_target or cell.steps)

@@ -233,7 +233,10 @@ def assumed(cell: Cell) -> Costs:
 def _basis(cell: Cell, seen: Observed, *, here: bool) -> str:
     if (seen.implementation, seen.mode) != (cell.implementation, cell.mode):
         return "guessed"
-    names = ("model", "precision", "workload", "batch_size", "streams")
+    names = (
+        *("model", "precision", "workload", "batch_size"),
+        *("streams", "world_size", "batch_norm"),
+    )
     if any(getattr(seen, name) != getattr(cell, name) for name in names):
         return "scaled"
     return "measured here" if here else "measured elsewhere"

@@ -29,6 +29,8 @@ class Observed:
     optimizer: str | None = None
     threads: PositiveInt | None = None
     streams: PositiveInt | None = None
+    world_size: PositiveInt | None = None
+    batch_norm: str | None = None
     steps: PositiveInt
     target_accuracy: NotNegative | None = None
     peak_gflop_per_s: Positive | None = None  # of the machine, for this precision and threads
@@ -84,6 +86,8 @@ def _of_cell(cell: Cell, rows: Sequence[Record], run: Run | None) -> Observed:
         optimizer=cell.optimizer,
         threads=cell.threads,
         streams=cell.streams,
+        world_size=cell.world_size,
+        batch_norm=cell.batch_norm,
         steps=cell.steps,
         target_accuracy=cell.target_accuracy,
         peak_gflop_per_s=peak.gflop_per_s if peak else None,
@@ -124,4 +128,5 @@ def latest(found: Iterable[Observed], most: int) -> list[Observed]:
 def cell_key(of: Observed | Cell) -> Mapping[str, object]:
     """What two cells share that take equally long per step."""
     names = ("implementation", "backend", "mode", "model", "precision", "workload", "batch_size")
-    return {name: getattr(of, name) for name in (*names, "device", "threads", "streams")}
+    loads = ("device", "threads", "streams", "world_size", "batch_norm")
+    return {name: getattr(of, name) for name in (*names, *loads)}

@@ -192,15 +192,17 @@ def _contest(
     known = [size for size in sizes if size is not None]
     times_s = [each for cell in cells if (each := seconds[cell]) is not None]
     whole = len(known) == len(cells)
+    # what cells side by side differ in though they are of several contests
+    apart = [n for n in ("batch_size", "world_size", "streams") if _differ(cells, n)]
     return PlannedContest(
-        contest=cells[0].contest_label,
+        contest=cells[0].contest_label_without(*apart),
         processes=sum(len(tasks_of[cell]) for cell in cells),
         seconds=sum(times_s) if times_s else None,
         memory_gib=sum(known) / 1024 if whole else None,
         cohorts=cohorts(known, available_mib) if whole else None,
         cells=tuple(
             PlannedCell(
-                contender=cell.label,
+                contender=", ".join([cell.label, *cell.contest_words(*apart)]),
                 seconds=seconds[cell],
                 step_ms=found.step_s * 1e3 if (found := costs[cell]) else None,
                 memory_mib=found.memory_mib if found else None,
@@ -209,6 +211,10 @@ def _contest(
             for cell in cells
         ),
     )
+
+
+def _differ(cells: Sequence[Cell], name: str) -> bool:
+    return len({getattr(cell, name) for cell in cells}) > 1
 
 
 def _forbidden(cells: Sequence[Cell]) -> list[CannotRun]:

@@ -53,6 +53,8 @@ def _matrix(request: Request, run: Run) -> Table:
         names.append("steps")
     if "infer-streams" in workloads:
         names.append("streams")
+    if "train-dp" in workloads:
+        names += ["world_size", "batch_norm"]
     if "train+input" in workloads:
         names.append("input")
     if "train-to" in workloads:

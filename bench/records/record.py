@@ -53,6 +53,8 @@ class Record:
     target_accuracy: Number | None = None  # fraction of the test images, 0 to 1
     evaluate_every: PositiveInt | None = None
     streams: PositiveInt | None = None  # requests under way at once
+    world_size: PositiveInt | None = None  # ranks, each of which trained on a part of each batch
+    batch_norm: str | None = None  # of such ranks: synchronised or per-replica
     drawn_seed: Count | None = None  # of this process's weights and batches
     replicate: Count
     attempt: Count = 0  # above 0: measured again, since the machine was busy in those before
@@ -98,6 +100,7 @@ class Record:
     throttled: bool | None = None
     power_capped_s: Number | None = None  # of block_s: the limit of power held the clock down
     compilations_while_timed: Count | None = None
+    communication_share: float | None = None  # of a step of several ranks, 0 to 1 but for noise
 
     saved_weights: str | None = None  # the file of the trained weights, from the run's folder
     weights_sha256: str | None = None

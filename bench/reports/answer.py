@@ -19,6 +19,7 @@ WORKLOADS = {
     "infer-streams": "Inference by streams",
     "train+input": "Training with input",
     "train-to": "Training to an accuracy",
+    "train-dp": "Data-parallel training",
 }
 
 

@@ -8,6 +8,7 @@ from bench.cells import DATASETS, INPUTS, LARGEST, NATIVE_INPUTS, TRAINING, WORK
 from bench.collector import resting
 from bench.errors import UsageError, unknown
 from bench.executables import (
+    BATCH_NORMS,
     DEVICES,
     MODES,
     OPTIMIZERS,
@@ -102,12 +103,13 @@ def _product(request: Request) -> Iterator[Cell]:
     _check_names(request)
     _check_sizes(request)
     _check_training(request)
+    _check_ranks(request)
     schedule = request.schedule if request.schedule != "constant" else None
     sizes = [LARGEST if size == "max" else size for size in batch_sizes]
     for row, engine in contenders(request.impl):
         modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
         workloads = request.workload or [name for name in DEFAULT if name in row.workloads]
-        for mode, model, workload, device, precision, size, rule, threads, given, n in product(
+        for mode, model, workload, device, precision, size, rule, threads, given, of in product(
             modes,
             request.model,
             workloads,
@@ -117,10 +119,12 @@ def _product(request: Request) -> Iterator[Cell]:
             request.optimizer,
             request.threads or (None,),
             request.input,
-            request.streams or (1,),
+            product(request.streams or (1,), request.world_size or (1,), request.batch_norm),
         ):
             if not request.mode and mode in lacking(engine, device):
                 continue
+            streams, ranks, batch_norm = of
+            parallel = workload == "train-dp"
             trains, to_target = workload in TRAINING, workload == "train-to"
             fed = NATIVE_INPUTS.get(engine.name, "numpy") if given == "native" else given
             yield Cell(
@@ -142,10 +146,12 @@ def _product(request: Request) -> Iterator[Cell]:
                 input=fed if workload == "train+input" else None,
                 target_accuracy=request.target_accuracy if to_target else None,
                 evaluate_every=request.evaluate_every if to_target else None,
-                streams=n if workload == "infer-streams" else None,
+                streams=streams if workload == "infer-streams" else None,
                 schedule=schedule if trains else None,
                 weight_decay=request.weight_decay or WEIGHT_DECAYS.get(rule) if trains else None,
                 label_smoothing=request.label_smoothing if trains else None,
+                world_size=ranks if parallel else None,
+                batch_norm=batch_norm if parallel else None,
             )
 
 
@@ -176,6 +182,24 @@ def _check_training(request: Request) -> None:
         )
 
 
+def _check_ranks(request: Request) -> None:
+    """Raises UsageError for batches that ranks cannot divide among them, two images or more each:
+    one image that has shrunk to a pixel has no variance.
+    """
+    if "train-dp" not in (request.workload or ()):
+        return
+    for size, ranks in product(request.batch_size or (), request.world_size or (1,)):
+        if size == "max":
+            raise UsageError(
+                "--batch-size max: train-dp compares world sizes at given batches; name their sizes"
+            )
+        if size % ranks or size < 2 * ranks:
+            raise UsageError(
+                f"--batch-size {size} --world-size {ranks}: each rank takes as many images, 2 or "
+                f"more; choose a multiple of {ranks}, such as {max(2, -(-size // ranks)) * ranks}"
+            )
+
+
 def _check_names(request: Request) -> None:
     """Raises UsageError for a name that is not known here, as a file of another run may hold."""
     for what, given, known in (
@@ -189,6 +213,7 @@ def _check_names(request: Request) -> None:
         ("schedule", (request.schedule,), SCHEDULES),
         ("dataset", (request.dataset,), DATASETS),
         ("input", request.input, ("native", *INPUTS)),
+        ("batch norm", request.batch_norm, BATCH_NORMS),
     ):
         for name in given or ():
             if name not in known:

@@ -9,6 +9,7 @@ from resnet_impls.architecture import ARCHITECTURES
 
 EVALUATE_EVERY = 10  # steps
 STREAMS = (1, 2, 4)
+WORLD_SIZES = (1, 2)
 LARGE_GIB = 40.0  # for two workers that train resnet50 in bf16, 256 images a batch
 
 
@@ -97,6 +98,8 @@ def fill(
         evaluate_every=request.evaluate_every or EVALUATE_EVERY,
         streams=request.streams
         or (STREAMS if "infer-streams" in (request.workload or ()) else None),
+        world_size=request.world_size
+        or (WORLD_SIZES if "train-dp" in (request.workload or ()) else None),
         replicates=request.replicates or profile.replicates,
         all_modes=request.all_modes or profile.all_modes,
     )

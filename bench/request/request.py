@@ -37,6 +37,8 @@ class Request:
     target_accuracy: Positive | None = None  # fraction of the test images, 0 to 1
     evaluate_every: PositiveInt | None = None
     streams: tuple[PositiveInt, ...] | None = None  # of infer-streams
+    world_size: tuple[PositiveInt, ...] | None = None  # of train-dp
+    batch_norm: tuple[str, ...] = ("synchronised",)  # of train-dp
     cap: PositiveInt | None = None  # steps of train-to at most; None: `steps`
     certify: bool = True
     save_weights: bool = False

@@ -1,5 +1,6 @@
 """What can be known before a run begins: whether this machine, and these files, can take it."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bench.records.folder import RunFolder
 from bench.request.matrix import cells_of
 from bench.request.profiles import Profile, fill
 from bench.request.request import Request
+from bench.words import plural
 from resnet_impls import weights as weights_files
 from resnet_impls.architecture import ARCHITECTURES
 
@@ -28,7 +30,36 @@ def cells_here(request: Request) -> list[Cell]:
     """
     devices.check(request.devices)
     cpus.check([n for each in request.matrices for n in each.threads or ()])
+    for each in request.matrices:
+        check_ranks(each)
     return cells_of(request)
+
+
+def check_ranks(request: Request) -> None:
+    """Raises UsageError for more ranks than a worker has CPUs, or the machine has GPUs."""
+    if "train-dp" not in (request.workload or ()):
+        return
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1"))  # as torchrun says
+    for ranks in request.world_size or ():
+        if ranks > 1 and ranks % nodes:
+            raise UsageError(
+                f"--world-size {ranks}: each of {nodes} nodes has as many ranks; choose 1 or a "
+                f"multiple of {nodes}"
+            )
+    ranks = max(request.world_size or (1,))
+    for device in request.device or ():
+        row = devices.DEVICES[device]
+        if device == "cpu":
+            most = min(request.threads or (len(cpus.allowed()),))
+            has = f"share the CPUs of a worker, which has {most}"
+        else:
+            most = len(row.chips())
+            has = f"each have a chip, and this machine shows {plural(most, row.title)}"
+        if ranks > most * nodes:
+            on = f" on each of {nodes} nodes" if nodes > 1 else ""
+            raise UsageError(
+                f"--world-size {ranks}: ranks {has}{on}; choose at most {most * nodes}"
+            )
 
 
 def check_weights(cells: Iterable[Cell]) -> None:

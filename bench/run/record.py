@@ -90,6 +90,8 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         target_accuracy=cell.target_accuracy,
         evaluate_every=cell.evaluate_every,
         streams=cell.streams,
+        world_size=cell.world_size,
+        batch_norm=cell.batch_norm,
         replicate=replicate,
         cohort=outcome.cohort,
         # its end
@@ -140,6 +142,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         device_program_mib=finished.device_program_mib if finished else None,
         compilations_while_timed=finished.compilations_while_timed if finished else None,
         latency_ms=outcome.latency_ms,
+        communication_share=outcome.communication_share,
         # the machine meanwhile
         load_1min=state.load_1min,
         cpu_mhz=state.cpu_mhz,

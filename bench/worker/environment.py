@@ -31,6 +31,7 @@ PLAIN = (
     # what containers of NVIDIA's say of themselves
     *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA"),
     *("NVIDIA_PRODUCT_NAME", "NVIDIA_BUILD_ID", "CUDA_VERSION"),
+    *("MASTER_ADDR", "MASTER_PORT", "GROUP_WORLD_SIZE"),  # torchrun's: where other nodes are
     guardian.VARIABLE,  # each worker gets its own
     exclusive.VARIABLE,
 )
@@ -40,7 +41,7 @@ LIBRARIES = (
     *("OMP_", "GOMP_", "OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "ONEDNN_", "DNNL_", "KMP_"),
     *("NUMEXPR_", "NPY_", "VECLIB_", "TBB_", "CUDA_", "NVIDIA_", "CUBLAS_", "CUBLASLT_"),
     *("HIP_", "HSA_", "ROCR_", "MIOPEN_", "ZE_", "SYCL_"),  # AMD's and Intel's
-    *("CUDNN_", "NCCL_", "XLA_", "JAX_", "FLAX_", "TF_", "TORCH_", "TORCHINDUCTOR_"),
+    *("CUDNN_", "NCCL_", "GLOO_", "XLA_", "JAX_", "FLAX_", "TF_", "TORCH_", "TORCHINDUCTOR_"),
     *("TORCHDYNAMO_", "PYTORCH_", "ATEN_", "TRITON_", "KERAS_", "ORT_", "OV_", "OPENVINO_"),
     *("XNNPACK_", "MALLOC_", "GLIBC_TUNABLES", "LD_", "DYLD_"),
     "RESNET_BENCH_",  # what a user's own file may read
@@ -79,6 +80,7 @@ class Environment:
     precision: str
     threads: int | None = None  # CPUs that the worker may use; None: not chosen
     keras_backend: str | None = None  # None: a user's file, whose author chooses, or no Keras
+    world_size: int = 1  # ranks, of which each has a GPU of its own
     beside_others: bool = False  # that run at the same time; then nothing is timed
 
     @classmethod
@@ -89,6 +91,7 @@ class Environment:
             device=subject.device,
             precision=subject.precision,
             threads=subject.threads if isinstance(subject, Cell) else None,
+            world_size=subject.world_size or 1,
             keras_backend=None if subject.implementation.endswith(".py") else chosen,
         )
 
@@ -114,11 +117,13 @@ class Environment:
             settings["KERAS_BACKEND"] = self.keras_backend
             # by itself it would take a Mac's GPU
             settings["KERAS_TORCH_DEVICE"] = DEVICES[self.device].torch or "cpu"
+        if self.world_size > 1 and self.device == "cpu":  # JAX has one process for all ranks
+            settings["JAX_NUM_CPU_DEVICES"] = str(self.world_size)
         if self.precision == "fp64":
             settings["JAX_ENABLE_X64"] = "true"
         if self.beside_others:  # else threads that wait take the processor of those that compute
             settings["OMP_WAIT_POLICY"] = "passive"
-        settings |= devices.visibility(self.device)
+        settings |= devices.visibility(self.device, self.world_size)
         if self.precision == "fp32":  # else cuDNN, cuBLAS and XLA would round the inputs to TF32
             settings |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
         return settings

@@ -12,7 +12,8 @@ from typing import Any, Unpack
 import numpy as np
 
 from bench.cells import Cell
-from bench.executables import Executable, implementation
+from bench.executables import Executable
+from bench.executables import module as module_of
 from bench.worker import memory
 from resnet_impls.architecture import Architecture
 from resnet_impls.contract import Implementation, Options
@@ -25,7 +26,7 @@ def imported(subject: Cell | Executable) -> ModuleType:
     Raises ImportError where the framework finds no GPU that it is to compute on.
     """
     try:
-        return load_module(implementation(subject.implementation).module)
+        return load_module(module_of(subject, subject.world_size))
     except Exception:  # which some frameworks raise on import where there is no GPU
         _require_device(subject)
         raise
@@ -45,6 +46,8 @@ def built(
     Raises ImportError as `imported` does, NotImplementedError for an option that it does not take.
     """
     _require_device(subject)
+    if subject.world_size and subject.batch_norm:
+        options |= Options(world_size=subject.world_size, batch_norm=subject.batch_norm)
     known = _known(module, options) if options else {}
     if lacking := sorted(options.keys() - known.keys() - {"learning_rates"}):
         raise NotImplementedError(f"its class Implementation takes no {' and no '.join(lacking)}")

@@ -16,7 +16,7 @@ from bench.executables import Training, backend
 from bench.machine.devices import ACCELERATORS
 from bench.machine.state import own_cpu_s
 from bench.obstacles import installed
-from bench.worker import device_context, fed, implementations, memory, settings
+from bench.worker import communication, device_context, fed, implementations, memory, settings
 from bench.worker.audit import Audit
 from bench.worker.protocol import (
     Audited,
@@ -73,7 +73,9 @@ class MeasuredCell:
             self.implementation.place(**batches)
         self.workload = self._workload(pipeline, batches)
         built = perf_counter()
-        self.helpers = psutil.Process().children(recursive=True) if pipeline else []
+        started = psutil.Process().children(recursive=True)
+        self.ranks = started if cell.world_size else []
+        self.helpers = started if pipeline or cell.world_size else []
 
         self.context = device_context.of(cell.device)
         self.audited = Audit(architecture, weights)
@@ -83,7 +85,7 @@ class MeasuredCell:
         return Built(
             import_s=imported - start,
             build_s=built - imported,
-            host_baseline_mib=memory.host_mib(),
+            host_baseline_mib=memory.host_mib(self.ranks),
             gflop_per_image=flops / 1e9,
             weights_sha256=fingerprint(weights),
             data_sha256=fingerprint(batches) if batches else None,
@@ -143,7 +145,7 @@ class MeasuredCell:
             warmup_s=warm - first if done else None,
             warmup_steps=done,
             step_s=step_s,
-            host_mib=memory.host_mib(),
+            host_mib=memory.host_mib(self.ranks),
             settings=effective,
         )
 
@@ -162,7 +164,7 @@ class MeasuredCell:
         return BlockTimed(
             block_s=block_s,
             cpu_s=max(0.0, own_cpu_s(self.helpers) - cpu_s),
-            host_mib=memory.host_mib(),
+            host_mib=memory.host_mib(self.ranks),
             device_mib=memory.device_mib(self.cell.backend) if on_gpu else None,
             wait_s=wait_s,
             place_s=place_s,
@@ -177,7 +179,7 @@ class MeasuredCell:
 
     def finish(self, weights_file: str | None) -> Finished:
         """Peak memory of what was timed, then what the workload led to, its weights in a file."""
-        host_peak_mib = memory.host_peak_mib()
+        host_peak_mib = memory.host_peak_mib(self.ranks)
         compilations = self.audited.compilations.count
         used_mib = reserved_mib = None
         if self.cell.device in ACCELERATORS:
@@ -205,4 +207,7 @@ class MeasuredCell:
     def audit(self, step_s: float) -> Audited:
         """Whether the times, `step_s` seconds per step, can be true; the last request of all."""
         faults = self.audited.faults(self.workload, self.data, self.cell.batch_size, step_s)
-        return Audited(faults=tuple(faults))
+        share = None
+        if (self.cell.world_size or 1) > 1:
+            share = communication.share(self.implementation, step_s)
+        return Audited(faults=tuple(faults), communication_share=share)

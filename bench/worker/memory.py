@@ -4,6 +4,7 @@ import contextlib
 import re
 import resource
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,24 @@ from resnet_impls.devices import DEVICES
 MIB = 1024**2
 
 
-def host_mib() -> float:
-    """Resident memory of this process now, in MiB."""
-    return psutil.Process().memory_info().rss / MIB
+def host_mib(ranks: Iterable[psutil.Process] = ()) -> float:
+    """Resident memory now of this process, and of those that train with it, in MiB."""
+    every = (psutil.Process(), *ranks)
+    return sum(process.memory_info().rss for process in every) / MIB
 
 
-def host_peak_mib() -> float:
-    """Largest resident memory of this process so far, in MiB."""
+def host_peak_mib(ranks: Sequence[psutil.Process] = ()) -> float:
+    """Largest resident memory so far of this process, and of those that train with it, in MiB."""
     if sys.platform == "linux":  # where getrusage counts what our parent held when it started us
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
-            return int(found[1]) / 1024
+        found = []
+        for pid in ("self", *(process.pid for process in ranks)):
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            found += re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+        if len(found) == 1 + len(ranks):
+            return sum(map(int, found)) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MIB if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux
+    own = peak / MIB if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux
+    return own + sum(process.memory_info().rss for process in ranks) / MIB
 
 
 def limit(mib: float | None) -> None:

@@ -149,6 +149,7 @@ class Audited(Answer, frozen=True, tag="audited"):
     """Why the times that were measured cannot be true: a sentence for each reason."""
 
     faults: tuple[str, ...]
+    communication_share: float | None = None  # of a step of several ranks; None: nothing tells
 
 
 class Audit(WorkerRequest[Audited], frozen=True, tag="audit"):

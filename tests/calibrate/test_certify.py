@@ -109,9 +109,9 @@ def test_a_half_without_checks_has_not_passed() -> None:
 def test_a_problem_that_was_cut_off_is_posed_anew(
     make_cell: MakeCell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pose(module: str, model: str, training: str, file: str, **_: object) -> int:
+    def pose(module: str, model: str, ranks: str, training: str, file: str, **_: object) -> int:
         with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("images.npy", f"{module} {model} {training}")
+            archive.writestr("images.npy", f"{module} {model} {ranks} {training}")
         return 0
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -119,7 +119,7 @@ def test_a_problem_that_was_cut_off_is_posed_anew(
     executable = make_cell().executable
     file = certify._problem(executable)
     whole = file.read_bytes()
-    assert b'bench.identity.problem resnet14 {"optimizer": "sgd"' in whole
+    assert b'bench.identity.problem resnet14 1 {"optimizer": "sgd"' in whole
     for content in (b"", whole[:40]):
         file.write_bytes(content)
         assert certify._problem(executable) == file

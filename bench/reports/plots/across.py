@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.analysis.contests import Contest, Summary
 from bench.analysis.roofline import ridge_flop_per_byte, roof_gflop_per_s, roofline
+from bench.analysis.scaling import Scaled, scaled
 from bench.analysis.statistics import Estimate
 from bench.records.run import Peak
 from bench.reports.plots.series import Figure, Row
@@ -17,8 +18,10 @@ HEADING = "Across contests"
 
 
 def of_all(report: Report) -> list[Figure]:
-    """A plot for each family of batch sizes and each measured peak; none without data."""
-    return [*_scaling(report), *_rooflines(report)]
+    """A plot for each family of batch sizes and of world sizes, and for each measured peak; none
+    without data.
+    """
+    return [*_scaling(report), *_ranks(report), *_rooflines(report)]
 
 
 def _scaling(report: Report) -> list[Figure]:
@@ -54,6 +57,35 @@ def _scaling_figure(title: str, points: list[tuple[str, int, Estimate]]) -> Figu
     ]
     summary = f"Images per second by batch size: {'; '.join(said)}."
     return Figure("scaling", HEADING, title, summary, rows)
+
+
+def _ranks(report: Report) -> list[Figure]:
+    """Efficiency over the number of ranks, of what is alike but for that and the batch size."""
+    families: dict[str, list[Scaled]] = {}
+    for each in scaled(report.contests):
+        title = each.summary.cell.contest_label_without("world_size", "batch_size")
+        place = f", on {each.summary.machine}" if report.several_places else ""
+        families.setdefault(title + place, []).append(each)
+    return [_ranks_figure(f"Ranks: {title}", family) for title, family in families.items()]
+
+
+def _ranks_figure(title: str, family: list[Scaled]) -> Figure:
+    rows: list[Row] = []
+    said = []
+    for each in family:
+        cell, e = each.summary.cell, each.efficiency
+        ranks = cell.world_size or 1
+        batch = cell.batch_size if each.kind == "strong" else cell.batch_size // ranks
+        per_rank = " per rank" if each.kind == "weak" else ""
+        label = f"{cell.known_as}, {each.kind}, batch {batch}{per_rank}"
+        whole: Row = {"label": label, "ranks": 1, "value": 1.0, "low": None, "high": None}
+        rows += [] if whole in rows else [whole]
+        rows.append(
+            {"label": label, "ranks": ranks, "value": e.value, "low": e.low, "high": e.high}
+        )
+        said.append(f"{label} {e.value:.0%} with {plural(ranks, 'rank')}")
+    summary = f"Efficiency against one rank, from the same rounds: {'; '.join(said)}."
+    return Figure("ranks", HEADING, title, summary, rows)
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,26 @@ def history() -> "alt.LayerChart":
     return lines + intervals + changes
 
 
+def ranks() -> "alt.LayerChart":
+    """A curve for each contender and kind of scaling: efficiency over the number of ranks."""
+    import altair as alt
+
+    count = alt.X("ranks:O", title="ranks", axis=alt.Axis(labelAngle=0))
+
+    def share_of(field: str) -> alt.Y:
+        return alt.Y(f"{field}:Q", title="efficiency", axis=alt.Axis(format=".0%"))
+
+    tips = tooltips(["label:N", "ranks:Q"], ["value", "low", "high"], ".1%")
+    lines = (
+        curves()
+        .mark_line(point=True, strokeWidth=1.8)
+        .encode(x=count, y=share_of("value"), tooltip=tips)
+        .add_params(pick())
+    )
+    intervals = curves().mark_rule(strokeWidth=1.5).encode(x=count, y=share_of("low"), y2="high")
+    return lines + intervals
+
+
 def roofline() -> "alt.LayerChart":
     """A point for each cell below the roof of its machine: GFLOP/s over FLOP per byte."""
     import altair as alt
@@ -211,6 +231,7 @@ KINDS: "dict[str, Callable[[], alt.Chart | alt.LayerChart]]" = {
     "memory": memory,
     "blocks": blocks,
     "scaling": scaling,
+    "ranks": ranks,
     "roofline": roofline,
     "history": history,
 }
