@@ -110,7 +110,7 @@ class Implementation:
         if learning_rates is not None:
             self.rates = chain(learning_rates.tolist(), repeat(float(learning_rates[-1])))
 
-        def loop(model: ResNet, average: Average) -> tf.types.experimental.GenericFunction:
+        def loop(model: ResNet, average: Average) -> Callable[..., Tensor]:
             def train_step(images: Tensor, labels: Tensor, rate: Tensor) -> Tensor:
                 self.rule.learning_rate.assign(rate)
                 with tf.GradientTape() as tape:
@@ -133,7 +133,7 @@ class Implementation:
                 options = {"fn_output_signature": self.dtype, "parallel_iterations": 1}
                 return tf.map_fn(step, (order, rates), **options)  # none ahead
 
-            return tf.function(train_steps, autograph=False)
+            return train_steps
 
         @tf.function(autograph=False)
         def forward(images: Tensor) -> Tensor:
@@ -141,8 +141,9 @@ class Implementation:
 
         alone = copy(self.model)  # the same variables, and nothing to exchange
         alone.norm = local_batch_norm
-        self.train_loop, self.loop_alone = loop(self.model, all_reduce), loop(alone, lambda x: x)
+        self.train_steps, self.steps_alone = loop(self.model, all_reduce), loop(alone, lambda x: x)
         self.forward = forward
+        self.kinds: list[tf.TypeSpec] = []
 
     def place(self, images: np.ndarray, labels: np.ndarray) -> None:
         # labels as int64, since int32 tensors lie in the host's memory
@@ -155,6 +156,12 @@ class Implementation:
 
         self.placed = parts(images, self.dtype), parts(labels, tf.int64)
         self.batches = cycle(range(len(images)))
+        kinds = [tf.type_spec_from_value(array) for array in self.placed]
+        if kinds != self.kinds:  # traced once, for any number of steps
+            self.kinds = kinds
+            given = [*kinds, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], self.dtype)]
+            self.train_loop = tf.function(self.train_steps, given, autograph=False)
+            self.loop_alone = tf.function(self.steps_alone, given, autograph=False)
 
     def set_learning_rate(self, rate: float) -> None:
         self.rates = repeat(rate)

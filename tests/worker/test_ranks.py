@@ -68,6 +68,26 @@ def test_ranks_live_and_die_with_their_worker(
     assert survivors(family) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "backend", "mode"),
+    [
+        ("tensorflow_module", "tensorflow", "graph"),
+        pytest.param("torch_module", "torch", "eager", marks=pytest.mark.long),
+        pytest.param("flax_nnx", "jax", "compiled", marks=pytest.mark.long),
+        pytest.param("keras_functional", "jax", "compiled", marks=pytest.mark.long),
+    ],
+)
+def test_nothing_is_compiled_anew_for_another_number_of_steps(
+    name: str, backend: str, mode: str, start_child: StartChild
+) -> None:
+    child, build = start_child(Path(name), **{**TORCH, "backend": backend, "mode": mode})
+    child.ask(build, 300)
+    child.ask(WarmUp(steps=2), 300)
+    for steps in (3, 1):
+        child.ask(Block(steps=steps), 300)
+    assert child.ask(Finish(), 300).compilations_while_timed == 0
+
+
 class Recording:
     """What counts the steps of each kind, in the order of the calls."""
 
