@@ -17,6 +17,7 @@ from bench.cells import TRAINING, Cell
 from bench.machine import cpus
 from bench.machine.devices import ACCELERATORS
 from resnet_impls import contract
+from resnet_impls.catalogue import CATALOGUE
 from resnet_impls.contract import Implementation
 
 TASKS = Path("/proc/self/task")
@@ -31,7 +32,7 @@ def read(cell: Cell, implementation: Implementation) -> dict[str, str]:
     settings = {"cpus": str(len(cpus.allowed())), "malloc": malloc(), "environment": switched()}
     if cell.device in ACCELERATORS:
         settings["gpu_memory"] = gpu_memory(cell.backend)
-    if engine := engine_of(cell):
+    if engine := engine_of(cell, implementation):
         settings |= ENGINES[engine](cell.device)
     own = contract.settings(implementation)
     settings |= {str(name): str(value) for name, value in own.items()}  # a user's may be numbers
@@ -40,11 +41,23 @@ def read(cell: Cell, implementation: Implementation) -> dict[str, str]:
     return {name: value for name, value in sorted(settings.items()) if value}
 
 
-def engine_of(cell: Cell) -> str | None:
-    """The engine that computes; for a user's file the only one that it has imported."""
-    if cell.backend in ENGINES:
-        return cell.backend
+def engine_of(cell: Cell, implementation: Implementation) -> str | None:
+    """The engine that computes; for a user's file the only one that it has imported.
+
+    Where several are imported it is the only one that the file, or one whose class it takes, has by
+    name: TensorFlow imports JAX of its own accord where that is installed.
+    """
+    if cell.backend in ENGINES or cell.implementation in CATALOGUE:
+        return cell.backend if cell.backend in ENGINES else None
     imported = [name for name in ENGINES if name in sys.modules]
+    if len(imported) > 1:
+        files = (sys.modules[each.__module__] for each in type(implementation).__mro__)
+        held = [thing for file in files for thing in vars(file).values()]
+        homes = [
+            getattr(each, "__module__", None) or getattr(each, "__name__", "") for each in held
+        ]
+        named = {str(home).partition(".")[0] for home in homes}
+        imported = [name for name in imported if name in named]
     return imported[0] if len(imported) == 1 else None
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -186,13 +187,28 @@ def test_a_files_own_settings_are_text_and_an_unused_optimizer_is_none(
 def test_the_engine_of_a_users_file_is_the_one_that_it_has_imported(
     make_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in effective.ENGINES:
+    file = ModuleType("a_users_file")
+    monkeypatch.setitem(sys.modules, file.__name__, file)
+    implementation = type("Implementation", (), {"__module__": file.__name__})()
+
+    def engine(**changes: object) -> str | None:
+        return effective.engine_of(make_cell(**changes), implementation)
+
+    modules = {name: ModuleType(name) for name in effective.ENGINES}
+    for name in modules:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    assert effective.engine_of(make_cell()) is None
-    monkeypatch.setitem(sys.modules, "jax", sys)
-    assert effective.engine_of(make_cell()) == "jax"
-    monkeypatch.setitem(sys.modules, "torch", sys)
-    assert effective.engine_of(make_cell()) is None  # which of the two computes, nobody knows
+    assert engine() is None
+    monkeypatch.setitem(sys.modules, "jax", modules["jax"])
+    assert engine() == "jax"
+    monkeypatch.setitem(sys.modules, "tensorflow", modules["tensorflow"])
+    assert engine() is None  # which of the two computes, nobody knows
+    monkeypatch.setattr(file, "tf", modules["tensorflow"], raising=False)
+    assert engine() == "tensorflow"  # which has imported JAX
+    jit = type("jit", (), {"__module__": "jax._src.api"})
+    monkeypatch.setattr(file, "jit", jit, raising=False)
+    assert engine() is None
+    assert engine(backend="jax") == "jax"
+    assert engine(implementation="litert_engine", backend="litert") is None
 
 
 @pytest.mark.parametrize(
