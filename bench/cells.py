@@ -134,7 +134,7 @@ class Cell:
 
     def contest_words(self, *names: str) -> list[str]:
         """What the fields `names` say, in the order of a label."""
-        return [text for name, text in self._words().items() if name in names]
+        return [text for name, text in self._words().items() if name in names] if names else []
 
     def _words(self) -> dict[str, str]:
         aim = f"target {self.target_accuracy} tested every {self.evaluate_every} of"

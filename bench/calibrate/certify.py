@@ -125,7 +125,8 @@ def missing(executables: Iterable[Executable]) -> tuple[list[Executable], int]:
     """
     checks = sources([module_file(bench, "worker", "__main__")])
     wanted = [part for part in halves(executables) if _known(_entry(part, checks)) is None]
-    problems = {_problem_entry(part) for part in wanted}
+    posed_by = _posing()
+    problems = {_problem_entry(part, posed_by) for part in wanted}
     return wanted, sum(cache.find(name) is None for name in problems)
 
 
@@ -142,7 +143,7 @@ def _known(name: str) -> Half | None:
 def _problem(executable: Executable) -> Path:
     """The file with the problem and the reference's solution, worked out where there is none."""
     training = executable.training
-    name = _problem_entry(executable)
+    name = _problem_entry(executable, _posing())
     if known := cache.find(name):
         return known
     with TemporaryFolder() as folder:
@@ -159,12 +160,16 @@ def _problem(executable: Executable) -> Path:
         return cache.adopt(name, fresh)
 
 
-def _problem_entry(executable: Executable) -> str:
-    digest = fingerprint(sources([module_file(bench, "identity", "problem")]))
+def _posing() -> str:
+    """Fingerprint of all sources that pose and solve problems."""
+    return fingerprint(sources([module_file(bench, "identity", "problem")]))
+
+
+def _problem_entry(executable: Executable, posed_by: str) -> str:
     posed = [executable.model, executable.training.recipe, *executable.training.label.split()]
     if (executable.world_size or 1) > 1:
         posed.append(f"of-{executable.world_size}")
-    return f"problems/{'-'.join(posed)}-{digest[:16]}.npz"
+    return f"problems/{'-'.join(posed)}-{posed_by[:16]}.npz"
 
 
 def _key(executable: Executable, checks: Sources) -> str:

@@ -64,12 +64,12 @@ def probe(
 
 
 def known(cells: Iterable[Cell]) -> tuple[Peaks, int]:
-    """The peaks of the day that `probe` knows already, and how many it would measure. Nothing is
-    measured.
+    """The peaks of the day that `probe` knows already of `cells`, which can run here, and how many
+    it would measure. Nothing is measured.
     """
     peaks: Peaks = {}
     wanted = 0
-    for environment in dict.fromkeys(map(_environment, _able(cells))):
+    for environment in dict.fromkeys(map(_environment, cells)):
         name = f"peaks/{_fingerprint(environment)}.json"
         found = cache.read_as(name, Peak)
         wanted += found is None or _old(name)

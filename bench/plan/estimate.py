@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from operator import attrgetter
 
 from bench.analysis.roofline import image_bytes, roofline
 from bench.cells import TRAINING, Cell
@@ -26,6 +27,9 @@ from bench.plan.observed import Observed
 from bench.records.run import Peak, peak_key
 from resnet_impls.architecture import ARCHITECTURES
 
+_LOAD: Callable[[Observed | Cell], tuple[object, ...]] = attrgetter(
+    *("model", "precision", "workload", "batch_size", "streams", "world_size", "batch_norm")
+)
 # Of a cell of which nothing is known: only for `--budget`, which must begin with something
 ASSUMED_START_S = 2.0
 
@@ -116,21 +120,15 @@ class Estimator:
     def _scaled(self, cell: Cell, found: Sequence[Sight]) -> Costs:
         seen = [each for each, _ in found]
         start = self._start(cell, found)
-        work = [self._work(cell, each) * p for each, p in zip(seen, start.precision, strict=True)]
-        steps = [
-            each.step_s * factor * more
-            for each, factor, more in zip(seen, start.slower, work, strict=True)
-        ]
-        # A first step compiles, which no batch makes longer, and then is a step
-        first = [
-            factor * (max(0.0, each.first_step_s - each.step_s) + each.step_s * more)
-            for each, factor, more in zip(seen, start.slower, work, strict=True)
-        ]
-        evaluations = [
-            each.evaluation_s * factor * more
-            for each, factor, more in zip(seen, start.slower, work, strict=True)
-            if each.evaluation_s is not None
-        ]
+        steps, first, evaluations = [], [], []
+        for each, factor, precision in zip(seen, start.slower, start.precision, strict=True):
+            more = self._work(cell, each) * precision
+            steps.append(each.step_s * factor * more)
+            # A first step compiles, which no batch makes longer, and then is a step
+            compile_s = max(0.0, each.first_step_s - each.step_s)
+            first.append(factor * (compile_s + each.step_s * more))
+            if each.evaluation_s is not None:
+                evaluations.append(each.evaluation_s * factor * more)
         return Costs(
             import_s=start.import_s,
             build_s=start.build_s,
@@ -233,11 +231,7 @@ def assumed(cell: Cell) -> Costs:
 def _basis(cell: Cell, seen: Observed, *, here: bool) -> str:
     if (seen.implementation, seen.mode) != (cell.implementation, cell.mode):
         return "guessed"
-    names = (
-        *("model", "precision", "workload", "batch_size"),
-        *("streams", "world_size", "batch_norm"),
-    )
-    if any(getattr(seen, name) != getattr(cell, name) for name in names):
+    if _LOAD(seen) != _LOAD(cell):
         return "scaled"
     return "measured here" if here else "measured elsewhere"
 

@@ -122,7 +122,9 @@ def planned(
     """The plan by what an estimator knows; `folder` is where results go. Other shards measure the
     tasks `elsewhere`.
     """
-    running, replicates = able(cells), request.replicates or 1
+    forbidden = {cell: why for cell in cells if (why := obstacle(cell))}
+    running = [cell for cell in cells if cell not in forbidden]
+    replicates = request.replicates or 1
     processors = len(cpus.allowed())
     costs = known.of(running)
     every_task = [(cell, index) for cell in running for index in range(replicates)]
@@ -168,7 +170,7 @@ def planned(
         processes=len(tasks),
         certificates=len(halves),
         contests=contests,
-        cannot_run=tuple(_forbidden(cells)),
+        cannot_run=tuple(_cannot_run(cell, *why) for cell, why in forbidden.items()),
         unknown=tuple(f"{cell.label}, {cell.contest_label}" for cell in unknown),
         memory_gib=max((c.memory_gib for c in contests if c.memory_gib is not None), default=None),
         memory_available_gib=available_mib / 1024,
@@ -217,13 +219,8 @@ def _differ(cells: Sequence[Cell], name: str) -> bool:
     return len({getattr(cell, name) for cell in cells}) > 1
 
 
-def _forbidden(cells: Sequence[Cell]) -> list[CannotRun]:
-    found = [(cell, obstacle(cell)) for cell in cells]
-    return [
-        CannotRun(cell=f"{cell.label}, {cell.contest_label}", status=why[0], reason=why[1])
-        for cell, why in found
-        if why
-    ]
+def _cannot_run(cell: Cell, status: str, reason: str) -> CannotRun:
+    return CannotRun(cell=f"{cell.label}, {cell.contest_label}", status=status, reason=reason)
 
 
 def _remarks(request: Request, known: Estimator, cells: Sequence[Cell]) -> list[str]:

@@ -107,6 +107,8 @@ def _product(request: Request) -> Iterator[Cell]:
     schedule = request.schedule if request.schedule != "constant" else None
     sizes = [LARGEST if size == "max" else size for size in batch_sizes]
     for row, engine in contenders(request.impl):
+        name, native = _implementation(row), NATIVE_INPUTS.get(engine.name, "numpy")
+        lacks = {device: lacking(engine, device) for device in devices}
         modes = request.mode or (engine.modes if request.all_modes else engine.modes[:1])
         workloads = request.workload or [name for name in DEFAULT if name in row.workloads]
         for mode, model, workload, device, precision, size, rule, threads, given, of in product(
@@ -121,14 +123,14 @@ def _product(request: Request) -> Iterator[Cell]:
             request.input,
             product(request.streams or (1,), request.world_size or (1,), request.batch_norm),
         ):
-            if not request.mode and mode in lacking(engine, device):
+            if not request.mode and mode in lacks[device]:
                 continue
             streams, ranks, batch_norm = of
             parallel = workload == "train-dp"
             trains, to_target = workload in TRAINING, workload == "train-to"
-            fed = NATIVE_INPUTS.get(engine.name, "numpy") if given == "native" else given
+            fed = native if given == "native" else given
             yield Cell(
-                implementation=_implementation(row),
+                implementation=name,
                 backend=engine.name,
                 mode=mode,
                 model=model,
