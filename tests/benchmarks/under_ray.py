@@ -1,6 +1,7 @@
 """What Ray costs a node that measures: step time under Ray over that without, and its processors.
 
-    PYTHONPATH=.:tests python tests/benchmarks/under_ray.py
+    PYTHONPATH=.:tests python tests/benchmarks/under_ray.py            # as `ray start` has it
+    PYTHONPATH=.:tests python tests/benchmarks/under_ray.py --sparing  # as docs/cluster.md advises
 
 A task on a node of a cluster starts a process that measures, as `run --engine ray` does. Its blocks
 come in pairs, the order by chance: before one, all processes of Ray are suspended, before the other
@@ -16,9 +17,8 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from multiprocessing.connection import Client, Connection, Listener
@@ -26,9 +26,11 @@ from pathlib import Path
 
 import psutil
 
+from bench import guardian
 from bench.analysis.statistics import estimate
 from bench.data.sharing import shared_data
 from bench.machine import cpus
+from bench.temporary import TemporaryFolder
 from benchmarks.instrument import Worker, cell_on
 
 SETTLE_S = 0.5  # for Ray to make up for what it has missed
@@ -37,6 +39,11 @@ ANSWER_S = 120.0
 PORT = 6399
 HEAD = ["--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false"]
 NODE = [f"--address=127.0.0.1:{PORT}", "--num-cpus=1"]
+SPARING = ["--include-log-monitor=false"]  # each node
+SPARING_VARIABLES = {
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_raylet_report_resources_period_milliseconds": "1000",
+}
 DRIVER = f"""\\
 import subprocess, sys, ray
 ray.init(address="127.0.0.1:{PORT}", logging_level="CRITICAL", log_to_driver=False)
@@ -49,11 +56,11 @@ def serve(address: str) -> None:
     """Measure a block for each message, until one says that it was the last; answers seconds."""
     cell = replace(cell_on("cpu"), threads=cpus.cores())  # Ray would set a number of its own
     with (
-        tempfile.TemporaryDirectory() as folder,
+        TemporaryFolder() as folder,
         shared_data([cell], None) as folders,
         Listener(address) as listener,
     ):
-        worker = Worker(cell, folders[cell], Path(folder) / "log")
+        worker = Worker(cell, folders[cell], folder.path / "log")
         with listener.accept() as caller, suppress(EOFError):
             while caller.recv():
                 caller.send(worker.block_s())
@@ -66,6 +73,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=4, help="processes that measure")
+    parser.add_argument("--sparing", action="store_true", help="nodes whose daemons do less")
     parser.add_argument("--serve", metavar="ADDRESS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -73,9 +81,13 @@ def main() -> None:
         return
     ratios: list[float] = []
     blocks: list[tuple[Cores, Cores]] = []
+    more, variables = (SPARING, SPARING_VARIABLES) if options.sparing else ([], {})
     with ExitStack() as ending:
-        head = started(ending, HEAD)
-        node = started(ending, NODE)
+        starting = ["ray", "start", "--block", *more]
+        head = started(ending, [*starting, *HEAD], variables).pid
+        time.sleep(STARTED_S)
+        node = started(ending, [*starting, *NODE], variables).pid
+        time.sleep(STARTED_S)
         for _ in range(options.repeats):
             ratio, found = measured(head, node, options.rounds)
             ratios.append(ratio)
@@ -93,15 +105,20 @@ def main() -> None:
             print(f"  {name}: {statistics.fmean(b[which].get(name, 0.0) for b in blocks):.2%}")
 
 
-def started(ending: ExitStack, words: Sequence[str]) -> int:
-    """Start a node, to be ended with all else; returns the number of its first process."""
-    with open(os.devnull, "w") as nowhere:
-        command = ["ray", "start", "--block", *words]
-        process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
+def started(
+    ending: ExitStack, words: Sequence[str], variables: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start a program, to be ended with all that it starts, suspended or not.
+
+    The guardian of this process ends them where this one is killed itself.
+    """
+    mark = guardian.marked()
+    process = subprocess.Popen(
+        words, env={**os.environ, **variables, **mark}, stdout=subprocess.DEVNULL
+    )
     ending.callback(process.wait)
-    ending.callback(process.terminate)
-    time.sleep(STARTED_S)
-    return process.pid
+    ending.callback(guardian.end_marked, *mark.values())
+    return process
 
 
 def measured(head: int, node: int, rounds: int) -> tuple[float, list[tuple[Cores, Cores]]]:
@@ -110,11 +127,9 @@ def measured(head: int, node: int, rounds: int) -> tuple[float, list[tuple[Cores
     """
     ratios, cores = [], []
     with ExitStack() as ending:
-        folder = ending.enter_context(tempfile.TemporaryDirectory())
-        address = f"{folder}/served"
+        address = str(ending.enter_context(TemporaryFolder()).path / "served")
         words = [sys.executable, "-c", DRIVER, sys.executable, __file__, "--serve", address]
-        driver = subprocess.Popen(words)
-        ending.callback(driver.wait)
+        driver = started(ending, words, {})
         caller = ending.enter_context(connected(address))
         here = processes((node,), apart=address)
         there = processes((head, driver.pid), apart=address)
@@ -134,6 +149,7 @@ def measured(head: int, node: int, rounds: int) -> tuple[float, list[tuple[Cores
             ratios.append(took_s["under"] / took_s["without"])
         send([*here, *there], signal.SIGCONT)
         caller.send(False)
+        driver.wait()
     return statistics.median(ratios), cores
 
 
