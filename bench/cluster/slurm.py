@@ -105,8 +105,10 @@ def _shards(asked: Asked, kind: str) -> str:
     """The script of an array: what each of its tasks runs."""
     folder = asked.out / kind
     limit = f"%{asked.at_once}" if asked.at_once else ""
-    # else the second job of a node would be told that another measurement goes on
-    apart = 'export RESNET_BENCH_LOCK="$part.lock"\n' if asked.shared else ""
+    # else the second job of a node would be told that another measurement goes on; the run itself
+    # makes the folder only once it holds the lock
+    lock = f'mkdir -p {shlex.quote(str(folder))}\nexport RESNET_BENCH_LOCK="$part.lock"\n'
+    apart = lock if asked.shared else ""
     name = asked.machine_name or kind
     named = [] if "--machine-name" in asked.words else ["--machine-name", name]
     fresh = _run([*asked.words, *named])

@@ -44,8 +44,19 @@ def test_a_script_asks_slurm_for_what_was_asked_for(
     shared = printed(capsys, "--cpus", 4, *run)
     assert "--cpus-per-task=4" in shared
     assert "--exclusive" not in shared
-    assert 'RESNET_BENCH_LOCK="$part.lock"' in shared
+    assert 'RESNET_BENCH_LOCK="$part.lock"' in shared.partition("mkdir -p ")[2]
     assert "RESNET_BENCH_LOCK" not in first
+
+
+def test_a_script_measures_its_shard_though_no_folder_is_there_yet(
+    fake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--cpus", 1, "--out", tmp_path / "a sweep", "--dry-run")
+    script = printed(capsys, *asked, "--", "run", "--impl", fake, *ASKED).split("#!/bin/sh\n")[1]
+    task = {"SLURM_ARRAY_TASK_ID": "1", "SLURMD_NODENAME": "here"}
+    variables = os.environ | task | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(["sh", "-c", script], env=variables, check=True, timeout=120)
+    assert len(read(tmp_path / "a sweep" / "nodes" / "part-1")) == 4
 
 
 @pytest.mark.parametrize(
