@@ -124,7 +124,7 @@ def _parsed(words: str) -> Asked:
         raise UsageError("pytest names cells before it runs them: give --batch-size numbers")
     if options.out or options.resume or options.save_weights:
         raise UsageError("pytest keeps the results: leave out --out, --resume and --save-weights")
-    for name in ("precision_target", "remeasure_busy"):
+    for name in ("precision_target", "remeasure_busy", "share_compile_cache"):
         if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} is for `resnet-bench run`: leave it out")

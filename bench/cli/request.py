@@ -166,6 +166,13 @@ def request_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the trained weights in the folder of the run",
     )
     add(
+        "--share-compile-cache",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="let the later processes of a cell find what its first one compiled; the time of a "
+        "first step is then that of the first process alone",
+    )
+    add(
         "--certify",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -213,6 +220,7 @@ def request_of(options: argparse.Namespace) -> Request:
         batch_norm=_tuple(options.batch_norm) or ("synchronised",),
         certify=options.certify,
         save_weights=options.save_weights,
+        share_compile_cache=options.share_compile_cache,
         replicates=options.replicates,
         precision_target=options.precision_target,
         max_replicates=_most(options, options.replicates or profile.replicates),

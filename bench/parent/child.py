@@ -47,7 +47,8 @@ class Child:
     carries a mark, by which what it started elsewhere is found and ended with it.
     """
 
-    def __init__(self, environment: Environment, log: Path) -> None:
+    def __init__(self, environment: Environment, log: Path, compiled: Path | None = None) -> None:
+        """`compiled`: where it finds what an earlier worker compiled, and leaves what it does."""
         ours, theirs = socket.socketpair()
         self.limited = False  # in the memory that it may allocate
         self.device = environment.device
@@ -57,7 +58,8 @@ class Child:
         self.log = log
         self.temporary = TemporaryFolder(for_sockets())
         self.mark = guardian.marked()
-        variables = environment.of_worker(str(self.temporary.path)) | self.mark
+        folders = str(self.temporary.path), str(compiled) if compiled else None
+        variables = environment.of_worker(*folders) | self.mark
         with theirs, log.open("ab") as output, cpus.confined(environment.threads):
             self.process = subprocess.Popen(
                 processes.command("bench.worker", str(theirs.fileno())),

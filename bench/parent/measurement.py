@@ -41,8 +41,16 @@ class Measurement:
     which is then ended.
     """
 
-    def __init__(self, task: Task, child: Child, timeout_s: float, on_request: OnRequest) -> None:
+    def __init__(
+        self,
+        task: Task,
+        child: Child,
+        timeout_s: float,
+        on_request: OnRequest,
+        compile_cache_warm: bool | None = None,
+    ) -> None:
         self.task = task
+        self.compile_cache_warm = compile_cache_warm
         self.child = child
         self.timeout_s = timeout_s
         self.on_request = on_request
@@ -215,6 +223,7 @@ class Measurement:
             status=self.failure.status if self.failure else "uncertified" if self.faults else "ok",
             reason=self.failure.reason if self.failure else reason,
             cohort=cohort,
+            compile_cache_warm=self.compile_cache_warm,
             built=self.built,
             built_alone=self.built_alone,
             warmed_up=self.warmed_up,

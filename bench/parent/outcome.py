@@ -34,6 +34,7 @@ class Outcome:
     status: Status
     reason: str | None = None
     cohort: str | None = None  # processes of the same cohort were measured side by side
+    compile_cache_warm: bool | None = None  # an earlier process of the cell had filled it
     built: Built | None = None
     built_alone: bool = True  # no other worker was built at the same time, and we were not stopped
     warmed_up: WarmedUp | None = None

@@ -26,6 +26,7 @@ from bench.machine.devices import DEVICES
 from bench.obstacles import obstacle
 from bench.parent import to_target
 from bench.parent.child import Child
+from bench.parent.compile_caches import CompileCaches
 from bench.parent.measurement import (
     MIN_BLOCKS,
     Measurement,
@@ -62,6 +63,7 @@ class Schedule:
     weights: Path | None = None  # the folder that trained weights are saved in
     attempt: int = 0  # above 0: all is measured again, and what the attempts before left stays
     host_mib: dict[Cell, float] = field(default_factory=dict)  # of an earlier process, or estimated
+    compile_caches: CompileCaches = field(default_factory=CompileCaches)
 
     def run(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Outcome], None, None]:
         """Yield the outcome of every task, failures included, as soon as it is known.
@@ -88,6 +90,8 @@ class Schedule:
                 cohort = secrets.token_hex(4)  # not by the seed: a resumed run draws that again
                 with ExitStack() as ending:
                     for measurement in self._cohort(pending, order, ending):
+                        if measurement.failure:
+                            self.compile_caches.forget(measurement.task[0])
                         yield measurement.task, measurement.outcome(cohort)
 
     def _cohort(
@@ -154,11 +158,12 @@ class Schedule:
         batch, began_s = [], monotonic()
         for cell, replicate in pending[: min(most, at_once)]:
             log = self.logs / f"{self._name((cell, replicate))}.log"
+            warm = self.compile_caches.warm(cell)
             with signals.held():
-                child = Child(Environment.of(cell), log)
+                child = Child(Environment.of(cell), log, self.compile_caches.of(cell))
                 ending.callback(child.end)
             task = (cell, replicate)
-            batch.append(Measurement(task, child, self.timeout_s, self.on_request))
+            batch.append(Measurement(task, child, self.timeout_s, self.on_request, warm))
         del pending[: len(batch)]
         for measurement in batch:
             measurement.begin_build(self.data_folders[measurement.task[0]])

@@ -27,6 +27,8 @@ def of_run(run: Run) -> tuple[Table, list[Table]]:
         shared["profile"] = "full"
     if asked.remeasure_busy:
         shared["remeasure-busy"] = asked.remeasure_busy
+    if asked.share_compile_cache:
+        shared["share-compile-cache"] = True
     if run.budget_s:
         shared["budget"] = f"{run.budget_s:.0f}s"
     else:

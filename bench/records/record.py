@@ -59,6 +59,7 @@ class Record:
     replicate: Count
     attempt: Count = 0  # above 0: measured again, since the machine was busy in those before
     cohort: str | None = None  # processes with the same cohort were measured side by side
+    compile_cache_warm: bool | None = None  # by an earlier process of the cell; None: none shared
 
     status: Status
     reason: str | None = None

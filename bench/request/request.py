@@ -42,6 +42,7 @@ class Request:
     cap: PositiveInt | None = None  # steps of train-to at most; None: `steps`
     certify: bool = True
     save_weights: bool = False
+    share_compile_cache: bool = False  # among the processes of a cell
     replicates: PositiveInt | None = None  # processes per cell
     precision_target: Positive | None = None  # half width of intervals, 0.01: ±1 %
     max_replicates: PositiveInt | None = None

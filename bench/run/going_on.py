@@ -4,7 +4,7 @@ Its caller is told what happens by `say` and by a `Display`.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -15,6 +15,7 @@ from bench.cells import Cell
 from bench.executables import Executable
 from bench.identity.certificate import Certificate
 from bench.machine import cpus, neighbours
+from bench.parent.compile_caches import CompileCaches
 from bench.parent.measurement import Task
 from bench.plan import times
 from bench.plan.estimate import Estimator
@@ -28,6 +29,7 @@ from bench.run.budgeted import Budget
 from bench.run.measure import measure
 from bench.run.proofs import proofs
 from bench.run.stopping import Round, rounds
+from bench.temporary import TemporaryFolder
 from bench.worker.environment import withheld
 
 Say = Callable[[str], None]  # is given one line after the other
@@ -68,7 +70,10 @@ def go_on(
     for line in withheld():
         say(line)
     look = neighbours.Look(request.devices)
+    ending = ExitStack()
     try:
+        shared = request.share_compile_cache and ending.enter_context(TemporaryFolder()).path
+        caches = CompileCaches(shared or None)
         with folder.spending("peaks"):
             if folder.run.peaks is None:
                 folder.note(peaks=probe(cells, timeout_s, say))
@@ -82,10 +87,11 @@ def go_on(
             if ends_s is None
             else _budgeted(folder, cells, say, known, ends_s)
         ):
-            _measure(folder, each, data_folders, certificates, timeout_s, display, known)
+            _measure(folder, each, data_folders, certificates, timeout_s, display, known, caches)
     except KeyboardInterrupt:
         return True
     finally:
+        ending.close()
         took = observed(folder.records(), [folder.run])
         times.remember(took, peaks=folder.run.peaks)
     return False
@@ -123,6 +129,7 @@ def _measure(
     timeout_s: float,
     display: OpenDisplay,
     known: Estimator,
+    caches: CompileCaches,
 ) -> None:
     """Measure the tasks of a round, and append each record as soon as it is known."""
     tasks = round_.tasks
@@ -144,6 +151,7 @@ def _measure(
             weights=weights,
             expected_mib=expected_mib,
             attempt=round_.attempt,
+            compile_caches=caches,
         )
         with closing(records):
             for record in records:

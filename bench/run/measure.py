@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.cells import Cell
 from bench.executables import Executable
 from bench.identity.certificate import Certificate
+from bench.parent.compile_caches import CompileCaches
 from bench.parent.measurement import OnRequest
 from bench.parent.outcome import Task
 from bench.parent.schedule import Schedule
@@ -28,11 +29,13 @@ def measure(
     weights: Path | None = None,
     expected_mib: Mapping[Cell, float] | None = None,
     attempt: int = 0,
+    compile_caches: CompileCaches | None = None,
 ) -> Generator[Record, None, None]:
     """Measure `tasks` and yield a Record for each as soon as it is known; trained weights go to
     the folder `weights`. The order of workers follows from the seed of the run's request.
     `expected_mib`: the host memory that workers are estimated to take, where that is known;
-    `attempt`: above 0, all of them are measured again.
+    `attempt`: above 0, all of them are measured again; `compile_caches`: what earlier processes of
+    their cells compiled.
 
     Closing the iterator, or an exception in it, ends every worker.
     """
@@ -45,6 +48,7 @@ def measure(
         weights,
         attempt,
         dict(expected_mib or {}),
+        compile_caches or CompileCaches(),
     )
     outcomes = schedule.run(tasks)
     with closing(outcomes):

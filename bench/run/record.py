@@ -58,8 +58,10 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
     built, warmed_up, blocks = outcome.built, outcome.warmed_up, outcome.blocks
     approach, state = outcome.approach, outcome.machine_state
     finished, fed = outcome.finished, outcome.finished and outcome.finished.data_sha256
-    alone = built if outcome.built_alone else None  # beside others, builds are slower
-    warmed = None if outcome.warm_up_stopped else warmed_up
+    peaks = None if outcome.compile_cache_warm else finished  # which a compiler's memory is part of
+    # Beside others, builds are slower; with what an earlier process compiled, all is faster
+    alone = built if outcome.built_alone and not outcome.compile_cache_warm else None
+    warmed = None if outcome.warm_up_stopped or outcome.compile_cache_warm else warmed_up
     return Record(
         run_id=run.run_id,
         utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -94,6 +96,7 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         batch_norm=cell.batch_norm,
         replicate=replicate,
         cohort=outcome.cohort,
+        compile_cache_warm=outcome.compile_cache_warm,
         # its end
         status=status,
         reason=reason,
@@ -136,8 +139,8 @@ def _measured(task: Task, outcome: Outcome, certificate: Certificate | None, run
         final_loss=finished.final_loss if finished else None,
         saved_weights=_in_folder(outcome.weights_file),
         test_accuracy=finished.test_accuracy if finished else None,
-        host_peak_mib=finished.host_peak_mib if finished else None,
-        device_peak_mib=finished.device_peak_mib if finished else None,
+        host_peak_mib=peaks.host_peak_mib if peaks else None,
+        device_peak_mib=peaks.device_peak_mib if peaks else None,
         device_reserved_mib=finished.device_reserved_mib if finished else None,
         device_program_mib=finished.device_program_mib if finished else None,
         compilations_while_timed=finished.compilations_while_timed if finished else None,

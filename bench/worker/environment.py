@@ -134,12 +134,14 @@ class Environment:
 
     def users(self) -> dict[str, str]:
         """What libraries read and we did not set."""
-        ours = self.variables().keys() | temporary_files("").keys()
+        ours = self.variables().keys() | temporary_files("", None).keys()
         return {name: value for name, value in tuning(os.environ).items() if name not in ours}
 
-    def of_worker(self, folder: str) -> dict[str, str]:
-        """All variables of a worker whose temporary files lie in `folder`."""
-        return plain(os.environ) | self.library_variables() | temporary_files(folder)
+    def of_worker(self, folder: str, compiled: str | None = None) -> dict[str, str]:
+        """All variables of a worker whose temporary files lie in `folder`; `compiled` is where it
+        finds what an earlier one compiled, if any.
+        """
+        return plain(os.environ) | self.library_variables() | temporary_files(folder, compiled)
 
 
 def plain(given: Mapping[str, str]) -> dict[str, str]:
@@ -194,15 +196,17 @@ def largest_mmap_threshold() -> int:
     return 2**25 if old else 2**32
 
 
-def temporary_files(folder: str) -> dict[str, str]:
+def temporary_files(folder: str, compiled: str | None) -> dict[str, str]:
     """Have all temporary files lie in `folder`, since a worker that is killed removes none. So
     compilers find nothing of earlier processes', with which a first step of Inductor's would take
-    2 s instead of 27, and Keras finds no `keras.json` of the user's.
+    2 s instead of 27, unless they shall find it in `compiled`; and Keras finds no `keras.json` of
+    the user's.
     """
     return {
         "TMPDIR": folder,
-        "TORCHINDUCTOR_CACHE_DIR": folder,
-        "TRITON_CACHE_DIR": f"{folder}/triton",
-        "JAX_ENABLE_COMPILATION_CACHE": "false",
+        "TORCHINDUCTOR_CACHE_DIR": compiled or folder,
+        "TRITON_CACHE_DIR": f"{compiled or folder}/triton",
+        "JAX_COMPILATION_CACHE_DIR": f"{compiled or folder}/jax",
+        "JAX_ENABLE_COMPILATION_CACHE": "true" if compiled else "false",
         "KERAS_HOME": f"{folder}/keras",
     }

@@ -23,7 +23,7 @@ ASKED = [
     "--workload train+input --input numpy torch --threads 1 2 --steps 9 --seed 7",
     "--workload train-to train --target-accuracy 97% --evaluate-every 3 --steps 50",
     "--workload train-to infer --target-accuracy 0.5",  # whose steps are not those of `infer`
-    "--profile full --impl torch_module --no-certify --save-weights",
+    "--profile full --impl torch_module --no-certify --save-weights --share-compile-cache",
     "--precision-target 1% --max-replicates 40 --replicates 4 --optimizer adam sgd",
     "--model resnet18 --dataset synthetic --batch-size max --recipe article --device cpu",
     "--optimizer sgd adamw --weight-decay 5e-4 --schedule one-cycle --label-smoothing 0.1",
@@ -62,7 +62,8 @@ def test_a_run_turned_into_a_suite_has_the_same_cells(words: str, tmp_path: Path
     for name in (folder.path, folder.path / "run.json"):
         again = request_of("--config", name)
         assert set(cells_of(again)) == set(cells_of(request))
-    for field in ("replicates", "precision_target", "max_replicates", "certify", "save_weights"):
+    whole = ("replicates", "precision_target", "max_replicates", "certify", "save_weights")
+    for field in (*whole, "share_compile_cache"):
         assert getattr(again, field) == getattr(request, field)
     file = tmp_path / "again.toml"
     file.write_text(written("again", *of_run(folder.run)))

@@ -24,6 +24,7 @@ from bench.cli.terminal import Terminal
 from bench.machine import control_groups
 from bench.machine.facts import this_machine
 from bench.parent import child, schedule
+from bench.parent.compile_caches import CompileCaches
 from bench.parent.suspension import Suspension
 from bench.plan.estimate import Estimator, Here
 from bench.plan.observed import observed
@@ -167,7 +168,7 @@ def answered(
         monkeypatch.setattr(
             schedule,
             "Child",
-            lambda _, log: Puppet(by_name.get(log.name.partition("-")[0], {}), log),
+            lambda _, log, compiled: Puppet(by_name.get(log.name.partition("-")[0], {}), log),
         )
         known = Estimator(Here(run.machine.machine, {"cpu": run.machine.cpu}, {}), [], [])
         with tempfile.TemporaryDirectory() as name, Path(name, "screen").open("w") as screen:
@@ -181,6 +182,7 @@ def answered(
                 5.0,
                 lambda shown, folder, known: Display(shown, console, folder, known),
                 known,
+                CompileCaches(),
             )
             rows = {Path(row.implementation).stem: row for row in folder.records()}
             observed(rows.values(), [run])

@@ -39,9 +39,27 @@ def _contest(contest: Contest) -> str:
         _ranking(contest),
         *around_blocks.remarks(contest),
         *effective_settings.remarks(contest),
+        *_warm(contest),
         f"### What it costs\n\n{_table(contest, COSTS)}",
     ]
     return "\n\n".join(parts)
+
+
+def _warm(contest: Contest) -> list[str]:
+    """Whose later processes did not compile for themselves; nothing where all did."""
+    warm = [s.cell.known_as for s in contest.ranked if any(map(_is_warm, s.records))]
+    if not warm:
+        return []
+    return [
+        "Compiled by the first process alone (`--share-compile-cache`): "
+        f"{escape(', '.join(warm))}. What they took to begin and the peaks of their memory are "
+        "that process's. The intervals do not hold the luck of a compiler that chooses kernels by "
+        "trying them."
+    ]
+
+
+def _is_warm(record: Record) -> bool:
+    return bool(record.compile_cache_warm)
 
 
 def _ranking(contest: Contest) -> str:
