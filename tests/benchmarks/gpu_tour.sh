@@ -3,7 +3,7 @@
 #
 #   tests/benchmarks/gpu_tour.sh --out DIR                         # all steps, 570 s at most
 #   tests/benchmarks/gpu_tour.sh --out DIR --limit 150 doctor aa   # these steps only
-#   tests/benchmarks/gpu_tour.sh --out DIR --device cpu --profile smoke   # does the tour itself work?
+#   tests/benchmarks/gpu_tour.sh --out DIR --device cpu --profile smoke --limit 3000   # does it work?
 #
 # Each step has a time limit and a log, and a failed one ends no other. Runs write records.jsonl
 # below DIR as they measure; a run that its limit ends keeps what it has. DIR/tour.tsv has a line
@@ -37,15 +37,15 @@ python=${PYTHON:-python3}
 modes=(eager compiled reduce-overhead cuda-graph cuda-graph-compiled)
 engine_modes=(compiled cuda-graph-compiled)
 batch=256 batch50=256 half=bf16 rounding=tf32 steps14=6000 steps50=120 rounds=10 block=200 block50=10
+replicates=3 processes=2 repeats=2 large=resnet50
 patience=1  # times as long as a GPU's may a step take
 if [[ $device == cpu ]]; then
-  patience=4 modes=(eager compiled) engine_modes=(compiled) rounding=bf16
+  patience=10 modes=(eager compiled) engine_modes=(compiled) rounding=bf16
 fi
-if [[ $profile == smoke ]]; then
+if [[ $profile == smoke ]]; then  # each step once and small: whether it works, and no figure
   batch=8 batch50=2 half=fp32 steps14=4 steps50=4 rounds=1 block=1 block50=1
+  replicates=1 processes=1 repeats=1 large=resnet18
 fi
-replicates=3
-[[ $profile == smoke ]] && replicates=1
 
 remaining() { echo $((limit - SECONDS)); }
 
@@ -72,13 +72,17 @@ run() {
   local name=$1 most=$2
   shift 2
   step "$name" "$most" "$python" -m bench run --device "$device" --profile "$profile" \
-    --replicates "$replicates" --dataset synthetic --out "$out/$name" "$@"
+    --replicates "$replicates" --share-compile-cache --dataset synthetic --out "$out/$name" "$@"
   measured "$name"
 }
 
 facts() {
   step versions 30 "$python" -m bench machine
-  step nvidia-smi 10 nvidia-smi -q
+  if [[ $device == cpu ]]; then
+    printf '%s\t%s\t%s\n' nvidia-smi 'needs a GPU' 0 | tee -a "$out/tour.tsv"
+  else
+    step nvidia-smi 10 nvidia-smi -q
+  fi
   step list 30 "$python" -m bench list
 }
 
@@ -111,24 +115,33 @@ infer14_engines() {  # torch_module compiled is what joins them to the modes abo
 }
 
 train50() {
-  local common=(--model resnet50 --workload train --precision "$half" --batch-size "$batch50")
+  local common=(--model "$large" --workload train --precision "$half" --batch-size "$batch50")
   common+=(--steps "$steps50" --no-certify)
-  run train50 180 --impl torchvision_model flax_nnx --mode eager compiled "${common[@]}" ||
+  cat >"$out/train50.toml" <<'SUITE'
+[[matrix]]
+impl = ["torchvision_model"]
+mode = ["eager", "compiled"]
+[[matrix]]
+impl = ["flax_nnx"] # which has no eager mode
+mode = ["compiled"]
+SUITE
+  run train50 180 --config "$out/train50.toml" "${common[@]}" ||
     run train50_half 60 --impl torchvision_model --mode eager "${common[@]}"
 }
 
 doctor() { step doctor 120 "$python" -m bench doctor; }
 
 yardstick() {
-  step yardstick14 60 "$python" tests/benchmarks/yardstick.py torch_module --mode eager \
-    --device "$device" --batch-size "$batch" --steps "$block" --rounds "$rounds" --processes 2
-  step yardstick50 60 "$python" tests/benchmarks/yardstick.py torchvision_model --mode eager \
-    --device "$device" --batch-size "$batch50" --steps "$block50" --rounds "$rounds" --processes 2
+  local common=(--mode eager --device "$device" --rounds "$rounds" --processes "$processes")
+  step yardstick14 60 "$python" tests/benchmarks/yardstick.py torch_module \
+    --batch-size "$batch" --steps "$block" "${common[@]}"
+  step yardstick50 60 "$python" tests/benchmarks/yardstick.py torchvision_model \
+    --batch-size "$batch50" --steps "$block50" "${common[@]}"
 }
 
 neighbours() {
   step neighbours 90 "$python" tests/benchmarks/instrument.py neighbours --device "$device" \
-    --rounds "$rounds" --repeats "$((replicates - 1 ? 2 : 1))"
+    --rounds "$rounds" --repeats "$repeats"
 }
 
 aa() { step aa 250 "$python" -m bench doctor --aa --device "$device"; }
@@ -145,7 +158,7 @@ graphs() {  # XLA's: what it gains by convolutions and loops in them
 
 certificates50() {
   step certificates50 150 "$python" -m bench certify --device "$device" --precision "$half" \
-    --model resnet50 --impl torchvision_model flax_nnx --out "$out/certificates50.md"
+    --model "$large" --impl torchvision_model flax_nnx --out "$out/certificates50.md"
 }
 
 for name in "${chosen[@]}"; do "$name"; done
