@@ -111,7 +111,7 @@ def test_by_itself_and_on_the_way_to_a_target_each_process_compiles(
 ) -> None:
     common = [
         *("run", "--impl", faulty("leaves", LEAVES), "--optimizer", "sgd", "--no-certify"),
-        *("--steps", 4, "--replicates", 2),
+        *("--steps", 10, "--replicates", 2),
     ]
     to_target = ("--workload", "train-to", "--target-accuracy", 0.1, "--share-compile-cache")
     for number, more in enumerate([("--workload", "train"), to_target]):
@@ -150,7 +150,7 @@ def test_a_killed_run_leaves_no_compiled_file(
         start_new_session=True,
     ) as process:
         try:
-            assert eventually(path.with_name("left").exists)
+            assert eventually(path.with_name("left").exists, 120)
             assert list(temporary.glob("**/kernel"))
         finally:
             process.kill()
