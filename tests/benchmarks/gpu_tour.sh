@@ -136,7 +136,7 @@ yardstick() {
   step yardstick14 60 "$python" tests/benchmarks/yardstick.py torch_module \
     --batch-size "$batch" --steps "$block" "${common[@]}"
   step yardstick50 60 "$python" tests/benchmarks/yardstick.py torchvision_model \
-    --batch-size "$batch50" --steps "$block50" "${common[@]}"
+    --model "$large" --batch-size "$batch50" --steps "$block50" "${common[@]}"
 }
 
 neighbours() {

@@ -46,14 +46,14 @@ SCRIPTS = {
 Blocks = dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]]  # train, infer
 
 
-def cells(names: list[str], device: str, batch_size: int | None) -> list[Cell]:
+def cells(names: list[str], device: str, batch_size: int | None, model: str | None) -> list[Cell]:
     """Each contender in each of its modes on this machine."""
     found = []
     for name in names:
         large = name.startswith("torchvision")
         request = Request(
             impl=(name,),
-            model=("resnet50" if large else "resnet14",),
+            model=(model or ("resnet50" if large else "resnet14"),),
             workload=("train",),
             device=(device,),
             batch_size=(batch_size or (4 if large else 64),),
@@ -132,12 +132,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="steps of a block (5)")
     parser.add_argument("--mode", help="this mode only")
     parser.add_argument("--batch-size", type=int, help="(64; 4 of networks for large images)")
+    parser.add_argument("--model", help="(resnet14; resnet50 of networks for large images)")
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     options = parser.parse_args()
     names = [f"{row.name}[{b.name}]" for row, b in contenders(options.contenders)]
     if "YARDSTICK" not in os.environ:
         print("| implementation | workload | over | time |\n|---|---|---|---:|", flush=True)
-    for cell in cells(names, options.device, options.batch_size):
+    for cell in cells(names, options.device, options.batch_size, options.model):
         if options.mode not in (None, cell.mode):
             continue
         if "YARDSTICK" in os.environ:  # this is one of the processes
@@ -146,7 +147,7 @@ def main() -> None:
         command = [sys.executable, __file__, f"{cell.implementation}[{cell.backend}]"]
         command += ["--mode", cell.mode, "--rounds", str(options.rounds)]
         command += ["--steps", str(options.steps), "--device", cell.device]
-        command += ["--batch-size", str(cell.batch_size)]
+        command += ["--batch-size", str(cell.batch_size), "--model", cell.model]
         environ = os.environ | Environment.of(cell.executable).variables() | {"YARDSTICK": "1"}
         ratios: dict[str, list[float]] = defaultdict(list)
         for _ in range(options.processes):

@@ -1,4 +1,4 @@
-"""torchvision's resnet50 in the loops of two well-known benchmarks, each as it is by default.
+"""torchvision's ResNets in the loops of two well-known benchmarks, each as it is by default.
 
 torchvision's reference training leaves memory and optimizer as they are; timm's benchmark is told
 to use channels-last memory, and takes a fused optimizer here.
@@ -25,9 +25,9 @@ def script(cell, parameters, images, labels):
 def loop(cell, parameters, images, labels, memory_format, fused):
     torch.backends.cudnn.benchmark = True  # which both set
     allow_tf32(False)  # one process has one way to say so
-    model = models.resnet50().to(cell.device, memory_format=memory_format)
+    model = models.get_model(cell.model).to(cell.device, memory_format=memory_format)
     state = model.state_dict()
-    for name, value in zip(ARCHITECTURES["resnet50"].parameters, parameters, strict=True):
+    for name, value in zip(ARCHITECTURES[cell.model].parameters, parameters, strict=True):
         state[torch_name(name)].copy_(torch.from_numpy(value.transpose(TO_TORCH[value.ndim])))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=fused)
     criterion = nn.CrossEntropyLoss()
