@@ -37,14 +37,14 @@ python=${PYTHON:-python3}
 modes=(eager compiled reduce-overhead cuda-graph cuda-graph-compiled)
 engine_modes=(compiled cuda-graph-compiled)
 batch=256 batch50=256 half=bf16 rounding=tf32 steps14=6000 steps50=120 rounds=10 block=200 block50=10
-replicates=3 processes=2 repeats=2 large=resnet50
+replicates=3 processes=2 repeats=2 large=resnet50 proof=--certify
 patience=1  # times as long as a GPU's may a step take
 if [[ $device == cpu ]]; then
   patience=10 modes=(eager compiled) engine_modes=(compiled) rounding=bf16
 fi
-if [[ $profile == smoke ]]; then  # each step once and small: whether it works, and no figure
+if [[ $profile == smoke ]]; then  # each step once and small, and runs proved in train14 alone
   batch=8 batch50=2 half=fp32 steps14=4 steps50=4 rounds=1 block=1 block50=1
-  replicates=1 processes=1 repeats=1 large=resnet18
+  replicates=1 processes=1 repeats=1 large=resnet18 proof=--no-certify
 fi
 
 remaining() { echo $((limit - SECONDS)); }
@@ -99,8 +99,8 @@ train14() {
 }
 
 train14_engines() {  # torch_module compiled is what joins them to the modes above
-  run train14_engines 150 --impl torch_module flax_nnx 'keras_functional[jax]' --mode compiled \
-    --workload train --precision "$half" --batch-size "$batch" --steps "$steps14"
+  run train14_engines 150 "$proof" --impl torch_module flax_nnx 'keras_functional[jax]' \
+    --mode compiled --workload train --precision "$half" --batch-size "$batch" --steps "$steps14"
 }
 
 infer14() {
@@ -110,8 +110,9 @@ infer14() {
 }
 
 infer14_engines() {  # torch_module compiled is what joins them to the modes above
-  run infer14_engines 150 --impl torch_module torch_export flax_nnx \
-    --mode "${engine_modes[@]}" --workload infer --precision "$half" --batch-size "$batch" --steps "$steps14"
+  run infer14_engines 150 "$proof" --impl torch_module torch_export flax_nnx \
+    --mode "${engine_modes[@]}" --workload infer --precision "$half" --batch-size "$batch" \
+    --steps "$steps14"
 }
 
 train50() {
@@ -147,12 +148,12 @@ neighbours() {
 aa() { step aa 250 "$python" -m bench doctor --aa --device "$device"; }
 
 exact() {
-  run exact 120 --impl torch_module flax_nnx --mode compiled --workload train \
+  run exact 120 "$proof" --impl torch_module flax_nnx --mode compiled --workload train \
     --precision fp32 "$rounding" --batch-size "$batch" --steps "$steps14"
 }
 
 graphs() {  # XLA's: what it gains by convolutions and loops in them
-  run graphs 150 --impl flax_nnx --mode "${engine_modes[@]}" --workload train \
+  run graphs 150 "$proof" --impl flax_nnx --mode "${engine_modes[@]}" --workload train \
     --precision "$half" --batch-size "$batch" --steps "$steps14"
 }
 
