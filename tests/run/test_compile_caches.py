@@ -58,7 +58,13 @@ def counting(folder: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", COUNTING)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long if name == "torch_counting" else ())
+        for name in COUNTING
+    ],
+)
 def test_the_second_process_finds_what_the_first_compiled(
     name: str, resnet_bench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
