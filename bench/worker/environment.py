@@ -129,11 +129,13 @@ class Environment:
         return settings
 
     def library_variables(self) -> dict[str, str]:
-        """The part of the environment that libraries read: what the user set, and what we set."""
-        return tuning(os.environ) | self.variables()
+        """The part of the environment that libraries read: what the user set, and what we set, but
+        for where temporary files lie.
+        """
+        return self.users() | self.variables()
 
     def users(self) -> dict[str, str]:
-        """What libraries read and we did not set."""
+        """What libraries read and we do not set."""
         ours = self.variables().keys() | temporary_files("", None).keys()
         return {name: value for name, value in tuning(os.environ).items() if name not in ours}
 

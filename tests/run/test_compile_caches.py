@@ -176,11 +176,15 @@ def test_each_cell_has_a_folder_of_its_own(make_cell: MakeCell, tmp_path: Path) 
     assert CompileCaches().warm(cells[0]) is None
 
 
-def test_a_shared_folder_is_no_part_of_what_a_certificate_depends_on(make_cell: MakeCell) -> None:
+def test_no_folder_is_part_of_what_a_certificate_depends_on(
+    make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/a/users")
     environment = Environment.of(make_cell())
     alone, shared = environment.of_worker("/own"), environment.of_worker("/own", "/shared")
     differing = {name for name in alone if alone[name] != shared[name]}
     assert not differing & environment.library_variables().keys()
+    assert alone["TORCHINDUCTOR_CACHE_DIR"] == "/own"
     assert alone["JAX_ENABLE_COMPILATION_CACHE"] == "false"
 
 
