@@ -58,9 +58,9 @@ def facts() -> Facts:
     return Facts(
         host=machine.machine,
         versions={
-            "resnet-bench": code_version(),
-            "Python": machine.python or "unknown",
             **packages.installed(),
+            "resnet-bench": code_version(),  # which says more than what is installed
+            "Python": machine.python or "unknown",
         },
         cores=cpus.cores(),
         chips=f"{machine.cpu}, {machine.logical_cores} CPUs, GPU {machine.gpu_names}",

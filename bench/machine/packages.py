@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from importlib.metadata import Distribution, distributions
+from pathlib import Path
 
 from bench.validation import parse
 
@@ -10,7 +11,8 @@ from bench.validation import parse
 def installed() -> dict[str, str]:
     """Distribution -> its version, or the address of the very source that it was made from.
 
-    One that was installed from a folder is left out: nobody else has that folder.
+    One that was installed from a folder, or lies in its checkout, is left out: nobody else has that
+    folder.
     """
     found = {_name(each): version for each in distributions() if (version := _version(each))}
     return dict(sorted(found.items()))
@@ -24,7 +26,9 @@ def _name(distribution: Distribution) -> str:
 def _version(distribution: Distribution) -> str | None:
     source = distribution.read_text("direct_url.json")
     if source is None:
-        return distribution.version
+        # setuptools leaves metadata in a checkout, which is found where that is on the path
+        checkout = Path(str(distribution.locate_file("pyproject.toml"))).is_file()
+        return None if checkout else distribution.version
     try:
         told = parse(source, dict)
     except ValueError:
