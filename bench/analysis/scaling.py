@@ -10,6 +10,9 @@ from typing import Literal
 
 from bench.analysis.contests import Contest, Summary
 from bench.analysis.statistics import Estimate, speed_ratio
+from bench.cells import Cell
+
+Kind = Literal["strong", "weak"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Scaled:
     """A cell of several ranks, against that of one rank from the same rounds."""
 
     summary: Summary
-    kind: Literal["strong", "weak"]
+    kind: Kind
     speed_up: Estimate  # images/s of all ranks over those of one
     efficiency: Estimate  # of that the part which the processors allow
 
@@ -33,10 +36,11 @@ def scaled(contests: Iterable[Contest]) -> list[Scaled]:
             continue
         strong = replace(s.cell, world_size=1)
         weak = replace(strong, batch_size=s.cell.batch_size // ranks)
-        for kind, cell in (("strong", strong), ("weak", weak)):
+        kinds: tuple[tuple[Kind, Cell], ...] = (("strong", strong), ("weak", weak))
+        for kind, cell in kinds:
             one = by_cell.get((place, cell))
             if one and (up := speed_ratio(s.records, one.records)):
-                found.append(Scaled(s, kind, up, _times(up, 1 / processors(s))))  # type: ignore[arg-type]
+                found.append(Scaled(s, kind, up, _times(up, 1 / processors(s))))
     return found
 
 
